@@ -1,0 +1,216 @@
+"""The container: one file, one picture. This page is the specification; the code below follows it.
+
+    0        4          5
+    ┌────────┬──────────┬───────────────┬─────────┬──────────┬──────────┬─────────┬────────┐
+    │ magic  │ version, │ width, height │ coded   │ boxes or │ length   │ payload │ CRC-32 │
+    │ 4 bytes│ kind     │ varint each   │ 7 bytes │ nothing  │ varint   │         │ 4 bytes│
+    └────────┴──────────┴───────────────┴─────────┴──────────┴──────────┴─────────┴────────┘
+
+magic       AE 43 0D 0A: a byte above 127, `C`, and a line ending that text-mode transfers break.
+version,    bits 4-7: version, 1; bits 0-1: coding (0 learned, 1 lossless WebP); bit 2: gray;
+kind        bit 3: boxes follow.
+width,      pixels of the picture as shown, 1 to 2**24 - 1 each. Their product is checked against
+height      the reader's pixel limit before anything is allocated.
+coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 bytes, little endian,
+            hundredths, 0 to 10000), prior of the hyper-latent (1 byte).
+boxes       if bit 3 is set: a count (1 byte, 1 to 15), then for each a type (1 byte), a length
+            (varint) and that many bytes. A type appears at most once. A reader refuses types it
+            does not know. 1 ICC profile, 2 EXIF, 3 XMP.
+length      of the payload.
+payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file.
+CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The file ends here.
+
+A varint is unsigned, little endian, seven bits a byte, the high bit set on all but the last byte,
+in its shortest form and at most four bytes long.
+
+Limits: 2**28 - 1 for any length; the pixel limit is the reader's. All lengths are compared with the
+bytes that are there before anything is read. The fixed cost of a learned RGB photograph without
+metadata is 22 bytes at 768x512, and 23 where the payload is longer than 16 383 bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from codec.errors import (
+    ChecksumError,
+    LimitError,
+    NotAecodecError,
+    TrailingDataError,
+    TruncatedError,
+    VersionError,
+)
+
+MAGIC = b"\xaeC\r\n"
+VERSION = 1
+MAX_SIDE = 2**24 - 1
+MAX_PIXELS = 2**28  # unless the caller says otherwise
+QUALITY_UNITS = 100  # per unit of quality
+MAX_VARINT_BYTES = 4
+
+VERSION_SHIFT = 4
+KIND_CODING = 0b0011
+KIND_GRAY = 0b0100
+KIND_BOXES = 0b1000
+
+
+class Coding(enum.IntEnum):
+    """How the payload codes the pixels."""
+
+    LEARNED = 0
+    LOSSLESS = 1
+
+
+class Box(enum.IntEnum):
+    """What accompanies the pixels."""
+
+    ICC = 1
+    EXIF = 2
+    XMP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the learned coding needs besides its payload."""
+
+    fingerprint: bytes  # 4 bytes
+    quality: int  # hundredths, 0 to 10000
+    prior: int  # index of the hyper-latent's prior, 0 to 255
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One file, parsed: dimensions in pixels, the coding, boxes and the payload."""
+
+    width: int
+    height: int
+    gray: bool
+    payload: bytes
+    learned: Learned | None = None
+    boxes: Mapping[Box, bytes] = field(default_factory=dict)
+
+    @property
+    def coding(self) -> Coding:
+        return Coding.LOSSLESS if self.learned is None else Coding.LEARNED
+
+
+def write_varint(value: int) -> bytes:
+    """`value`, 0 to 2**28 - 1, as a varint; raises LimitError beyond."""
+    if not 0 <= value < 1 << 7 * MAX_VARINT_BYTES:
+        raise LimitError(f"{value} does not fit the format: lengths and sides end at 2**28 - 1")
+    groups = [value & 0x7F]
+    while value := value >> 7:
+        groups.append(value & 0x7F)
+    return bytes([group | 0x80 for group in groups[:-1]] + groups[-1:])
+
+
+class Reader:
+    """Takes fields off the front of a file; raises TruncatedError where there is too little."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+
+    def take(self, count: int, what: str) -> bytes:
+        if count > len(self.data) - self.position:
+            missing = count - (len(self.data) - self.position)
+            raise TruncatedError(f"file ends {missing} bytes short, within the {what}: get a complete copy")
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def byte(self, what: str) -> int:
+        return self.take(1, what)[0]
+
+    def varint(self, what: str) -> int:
+        value = 0
+        for place in range(MAX_VARINT_BYTES):
+            byte = self.byte(what)
+            value |= (byte & 0x7F) << 7 * place
+            if byte < 0x80:
+                if byte == 0 and place > 0:
+                    raise LimitError(f"{what} is not in its shortest form: the file is damaged")
+                return value
+        raise LimitError(f"{what} is longer than {MAX_VARINT_BYTES} bytes: the file is damaged")
+
+
+def serialise(container: Container) -> bytes:
+    """The file of a container."""
+    gray, boxes = KIND_GRAY * container.gray, KIND_BOXES * bool(container.boxes)
+    parts = [MAGIC, bytes([VERSION << VERSION_SHIFT | container.coding | gray | boxes])]
+    parts += [write_varint(container.width), write_varint(container.height)]
+    if learned := container.learned:
+        parts += [learned.fingerprint, learned.quality.to_bytes(2, "little"), bytes([learned.prior])]
+    if container.boxes:
+        parts.append(bytes([len(container.boxes)]))
+        for box, content in sorted(container.boxes.items()):
+            parts += [bytes([box]), write_varint(len(content)), content]
+    body = b"".join([*parts, write_varint(len(container.payload)), container.payload])
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def parse(data: bytes, max_pixels: int = MAX_PIXELS) -> Container:
+    """A file's container, checked.
+
+    Raises NotAecodecError, VersionError, TruncatedError, TrailingDataError, ChecksumError or LimitError.
+    """
+    if not data:
+        raise NotAecodecError("an empty file: expected one that `aecodec compress` wrote")
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise NotAecodecError("not an aecodec file: expected one that `aecodec compress` wrote")
+    reader = Reader(data)
+    reader.take(len(MAGIC), "magic")
+    container = read_fields(reader, max_pixels)
+    body = data[: reader.position]
+    checksum = reader.take(4, "checksum")
+    if extra := len(data) - reader.position:
+        raise TrailingDataError(f"{extra} bytes follow the end of the file: cut them off or get a sound copy")
+    if zlib.crc32(body) != int.from_bytes(checksum, "little"):
+        raise ChecksumError("checksum does not match: the file is damaged, get a sound copy")
+    return container
+
+
+def read_fields(reader: Reader, max_pixels: int) -> Container:
+    """Everything between the magic and the checksum."""
+    first = reader.byte("version")
+    if (version := first >> VERSION_SHIFT) != VERSION:
+        raise VersionError(f"format version {version} is unknown: this release reads version {VERSION}")
+    if (coding := first & KIND_CODING) > Coding.LOSSLESS:
+        raise VersionError(f"coding {coding} is unknown: the file is damaged or of a later release")
+    width, height = reader.varint("width"), reader.varint("height")
+    check_size(width, height, max_pixels)
+    learned = read_learned(reader) if coding == Coding.LEARNED else None
+    boxes = read_boxes(reader) if first & KIND_BOXES else {}
+    payload = reader.take(reader.varint("payload's length"), "payload")
+    return Container(width, height, bool(first & KIND_GRAY), payload, learned, boxes)
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raises LimitError unless both sides are allowed and their product is within `max_pixels`."""
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise LimitError(f"size {width}x{height} is out of range: sides are 1 to {MAX_SIDE} pixels")
+    if width * height > max_pixels:
+        raise LimitError(f"size {width}x{height} is over the limit of {max_pixels} pixels: raise the limit")
+
+
+def read_learned(reader: Reader) -> Learned:
+    fingerprint = reader.take(4, "fingerprint")
+    quality = int.from_bytes(reader.take(2, "quality"), "little")
+    if quality > 100 * QUALITY_UNITS:
+        raise LimitError(f"quality {quality / QUALITY_UNITS} is over 100: the file is damaged")
+    return Learned(fingerprint, quality, reader.byte("prior"))
+
+
+def read_boxes(reader: Reader) -> dict[Box, bytes]:
+    count = reader.byte("box count")
+    if not 0 < count < 16:
+        raise LimitError(f"{count} boxes are out of range, 1 to 15: the file is damaged")
+    boxes: dict[Box, bytes] = {}
+    for _ in range(count):
+        kind = reader.byte("box type")
+        if kind not in list(Box) or kind in boxes:
+            raise LimitError(f"box type {kind} is unknown or repeated: the file is damaged")
+        boxes[Box(kind)] = reader.take(reader.varint("box length"), "box")
+    return boxes

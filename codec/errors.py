@@ -1,0 +1,65 @@
+"""Every error this library raises on purpose, under one root.
+
+    AecodecError
+     ├─ ImageError            the input is no image, or not one that can be coded
+     ├─ BitstreamError        the data are not a sound aecodec file
+     │   ├─ NotAecodecError   they do not begin with the magic bytes
+     │   ├─ VersionError      a version of the format that this release does not know
+     │   ├─ TruncatedError    they end too early
+     │   ├─ TrailingDataError they go on after the end
+     │   ├─ ChecksumError     they were changed after they were written
+     │   └─ LimitError        dimensions or lengths out of bounds
+     ├─ UnknownModelError     the file was written with a model that is not installed
+     ├─ ModelError            a model directory is incomplete or was changed
+     └─ MissingExtraError     a feature needs an extra that is not installed
+"""
+
+from __future__ import annotations
+
+
+class AecodecError(Exception):
+    """The root of all errors raised on purpose; its text says what was wrong and what to do."""
+
+
+class ImageError(AecodecError):
+    """The input is no image, or not one that can be coded."""
+
+
+class BitstreamError(AecodecError):
+    """The data are not a sound aecodec file."""
+
+
+class NotAecodecError(BitstreamError):
+    """The data do not begin with the magic bytes."""
+
+
+class VersionError(BitstreamError):
+    """The format version is not known to this release."""
+
+
+class TruncatedError(BitstreamError):
+    """The data end too early."""
+
+
+class TrailingDataError(BitstreamError):
+    """The data go on after the end of the file."""
+
+
+class ChecksumError(BitstreamError):
+    """The data were changed after they were written."""
+
+
+class LimitError(BitstreamError):
+    """Dimensions or lengths are out of bounds."""
+
+
+class UnknownModelError(AecodecError):
+    """The file was written with a model that is not installed."""
+
+
+class ModelError(AecodecError):
+    """A model directory is incomplete or was changed."""
+
+
+class MissingExtraError(AecodecError):
+    """A feature needs an extra that is not installed."""

@@ -1,0 +1,1 @@
+"""Training, in torch: networks, data, one loop, export. Nothing else in the package imports torch."""
