@@ -1,0 +1,49 @@
+"""aecodec: learned image compression with one quality knob and files that decode everywhere.
+
+>>> from PIL import Image
+>>> import codec
+>>> data = codec.compress(Image.new("L", (100, 80), 128), quality=60)
+>>> codec.info(data).mode
+'L'
+"""
+
+from __future__ import annotations
+
+from codec.api import DEFAULT_QUALITY, Info, compress, decompress, info
+from codec.errors import (
+    AecodecError,
+    BitstreamError,
+    ChecksumError,
+    ImageError,
+    LimitError,
+    MissingExtraError,
+    ModelError,
+    NotAecodecError,
+    TrailingDataError,
+    TruncatedError,
+    UnknownModelError,
+    VersionError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT_QUALITY",
+    "AecodecError",
+    "BitstreamError",
+    "ChecksumError",
+    "ImageError",
+    "Info",
+    "LimitError",
+    "MissingExtraError",
+    "ModelError",
+    "NotAecodecError",
+    "TrailingDataError",
+    "TruncatedError",
+    "UnknownModelError",
+    "VersionError",
+    "__version__",
+    "compress",
+    "decompress",
+    "info",
+]

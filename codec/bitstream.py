@@ -15,7 +15,7 @@ coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 byt
             hundredths, 0 to 10000), prior of the hyper-latent (1 byte).
 boxes       if bit 3 is set: a count (1 byte, 1 to 15), then for each a type (1 byte), a length
             (varint) and that many bytes. A type appears at most once. A reader refuses types it
-            does not know. 1 ICC profile, 2 EXIF, 3 XMP.
+            does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a lossless WebP).
 length      of the payload.
 payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file.
 CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The file ends here.
@@ -70,6 +70,7 @@ class Box(enum.IntEnum):
     ICC = 1
     EXIF = 2
     XMP = 3
+    ALPHA = 4
 
 
 @dataclass(frozen=True, slots=True)

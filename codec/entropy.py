@@ -1,0 +1,199 @@
+"""Latents to bytes and back. Everything that selects a probability table is an integer here.
+
+The stream is one stack of `constriction`'s ANS coder. In the order in which it is decoded:
+
+1. the hyper-latent, channel after channel, each in raster order, with the tables of one prior;
+2. the latent's symbols, grouped by scale index from the first coded level to the last, each group
+   in the order channel, row, column. Levels below `first_level` are not coded: they are zero;
+3. of every symbol that was the escape, in the same order, its value plus 2**15 in 16 bits.
+
+The scale index of each latent is an integer linear map of the hyper-latent's 3x3 neighbourhood
+(borders replicated) plus an offset for channel and quality. Its sums stay below 2**31, so numpy's
+float64 matrix product computes them exactly, in any order and on any machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.bitstream import QUALITY_UNITS
+from codec.errors import BitstreamError
+
+SCALE_LEVELS = 64
+FRACTION_BITS = 8  # of the scale map's weights and offsets
+ESCAPE_BITS = 16
+SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
+FULL_QUALITY = 100 * QUALITY_UNITS
+
+Integers = NDArray[np.int32]
+Symbols = NDArray[np.int16]
+Levels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The integers of a model.
+
+    scale_weight: (4 * M, 9 * Z) int16, of the scale map, in 2**-8; rows channel-major, then 2x2 place;
+        columns channel-major, then 3x3 neighbour.
+    scale_offset: (A, M) int32, of the scale map at A anchor qualities, in 2**-8.
+    z_low: the smallest value of a hyper-latent.
+    z_counts: (P, Z, values) uint32, of the P priors.
+    y_counts: (total,) uint32, of all levels' tables one after the other, each -L to L and the escape.
+    y_reach: (64,) int32, the L of each level.
+    first_level: the first level that is coded.
+    """
+
+    scale_weight: NDArray[np.int16]
+    scale_offset: Integers
+    z_low: int
+    z_counts: NDArray[np.uint32]
+    y_counts: NDArray[np.uint32]
+    y_reach: Integers
+    first_level: int
+
+    @property
+    def z_channels(self) -> int:
+        return self.z_counts.shape[1]
+
+    @property
+    def z_high(self) -> int:
+        """The largest value of a hyper-latent."""
+        return self.z_low + self.z_counts.shape[2] - 1
+
+    @cached_property
+    def y_starts(self) -> Integers:
+        """Where the table of each level begins in `y_counts`."""
+        sizes = 2 * self.y_reach + 2
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+
+    @cached_property
+    def y_bits(self) -> list[NDArray[np.float64]]:
+        """Bits of each symbol of each level, the escape's 16 bits included, for rate estimates."""
+        tables = (self.level_counts(level) for level in range(SCALE_LEVELS))
+        bits = [-np.log2(np.maximum(counts, 1) / counts.sum()) for counts in tables]
+        for table in bits:
+            table[-1] += ESCAPE_BITS
+        return bits
+
+    def level_counts(self, level: int) -> NDArray[np.uint32]:
+        return self.y_counts[self.y_starts[level] : self.y_starts[level + 1]]
+
+
+def interpolate_offset(tables: Tables, quality: int) -> Integers:
+    """The scale map's offset (M,) at `quality`, in hundredths 0 to 10000, by integer arithmetic."""
+    rows = tables.scale_offset.astype(np.int64)
+    lower, part = divmod(quality * (len(rows) - 1), FULL_QUALITY)
+    upper = min(lower + 1, len(rows) - 1)
+    mixed = rows[lower] * (FULL_QUALITY - part) + rows[upper] * part + FULL_QUALITY // 2
+    return (mixed // FULL_QUALITY).astype(np.int32)
+
+
+def scale_index(tables: Tables, z: Integers, quality: int) -> Levels:
+    """Scale indices (M, 2h, 2w), 0 to 63, from the hyper-latent (Z, h, w) at `quality` in hundredths."""
+    channels, height, width = z.shape
+    padded = np.pad(z, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    weight = tables.scale_weight.astype(np.float64)
+    offset = interpolate_offset(tables, quality)[:, None, None, None] + (1 << FRACTION_BITS - 1)
+    index = np.empty((len(weight) // 4, height, 2, width, 2), np.uint8)
+    for row in range(height):
+        columns = windows[:, row].transpose(0, 2, 3, 1).reshape(9 * channels, width).astype(np.float64)
+        sums = (weight @ columns).astype(np.int32).reshape(-1, 2, 2, width).transpose(0, 1, 3, 2)
+        index[:, row] = np.clip((sums + offset) >> FRACTION_BITS, 0, SCALE_LEVELS - 1)
+    return index.reshape(-1, 2 * height, 2 * width)
+
+
+class Coder:
+    """The tables as models of `constriction`; each is built when it is first needed."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.models: dict[Any, Any] = {}
+
+    def model(self, key: Any, counts: NDArray[np.uint32]) -> Any:
+        if key not in self.models:
+            categorical = constriction.stream.model.Categorical
+            self.models[key] = categorical(counts.astype(np.float64), perfect=False)
+        return self.models[key]
+
+    def y_model(self, level: int) -> Any:
+        return self.model(level, self.tables.level_counts(level))
+
+    def z_model(self, prior: int, channel: int) -> Any:
+        return self.model((prior, channel), self.tables.z_counts[prior, channel])
+
+    def escape_model(self) -> Any:
+        return constriction.stream.model.Uniform(2**ESCAPE_BITS)
+
+    def encode(self, z: Integers, symbols: Symbols, index: Levels, prior: int) -> bytes:
+        """The stream of a hyper-latent (Z, h, w) and symbols (M, 2h, 2w) with these scale indices."""
+        coder = constriction.stream.stack.AnsCoder()
+        if len(values := self.escaped(symbols, index)):
+            coder.encode_reverse(values + SYMBOL_LIMIT + 1, self.escape_model())
+        for level in reversed(self.levels()):
+            if len(places := np.flatnonzero(index == level)):
+                limit = self.tables.y_reach[level]
+                group = symbols.ravel()[places].astype(np.int32)
+                codes = np.where(np.abs(group) > limit, 2 * limit + 1, group + limit)
+                coder.encode_reverse(codes.astype(np.int32), self.y_model(level))
+        for channel in reversed(range(len(z))):
+            codes = (z[channel].ravel() - self.tables.z_low).astype(np.int32)
+            coder.encode_reverse(codes, self.z_model(prior, channel))
+        return coder.get_compressed().astype("<u4").tobytes()
+
+    def decode(
+        self, stream: bytes, size: tuple[int, int], quality: int, prior: int
+    ) -> tuple[Integers, Symbols]:
+        """The hyper-latent (Z, h, w) and symbols (M, 2h, 2w) of a stream; `size` is (h, w).
+
+        Raises BitstreamError where the stream cannot have come from `encode`.
+        """
+        if len(stream) % 4 or prior >= len(self.tables.z_counts):
+            raise BitstreamError("payload does not fit its header: the file is damaged, get a sound copy")
+        try:
+            coder = constriction.stream.stack.AnsCoder(np.frombuffer(stream, "<u4").astype(np.uint32))
+        except ValueError as error:
+            raise BitstreamError(f"payload is no stream of symbols ({error}): get a sound copy") from error
+        channels = range(self.tables.z_channels)
+        planes = [coder.decode(self.z_model(prior, channel), size[0] * size[1]) for channel in channels]
+        z = (np.stack(planes) + self.tables.z_low).reshape(-1, *size).astype(np.int32)
+        index = scale_index(self.tables, z, quality)
+        symbols = np.zeros(index.size, np.int16)
+        escapes = [np.empty(0, np.intp)]
+        for level in self.levels():
+            if len(places := np.flatnonzero(index == level)):
+                limit = self.tables.y_reach[level]
+                codes = coder.decode(self.y_model(level), len(places))
+                symbols[places] = codes - limit
+                escapes.append(places[codes == 2 * limit + 1])
+        if len(places := np.concatenate(escapes)):
+            symbols[places] = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
+        if not coder.is_empty():
+            raise BitstreamError("payload holds more than the picture: the file is damaged, get a sound copy")
+        return z, symbols.reshape(index.shape)
+
+    def levels(self) -> range:
+        """The levels whose symbols are coded."""
+        return range(self.tables.first_level, SCALE_LEVELS)
+
+    def escaped(self, symbols: Symbols, index: Levels) -> Integers:
+        """The values of the symbols beyond their level's table, levels ascending."""
+        beyond = np.abs(symbols) > self.tables.y_reach[index]
+        places = np.flatnonzero(beyond & (index >= self.tables.first_level))
+        places = places[np.argsort(index.ravel()[places], kind="stable")]
+        return symbols.ravel()[places].astype(np.int32)
+
+    def best_prior(self, z: Integers) -> int:
+        """The prior under which the hyper-latent (Z, h, w) takes the fewest bits."""
+        counts = self.tables.z_counts.astype(np.float64)
+        bits = -np.log2(counts / counts.sum(2, keepdims=True))
+        values = (z - self.tables.z_low).reshape(len(z), -1)
+        histogram = np.stack([np.bincount(v, minlength=counts.shape[2]) for v in values])
+        return int((bits * histogram).sum((1, 2)).argmin())

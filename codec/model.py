@@ -1,0 +1,127 @@
+"""A model directory: exported graphs, integer tables and a manifest, checked as they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codec.engine import Network
+from codec.entropy import Coder, Tables
+from codec.errors import ModelError, UnknownModelError
+
+DIRECTORY = Path(__file__).parent / "models"
+DEFAULT = "base"
+MANIFEST = "manifest.json"
+TABLES = "tables.npz"
+# What a decoder needs, in the order in which the fingerprint covers it; then what only an encoder needs.
+DECODER_FILES = (TABLES, "first_means.onnx", "second_means.onnx", "synthesis.onnx")
+ENCODER_FILES = ("analysis.onnx",)
+
+
+def fingerprint_of(files: dict[str, bytes]) -> bytes:
+    """The 4 bytes that name a decoder: the start of the SHA-256 of its files' SHA-256 sums."""
+    sums = b"".join(hashlib.sha256(files[name]).digest() for name in DECODER_FILES)
+    return hashlib.sha256(sums).digest()[:4]
+
+
+def read_tables(data: bytes) -> Tables:
+    """Tables from an npz archive of integer arrays; never unpickles."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        scalars = {name: int(arrays[name]) for name in ("z_low", "first_level")}
+        names = ("scale_weight", "scale_offset", "z_counts", "y_counts", "y_reach")
+        return Tables(**{name: arrays[name] for name in names}, **scalars)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model whose files have been checked; its networks are built when first used."""
+
+    name: str
+    manifest: dict[str, Any]
+    files: dict[str, bytes]
+
+    @property
+    def fingerprint(self) -> bytes:
+        return bytes.fromhex(self.manifest["fingerprint"])
+
+    @cached_property
+    def tables(self) -> Tables:
+        return read_tables(self.files[TABLES])
+
+    @cached_property
+    def coder(self) -> Coder:
+        return Coder(self.tables)
+
+    @cached_property
+    def analysis(self) -> Network:
+        """Image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32)."""
+        return Network(self.files["analysis.onnx"])
+
+    @cached_property
+    def first_means(self) -> Network:
+        """z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w)."""
+        return Network(self.files["first_means.onnx"])
+
+    @cached_property
+    def second_means(self) -> Network:
+        """Features, means, decoded half of y, all (C, h, w) -> means (M, h, w)."""
+        return Network(self.files["second_means.onnx"])
+
+    @cached_property
+    def synthesis(self) -> Network:
+        """y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1]."""
+        return Network(self.files["synthesis.onnx"])
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a model directory; raises ModelError."""
+    try:
+        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {directory.name} has no sound {MANIFEST} ({error}): reinstall it") from error
+    return manifest
+
+
+@lru_cache(maxsize=4)
+def load_model(directory: Path) -> Model:
+    """The model in a directory; raises ModelError where a file is missing or was changed."""
+    manifest = read_manifest(directory)
+    files = {}
+    for name in (*DECODER_FILES, *ENCODER_FILES):
+        try:
+            files[name] = (directory / name).read_bytes()
+        except OSError as error:
+            raise ModelError(f"model {directory.name} lacks {name} ({error}): reinstall it") from error
+        if hashlib.sha256(files[name]).hexdigest() != manifest["sha256"][name]:
+            raise ModelError(f"{name} of model {directory.name} was changed: reinstall it")
+    return Model(directory.name, manifest, files)
+
+
+def list_models() -> list[Path]:
+    """The directories of the installed models, by name."""
+    return sorted(path.parent for path in DIRECTORY.glob(f"*/{MANIFEST}"))
+
+
+def model_named(name: str) -> Model:
+    """An installed model; raises UnknownModelError."""
+    if name not in (known := [path.name for path in list_models()]):
+        raise UnknownModelError(f"no model is called {name}: installed are {', '.join(known) or 'none'}")
+    return load_model(DIRECTORY / name)
+
+
+def model_with(fingerprint: bytes) -> Model:
+    """The installed model that wrote a file; raises UnknownModelError."""
+    for directory in list_models():
+        if read_manifest(directory)["fingerprint"] == fingerprint.hex():
+            return load_model(directory)
+    raise UnknownModelError(
+        f"written with model {fingerprint.hex()}, which is not installed: "
+        "install the release of aecodec that has it"
+    )
