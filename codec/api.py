@@ -82,7 +82,7 @@ def to_picture(image: ImageLike) -> Picture:
         return image
     if isinstance(image, Image.Image):
         return from_pillow(image)
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.ndim == 3 and image.shape[2] != 3:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
         raise ImageError(f"array of {image.dtype} {image.shape}: expected bytes of shape (H, W) or (H, W, 3)")
     gray = image.ndim == 2
     return Picture(np.repeat(image[:, :, None], 3, axis=2) if gray else image, gray)
@@ -125,13 +125,13 @@ def decompress_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     alpha = None
     if Box.ALPHA in container.boxes:
         alpha = np.asarray(read_lossless(container.boxes[Box.ALPHA], size).convert("L"))
-    metadata = {box: content for box, content in container.boxes.items() if box != Box.ALPHA}
+    metadata: dict[Box, bytes] = {k: v for k, v in container.boxes.items() if k != Box.ALPHA}
     return Picture(pixels, container.gray, alpha, metadata)
 
 
 def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The rounded mean of three channels that are meant to be equal."""
-    return ((pixels.astype(np.uint16).sum(2) + 1) // 3).astype(np.uint8)
+    return np.asarray((pixels.astype(np.uint16).sum(2) + 1) // 3, np.uint8)
 
 
 def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:

@@ -38,7 +38,7 @@ def tiles(height: int, width: int, core: int, halo: int) -> Iterator[Tile]:
     """Tiles that cover height x width cells, with cores of at most `core` cells each way."""
     for row in spans(height, core, halo):
         for column in spans(width, core, halo):
-            yield Tile(*((r, c) for r, c in zip(row, column, strict=True)))
+            yield Tile((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
 
 
 def scaled(window: Window, factor: int) -> Window:
@@ -60,9 +60,7 @@ class Network:
         options.intra_op_num_threads = thread_count()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self.session: Any = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
-        )
+        self.session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self.takes_quality = any(i.name == quality_input for i in self.session.get_inputs())
 
     def __call__(self, quality: float, *inputs: Floats) -> list[Floats]:

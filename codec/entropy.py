@@ -60,12 +60,12 @@ class Tables:
 
     @property
     def z_channels(self) -> int:
-        return self.z_counts.shape[1]
+        return int(self.z_counts.shape[1])
 
     @property
     def z_high(self) -> int:
         """The largest value of a hyper-latent."""
-        return self.z_low + self.z_counts.shape[2] - 1
+        return self.z_low + int(self.z_counts.shape[2]) - 1
 
     @cached_property
     def y_starts(self) -> Integers:
@@ -92,7 +92,7 @@ def interpolate_offset(tables: Tables, quality: int) -> Integers:
     lower, part = divmod(quality * (len(rows) - 1), FULL_QUALITY)
     upper = min(lower + 1, len(rows) - 1)
     mixed = rows[lower] * (FULL_QUALITY - part) + rows[upper] * part + FULL_QUALITY // 2
-    return (mixed // FULL_QUALITY).astype(np.int32)
+    return np.asarray(mixed // FULL_QUALITY, np.int32)
 
 
 def scale_index(tables: Tables, z: Integers, quality: int) -> Levels:
@@ -146,7 +146,7 @@ class Coder:
         for channel in reversed(range(len(z))):
             codes = (z[channel].ravel() - self.tables.z_low).astype(np.int32)
             coder.encode_reverse(codes, self.z_model(prior, channel))
-        return coder.get_compressed().astype("<u4").tobytes()
+        return np.asarray(coder.get_compressed(), "<u4").tobytes()
 
     def decode(
         self, stream: bytes, size: tuple[int, int], quality: int, prior: int

@@ -1,17 +1,17 @@
 """Every error this library raises on purpose, under one root.
 
-    AecodecError
-     ├─ ImageError            the input is no image, or not one that can be coded
-     ├─ BitstreamError        the data are not a sound aecodec file
-     │   ├─ NotAecodecError   they do not begin with the magic bytes
-     │   ├─ VersionError      a version of the format that this release does not know
-     │   ├─ TruncatedError    they end too early
-     │   ├─ TrailingDataError they go on after the end
-     │   ├─ ChecksumError     they were changed after they were written
-     │   └─ LimitError        dimensions or lengths out of bounds
-     ├─ UnknownModelError     the file was written with a model that is not installed
-     ├─ ModelError            a model directory is incomplete or was changed
-     └─ MissingExtraError     a feature needs an extra that is not installed
+AecodecError
+ ├─ ImageError            the input is no image, or not one that can be coded
+ ├─ BitstreamError        the data are not a sound aecodec file
+ │   ├─ NotAecodecError   they do not begin with the magic bytes
+ │   ├─ VersionError      a version of the format that this release does not know
+ │   ├─ TruncatedError    they end too early
+ │   ├─ TrailingDataError they go on after the end
+ │   ├─ ChecksumError     they were changed after they were written
+ │   └─ LimitError        dimensions or lengths out of bounds
+ ├─ UnknownModelError     the file was written with a model that is not installed
+ ├─ ModelError            a model directory is incomplete or was changed
+ └─ MissingExtraError     a feature needs an extra that is not installed
 """
 
 from __future__ import annotations

@@ -126,7 +126,9 @@ def encode_image(image: Image.Image, format: str) -> bytes:
 def write_lossless(image: Image.Image, effort: int = 4) -> bytes:
     """A lossless WebP of an image, `effort` 0 to 6; raises ImageError over WEBP_MAX_SIDE."""
     if max(image.size) > WEBP_MAX_SIDE:
-        raise ImageError(f"{image.width}x{image.height} is too large to store losslessly: {WEBP_MAX_SIDE} at most")
+        raise ImageError(
+            f"{image.width}x{image.height} is too large to store losslessly: {WEBP_MAX_SIDE} at most"
+        )
     file = io.BytesIO()
     quality = 75 if effort else 0  # of a lossless WebP: more effort, not more loss
     image.save(file, "WEBP", lossless=True, method=effort, quality=quality, exact=True)
@@ -138,8 +140,18 @@ def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             if image.size != size:
-                raise ImageError(f"the WebP inside is {image.size}, the header says {size}: the file is damaged")
+                raise ImageError(
+                    f"the WebP inside is {image.size}, the header says {size}: the file is damaged"
+                )
             image.load()
             return image.copy()
     except (OSError, ValueError, SyntaxError) as error:
         raise ImageError(f"the WebP inside cannot be read ({error}): the file is damaged") from error
+
+
+def psnr(reference: Pixels, decoded: Pixels) -> float | None:
+    """Peak signal-to-noise ratio in dB of 8-bit pictures of one shape; None where they are equal."""
+    error = 0.0
+    for row, other in zip(reference, decoded, strict=True):
+        error += float(np.square(row.astype(np.float64) - other).sum())
+    return None if error == 0 else float(10 * np.log10(255**2 * reference.size / error))

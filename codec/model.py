@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from codec.entropy import Coder, Tables
 from codec.errors import ModelError, UnknownModelError
 
 DIRECTORY = Path(__file__).parent / "models"
+MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories
 DEFAULT = "base"
 MANIFEST = "manifest.json"
 TABLES = "tables.npz"
@@ -35,8 +37,7 @@ def read_tables(data: bytes) -> Tables:
     """Tables from an npz archive of integer arrays; never unpickles."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         scalars = {name: int(arrays[name]) for name in ("z_low", "first_level")}
-        names = ("scale_weight", "scale_offset", "z_counts", "y_counts", "y_reach")
-        return Tables(**{name: arrays[name] for name in names}, **scalars)
+        return Tables(**{**arrays, **scalars})
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,17 @@ def load_model(directory: Path) -> Model:
 
 
 def list_models() -> list[Path]:
-    """The directories of the installed models, by name."""
-    return sorted(path.parent for path in DIRECTORY.glob(f"*/{MANIFEST}"))
+    """The directories of the installed models, ours first, by name."""
+    folders = [DIRECTORY, *(Path(folder) for folder in [os.environ.get(MORE_MODELS)] if folder)]
+    return [path.parent for folder in folders for path in sorted(folder.glob(f"*/{MANIFEST}"))]
 
 
 def model_named(name: str) -> Model:
     """An installed model; raises UnknownModelError."""
-    if name not in (known := [path.name for path in list_models()]):
+    known = {directory.name: directory for directory in reversed(list_models())}
+    if name not in known:
         raise UnknownModelError(f"no model is called {name}: installed are {', '.join(known) or 'none'}")
-    return load_model(DIRECTORY / name)
+    return load_model(known[name])
 
 
 def model_with(fingerprint: bytes) -> Model:

@@ -9,6 +9,7 @@ Networks run over tiles; nothing but symbols and pixels (and y, in the encoder) 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ ANALYSIS_HALO = 3  # cells; four blocks at 1/16 and one at 1/4 see 68 pixels
 MEANS_HALO = 2  # cells; three blocks at 1/16 see 48 pixels
 DECODER_HALO = 4  # cells; means, then three blocks at 1/16 and two at 1/4: 104 pixels
 
+Sample = TypeVar("Sample", bound=np.generic)
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 
@@ -43,7 +45,7 @@ def cells(height: int, width: int) -> tuple[int, int]:
     return -(-height // CELL), -(-width // CELL)
 
 
-def window(array: NDArray[np.generic], cells: Window, factor: int) -> NDArray[np.generic]:
+def window(array: NDArray[Sample], cells: Window, factor: int) -> NDArray[Sample]:
     """The part of (C, H, W) under a window of cells, each `factor` samples wide."""
     rows, columns = scaled(cells, factor)
     return array[:, rows, columns]
@@ -55,13 +57,13 @@ def read_pixels(pixels: Pixels, cells: Window) -> Floats:
     part = pixels[rows, columns]
     below, right = rows.stop - rows.start - part.shape[0], columns.stop - columns.start - part.shape[1]
     part = np.pad(part, ((0, below), (0, right), (0, 0)), mode="edge")
-    return part.transpose(2, 0, 1).astype(np.float32) / 255
+    return part.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
 
 
-def first_half(channels: int, height: int, width: int) -> NDArray[np.bool_]:
+def first_half(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Mask (C, H, W) of the symbols whose means come from the hyper-latent alone: a checkerboard."""
-    row, column = np.arange(height)[:, None], np.arange(width)
-    return (row + column + np.arange(channels)[:, None, None]) % 2 == 0
+    channel, row, column = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    return np.asarray((row + column + channel) % 2 == 0)
 
 
 def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> tuple[Floats, Integers]:
@@ -87,10 +89,10 @@ def encode_latents(model: Model, pixels: Pixels, quality: int, core: int = CORE)
     y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
     symbols = np.empty(y.shape, np.int16)
-    for tile in tiles(*z.shape[1:], core, MEANS_HALO):
+    for tile in tiles(z.shape[1], z.shape[2], core, MEANS_HALO):
         y_part = window(y, tile.outer, 2)
         coded = window(index, tile.outer, 2) >= model.tables.first_level
-        half = first_half(*y_part.shape)
+        half = first_half(y_part.shape)
         features, means = first_means(model, z, quality, tile)
         first = quantise(y_part - means, coded)
         means = np.where(half, means, second_means(model, features, means, first, half, quality))
@@ -117,9 +119,9 @@ def synthesise(
 ) -> Pixels:
     """The picture (H, W, 3) of `size` (H, W) from its latents at `quality` in hundredths."""
     pixels = np.empty((*size, 3), np.uint8)
-    for tile in tiles(*z.shape[1:], core, DECODER_HALO):
+    for tile in tiles(z.shape[1], z.shape[2], core, DECODER_HALO):
         part = window(symbols, tile.outer, 2).astype(np.float32)
-        half = first_half(*part.shape)
+        half = first_half(part.shape)
         features, means = first_means(model, z, quality, tile)
         means = np.where(half, means, second_means(model, features, means, part, half, quality))
         (image,) = model.synthesis(quality / QUALITY_UNITS, part + means)

@@ -79,7 +79,7 @@ def graph(codec: Codec, name: str) -> bytes:
         torch.onnx.export(
             Part(codec, name),
             (*(torch.rand(1, *size) for size in sizes.values()), torch.tensor([50.0])),
-            file,  # type: ignore[arg-type]
+            file,
             input_names=[*sizes, "quality"],
             output_names=outputs,
             dynamic_axes={key: {2: "rows", 3: "columns"} for key in [*sizes, *outputs]},
@@ -227,5 +227,3 @@ def export(weights: Path, out: Path, images: list[Pixels], record: dict[str, Any
         (out / name).write_bytes(data)
     (out / MANIFEST).write_text(json.dumps(model.manifest, indent=2) + "\n")
     return model
-
-

@@ -339,7 +339,7 @@ class Codec(nn.Module):
         z = self.hyper_analysis(y).float().clamp(*Z_LIMITS)
         z_hat = round_through(z)
         features, means = self.first_means(z_hat, weights)
-        half = first_half(*y.shape[1:], y.device)
+        half = first_half(y.shape[1], y.shape[2], y.shape[3], y.device)
         first = (round_through(y - means) + means) * half
         second = self.second_means(features, means, first, weights)
         means = torch.where(half > 0, means, second).float()

@@ -87,7 +87,7 @@ class Average:
 
     def update(self, network: Codec, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        mine = [p for p in self.network.parameters()]
+        mine = list(self.network.parameters())
         theirs = [p.detach() for p in network.parameters()]
         torch._foreach_lerp_(mine, theirs, 1 - decay)
 
@@ -157,7 +157,7 @@ class Run:
             coded = self.network(images, quality)
         loss = rate_distortion_loss(coded, images, quality, self.recipe.weighting)
         self.network.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         if torch.isfinite(norm):
             self.optimiser.step()

@@ -1,0 +1,51 @@
+"""The command line: one file per command, thin. Heavy imports live inside the commands.
+
+Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cli.compress import compress
+from cli.decompress import decompress
+from cli.files import UsageError
+from cli.info import info
+from cli.models import models
+from cli.train import train
+
+app = typer.Typer(
+    help="Learned image compression: small files that decode everywhere.",
+    epilog="Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(compress)
+app.command()(decompress)
+app.command()(info)
+app.command()(models)
+app.add_typer(train, name="train")
+
+
+def main() -> None:
+    """Run the command; an error becomes one line on stderr and an exit code."""
+    try:
+        app(prog_name="aecodec")
+    except Exception as error:
+        if (code := exit_code(error)) is None:
+            raise
+        print(f"aecodec: {error}", file=sys.stderr)
+        sys.exit(code)
+
+
+def exit_code(error: Exception) -> int | None:
+    """The documented exit code of an error raised on purpose, None for any other."""
+    if isinstance(error, UsageError):
+        return 2
+    from codec import AecodecError, BitstreamError, MissingExtraError, UnknownModelError
+
+    codes = {BitstreamError: 3, UnknownModelError: 4, MissingExtraError: 2, AecodecError: 1}
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

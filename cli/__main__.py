@@ -1,0 +1,5 @@
+"""`python -m cli` is `aecodec`."""
+
+from cli import main
+
+main()

@@ -1,0 +1,31 @@
+"""`aecodec info IN`: what a file holds, without decoding it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.files import read_bytes, readable_size
+
+
+def info(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A file that `aecodec compress` wrote.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a file holds."""
+    from dataclasses import asdict
+
+    import codec
+
+    about = codec.info(read_bytes(source))
+    if as_json:
+        typer.echo(json.dumps({**asdict(about), "bpp": about.bpp}))
+        return
+    how = about.coding if about.quality is None else f"quality {about.quality:g}, model {about.model}"
+    typer.echo(f"{source}: {about.width}x{about.height} {about.mode}, {how}")
+    typer.echo(f"{readable_size(about.size)}, {about.bpp:.3f} bpp")
+    for kind, size in about.metadata.items():
+        typer.echo(f"{kind}: {readable_size(size)}")
