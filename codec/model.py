@@ -23,7 +23,7 @@ DEFAULT = "base"
 MANIFEST = "manifest.json"
 TABLES = "tables.npz"
 # What a decoder needs, in the order in which the fingerprint covers it; then what only an encoder needs.
-DECODER_FILES = (TABLES, "first_means.onnx", "second_means.onnx", "synthesis.onnx")
+DECODER_FILES = (TABLES, "first_means.onnx", "second_means.onnx", "third_means.onnx", "synthesis.onnx")
 ENCODER_FILES = ("analysis.onnx",)
 
 
@@ -72,8 +72,13 @@ class Model:
 
     @cached_property
     def second_means(self) -> Network:
-        """Features, means, decoded half of y, all (C, h, w) -> means (M, h, w)."""
+        """Features, means so far, known part of y, all (C, h, w) -> means (M, h, w)."""
         return Network(self.files["second_means.onnx"])
+
+    @cached_property
+    def third_means(self) -> Network:
+        """As `second_means`, once more is known."""
+        return Network(self.files["third_means.onnx"])
 
     @cached_property
     def synthesis(self) -> Network:

@@ -8,7 +8,9 @@ Networks run over tiles; nothing but symbols and pixels (and y, in the encoder) 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -24,8 +26,8 @@ PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
 CORE = 32  # cells per tile, each way, without the halo: 1024 pixels
 ANALYSIS_HALO = 3  # cells; four blocks at 1/16 and one at 1/4 see 68 pixels
-MEANS_HALO = 2  # cells; three blocks at 1/16 see 48 pixels
-DECODER_HALO = 4  # cells; means, then three blocks at 1/16 and two at 1/4: 104 pixels
+MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
+DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
 
 Sample = TypeVar("Sample", bound=np.generic)
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -60,10 +62,13 @@ def read_pixels(pixels: Pixels, cells: Window) -> Floats:
     return part.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
 
 
-def first_half(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Mask (C, H, W) of the symbols whose means come from the hyper-latent alone: a checkerboard."""
+def turns(shape: tuple[int, ...]) -> NDArray[np.int_]:
+    """At which step, 0 to 2, the mean of each latent (M, h, w) is final; h and w begin at even places.
+
+    Step 2 is one colour of a checkerboard, the other colour is split by rows; both alternate with channels.
+    """
     channel, row, column = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    return np.asarray((row + column + channel) % 2 == 0)
+    return np.where((row + column + channel) % 2 == 0, (row + channel // 2) % 2, 2)
 
 
 def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> tuple[Floats, Integers]:
@@ -79,39 +84,44 @@ def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> t
     return y, np.clip(z, tables.z_low, tables.z_high)
 
 
-def quantise(residual: Floats, coded: NDArray[np.bool_]) -> Floats:
-    """Symbols of y minus its means, still as floats: rounded, zero where they are not coded."""
-    return np.where(coded, np.clip(np.rint(residual), -SYMBOL_LIMIT, SYMBOL_LIMIT), 0).astype(np.float32)
+def quantise(y: Floats, coded: NDArray[np.bool_], means: Floats) -> Floats:
+    """Symbols of y given its means, still as floats: rounded, zero where they are not coded."""
+    return np.where(coded, np.clip(np.rint(y - means), -SYMBOL_LIMIT, SYMBOL_LIMIT), np.float32(0))
 
 
 def encode_latents(model: Model, pixels: Pixels, quality: int, core: int = CORE) -> Latents:
     """The latents of a picture (H, W, 3) at `quality` in hundredths."""
     y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
+    first = model.tables.first_level
     symbols = np.empty(y.shape, np.int16)
     for tile in tiles(z.shape[1], z.shape[2], core, MEANS_HALO):
-        y_part = window(y, tile.outer, 2)
-        coded = window(index, tile.outer, 2) >= model.tables.first_level
-        half = first_half(y_part.shape)
-        features, means = first_means(model, z, quality, tile)
-        first = quantise(y_part - means, coded)
-        means = np.where(half, means, second_means(model, features, means, first, half, quality))
-        part = np.where(half, first, quantise(y_part - means, coded))
+        residual = partial(quantise, window(y, tile.outer, 2), window(index, tile.outer, 2) >= first)
+        part = residual(means_of(model, z, quality, tile, residual))
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
     return Latents(z, symbols, index)
 
 
-def first_means(model: Model, z: Integers, quality: int, tile: Tile) -> list[Floats]:
-    """Features and means of a tile, from the hyper-latent alone."""
-    return model.first_means(quality / QUALITY_UNITS, window(z, tile.outer, 1).astype(np.float32))
-
-
-def second_means(
-    model: Model, features: Floats, means: Floats, symbols: Floats, half: NDArray[np.bool_], quality: int
+def means_of(
+    model: Model, z: Integers, quality: int, tile: Tile, symbols_given: Callable[[Floats], Floats]
 ) -> Floats:
-    """Means of a tile, refined by the half of it whose symbols are known."""
-    known = np.where(half, symbols + means, 0).astype(np.float32)
-    return model.second_means(quality / QUALITY_UNITS, features, means, known)[0]
+    """The means (M, h, w) of a tile: from the hyper-latent, then twice refined by the symbols before.
+
+    `symbols_given` means (M, h, w) are the symbols; only those whose means are final are used.
+    """
+    level = quality / QUALITY_UNITS
+    features, means = model.first_means(level, window(z, tile.outer, 1).astype(np.float32))
+    turn = turns(means.shape)
+    for step, network in enumerate((model.second_means, model.third_means), start=1):
+        final = turn < step
+        known = np.where(final, symbols_given(means) + means, np.float32(0))
+        means = np.where(final, means, network(level, features, means, known)[0])
+    return means
+
+
+def unchanged(symbols: Floats, means: Floats) -> Floats:
+    """The decoder's symbols: those that were read, whatever the means."""
+    return symbols
 
 
 def synthesise(
@@ -121,10 +131,8 @@ def synthesise(
     pixels = np.empty((*size, 3), np.uint8)
     for tile in tiles(z.shape[1], z.shape[2], core, DECODER_HALO):
         part = window(symbols, tile.outer, 2).astype(np.float32)
-        half = first_half(part.shape)
-        features, means = first_means(model, z, quality, tile)
-        means = np.where(half, means, second_means(model, features, means, part, half, quality))
-        (image,) = model.synthesis(quality / QUALITY_UNITS, part + means)
+        y = part + means_of(model, z, quality, tile, partial(unchanged, part))
+        (image,) = model.synthesis(quality / QUALITY_UNITS, y)
         image = window(image, tile.inner, CELL).transpose(1, 2, 0)
         place = pixels[scaled(tile.place, CELL)]
         place[:] = np.rint(np.clip(image[: place.shape[0], : place.shape[1]], 0, 1) * 255)

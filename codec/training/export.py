@@ -66,10 +66,12 @@ class Part(nn.Module):
 def graph(codec: Codec, name: str) -> bytes:
     """One network as ONNX: float32 arithmetic, large weights stored as float16."""
     m, z = codec.widths.latents, codec.widths.latents // 16
+    refinement = {"features": (codec.widths.means, 4, 6), "means": (m, 4, 6), "known": (m, 4, 6)}
     sizes = {
         "analysis": {"image": (3, 64, 96)},
         "first_means": {"z": (z, 2, 3)},
-        "second_means": {"features": (codec.widths.means, 4, 6), "means": (m, 4, 6), "known": (m, 4, 6)},
+        "second_means": refinement,
+        "third_means": refinement,
         "synthesis": {"y": (m, 4, 6)},
     }[name]
     outputs = {"analysis": ["y", "z"], "first_means": ["features", "means"]}.get(name, ["output"])

@@ -1,11 +1,11 @@
-"""The networks of the codec in torch: analysis, hyperprior, two-step means and synthesis.
+"""The networks of the codec in torch: analysis, hyperprior, means in three steps, synthesis.
 
     image ──► analysis ──► y ──► hyper-analysis ──► z          (the encoder)
                            │                        │
                            ▼                        ▼
               symbols = round(y - mean)   scale index = integer map of z
                            │                        │
-    image ◄── synthesis ◄── symbols + mean ◄── mean from z, then from half of y
+    image ◄── synthesis ◄── symbols + mean ◄── mean from z, then from a quarter of y, then from half
 
 Everything runs at 1/16 of the resolution except one thin residual block before the analysis and
 two after the synthesis, which run on the 1/4 grid. The network starts as a linear codec: principal
@@ -64,12 +64,16 @@ def lagrangian(quality: Tensor) -> Tensor:
     return low * (high / low) ** (quality / 100)
 
 
-def first_half(channels: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Mask (channels, height, width): the space-channel checkerboard whose ones are decoded first."""
-    row = torch.arange(height, device=device)[:, None]
-    column = torch.arange(width, device=device)
-    channel = torch.arange(channels, device=device)[:, None, None]
-    return ((row + column + channel) % 2 == 0).float()
+def turns(y: Tensor) -> Tensor:
+    """At which step, 0 to 2, the mean of each latent (M, h, w) of y (B, M, h, w) is final.
+
+    Step 2 is one colour of a checkerboard, the other colour is split by rows; both alternate with channels.
+    """
+    channel = torch.arange(y.shape[1], device=y.device)[:, None, None]
+    row = torch.arange(y.shape[2], device=y.device)[:, None]
+    column = torch.arange(y.shape[3], device=y.device)
+    early = (row + channel // 2) % 2
+    return torch.where((row + column + channel) % 2 == 0, early, 2)
 
 
 def round_through(x: Tensor) -> Tensor:
@@ -287,8 +291,8 @@ class FirstMeans(nn.Module):
         return h, self.head(F.hardswish(h)) * self.log_gain(weights).exp()
 
 
-class SecondMeans(nn.Module):
-    """Features, first means and the decoded first half of y -> the means of the second half."""
+class NextMeans(nn.Module):
+    """Features, the means so far and the known part of y, zero elsewhere -> means (B, M, h, w) refined."""
 
     def __init__(self, widths: Widths, ratio: Tensor) -> None:
         super().__init__()
@@ -298,8 +302,8 @@ class SecondMeans(nn.Module):
         self.head = Pointwise(widths.context, widths.latents, zero=True)
         self.log_gain_out = Table((0.1 * ratio).log())
 
-    def forward(self, features: Tensor, means: Tensor, half: Tensor, weights: Tensor) -> Tensor:
-        h = torch.cat([half * self.log_gain_in(weights).exp(), features], 1)
+    def forward(self, features: Tensor, means: Tensor, known: Tensor, weights: Tensor) -> Tensor:
+        h = torch.cat([known * self.log_gain_in(weights).exp(), features], 1)
         h = self.head(self.blocks(self.embed(h), weights))
         return means + h * self.log_gain_out(weights).exp()
 
@@ -326,7 +330,8 @@ class Codec(nn.Module):
         self.hyper_analysis = HyperAnalysis(widths)
         self.scale_map = ScaleMap(widths, start)
         self.first_means = FirstMeans(widths, ratio)
-        self.second_means = SecondMeans(widths, ratio)
+        self.second_means = NextMeans(widths, ratio)
+        self.third_means = NextMeans(widths, ratio)
         self.synthesis = Synthesis(widths, start)
         self.z_prior = EntropyBottleneck(ANCHORS * widths.latents // Z_GROUP, init_scale=8)
         self.y_prior = GaussianConditional(None)
@@ -339,10 +344,10 @@ class Codec(nn.Module):
         z = self.hyper_analysis(y).float().clamp(*Z_LIMITS)
         z_hat = round_through(z)
         features, means = self.first_means(z_hat, weights)
-        half = first_half(y.shape[1], y.shape[2], y.shape[3], y.device)
-        first = (round_through(y - means) + means) * half
-        second = self.second_means(features, means, first, weights)
-        means = torch.where(half > 0, means, second).float()
+        turn = turns(y)
+        for step, refine in enumerate((self.second_means, self.third_means), start=1):
+            known = torch.where(turn < step, round_through(y - means) + means, 0)
+            means = torch.where(turn < step, means, refine(features, means, known, weights)).float()
         y_hat = round_through(y - means) + means
         return Coded(
             images=self.synthesis(y_hat, weights),

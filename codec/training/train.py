@@ -221,13 +221,15 @@ def train(
     loss = math.nan
     saved = time.monotonic()
     with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}") as bar:
-        while run.progress() < 1:
-            now = run.train_step(run.next_batch(crops).to(device))
-            loss = now if math.isnan(loss) else loss + 0.01 * (now - loss)
-            bar.n = 100 * run.progress()
-            bar.set_postfix_str(f"step {run.step}, loss {loss:.3f}", refresh=run.step % 10 == 0)
-            if time.monotonic() - saved > 60 * recipe.minutes_between_checkpoints:
-                save()
-                saved = time.monotonic()
-    save()
+        try:
+            while run.progress() < 1:
+                now = run.train_step(run.next_batch(crops).to(device))
+                loss = now if math.isnan(loss) else loss + 0.01 * (now - loss)
+                bar.n = 100 * run.progress()
+                bar.set_postfix_str(f"step {run.step}, loss {loss:.3f}", refresh=run.step % 10 == 0)
+                if time.monotonic() - saved > 60 * recipe.minutes_between_checkpoints:
+                    save()
+                    saved = time.monotonic()
+        finally:  # an interrupted run loses nothing
+            save()
     return weights

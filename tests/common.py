@@ -1,0 +1,120 @@
+"""Pictures, metadata, malformed files and checks that several tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from codec.bitstream import MAGIC, Box
+from codec.entropy import Integers, Levels, Symbols, Tables, scale_index
+from codec.image import Picture, psnr
+from codec.pipeline import Pixels
+
+ROOT = Path(__file__).parent.parent
+MAKE, SOFTWARE, ORIENTATION, EXIF_IFD, TAKEN = 0x010F, 0x0131, 0x0112, 0x8769, 0x9003
+
+
+def shipped_photograph(name: str) -> Pixels:
+    """A photograph that scikit-image ships, (H, W, 3)."""
+    return np.asarray(getattr(skimage.data, name)(), np.uint8)
+
+
+def photograph(width: int, height: int) -> Pixels:
+    """A part of a photograph, (height, width, 3)."""
+    return np.ascontiguousarray(shipped_photograph("astronaut")[20 : 20 + height, 60 : 60 + width])
+
+
+def noise(width: int, height: int, seed: int = 0) -> Pixels:
+    """Pixels (height, width, 3) that nothing can compress."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def picture_of_mode(mode: str, width: int, height: int) -> Image.Image:
+    """A photograph in a Pillow mode, with an alpha plane of its own where the mode has one."""
+    image = Image.fromarray(photograph(width, height))
+    if mode.endswith("A"):
+        image.putalpha(Image.fromarray(noise(width, height)[:, :, 0]))
+    return image.convert(mode)
+
+
+def make_icc() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def make_exif(orientation: int | None = None) -> bytes:
+    """EXIF with a maker, a program and, in its own directory, the time of the photograph."""
+    exif = Image.Exif()
+    exif[MAKE], exif[SOFTWARE] = "maker", "program"
+    exif.get_ifd(EXIF_IFD)[TAKEN] = "2020:01:02 03:04:05"
+    if orientation:
+        exif[ORIENTATION] = orientation
+    return exif.tobytes()
+
+
+def read_exif(data: bytes) -> dict[int, object]:
+    """The tags of EXIF bytes that `make_exif` may have written, without the places they stand at."""
+    exif = Image.Exif()
+    exif.load(data)
+    tags = {**dict(exif), **exif.get_ifd(EXIF_IFD)}
+    return {tag: tags[tag] for tag in (MAKE, SOFTWARE, ORIENTATION, TAKEN) if tag in tags}
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><note>\xc3\xa9</note></x:xmpmeta>'
+METADATA = {Box.ICC: make_icc(), Box.EXIF: make_exif(), Box.XMP: XMP}
+
+
+def sealed(*fields: bytes) -> bytes:
+    """A file of these fields after the magic bytes, with the right checksum."""
+    body = MAGIC + b"".join(fields)
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def psnr_of(reference: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> float:
+    """PSNR in dB; infinite for equal pictures."""
+    figure = psnr(reference, decoded)
+    return float("inf") if figure is None else figure
+
+
+def assert_same_picture(actual: Picture, expected: Picture) -> None:
+    assert actual.gray == expected.gray
+    np.testing.assert_array_equal(actual.pixels, expected.pixels)
+    assert (actual.alpha is None) == (expected.alpha is None)
+    if expected.alpha is not None:
+        np.testing.assert_array_equal(actual.alpha, expected.alpha)
+
+
+def assert_close(actual: Pixels, expected: Pixels, levels: int = 1) -> None:
+    """Pixels differ by at most so many of 255 levels."""
+    assert actual.shape == expected.shape
+    assert np.abs(actual.astype(int) - expected).max(initial=0) <= levels
+
+
+def random_latents(
+    tables: Tables, size: tuple[int, int], quality: int, seed: int
+) -> tuple[Integers, Symbols, Levels]:
+    """A hyper-latent, symbols that fit its scales (one in a hundred far out), and scale indices."""
+    random = np.random.default_rng(seed)
+    z = np.rint(random.normal(4, 6, (tables.z_channels, *size))).astype(np.int32)
+    z = np.clip(z, tables.z_low, tables.z_high)
+    index = scale_index(tables, z, quality)
+    values = random.laplace(0, 0.2, index.shape) * tables.y_reach[index]
+    values *= np.where(random.random(index.shape) < 0.01, 100, 1)
+    symbols = np.clip(np.rint(values), -32767, 32767).astype(np.int16)
+    return z, np.where(index < tables.first_level, 0, symbols).astype(np.int16), index
+
+
+def run_python(script: str, *arguments: str, threads: int = 1) -> str:
+    """What a script prints in a Python process of its own."""
+    environment = {**os.environ, "AECODEC_THREADS": str(threads)}
+    command = [sys.executable, "-W", "error", "-c", script, *arguments]
+    return subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout

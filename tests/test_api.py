@@ -1,0 +1,245 @@
+"""What the package exports: every picture comes back, and every wrong input has its error."""
+
+from __future__ import annotations
+
+import doctest
+import types
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import codec
+import codec.api
+from codec.bitstream import MAX_PIXELS, MAX_SIDE, QUALITY_UNITS, Box, Container, parse, serialise
+from codec.errors import BitstreamError, ImageError, LimitError, UnknownModelError
+from codec.image import Picture, from_pillow, to_pillow, write_lossless
+from codec.pipeline import Pixels
+from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, read_exif, run_python
+
+BACK = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
+SIZES = [(1, 1), (1, 17), (17, 1), (31, 33), (97, 61)]
+
+
+@pytest.mark.parametrize("mode", BACK)
+@pytest.mark.parametrize("size", SIZES)
+def test_every_mode_and_size_comes_back(mode: str, size: tuple[int, int]) -> None:
+    image = picture_of_mode(mode, *size)
+    result = codec.decompress(codec.compress(image, 60))
+    assert result.mode == BACK[mode]
+    assert result.size == size
+    assert psnr_of(from_pillow(image).pixels, np.asarray(result.convert("RGB"))) > 15
+    if mode.endswith("A"):
+        np.testing.assert_array_equal(np.asarray(result.getchannel("A")), np.asarray(image.getchannel("A")))
+
+
+def test_gray_has_three_equal_channels() -> None:
+    file = codec.compress(picture_of_mode("L", 97, 61), 30)
+    assert codec.info(file).coding == "learned"
+    pixels = codec.api.decompress_picture(file).pixels
+    np.testing.assert_array_equal(pixels, pixels[:, :, :1].repeat(3, axis=2))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_metadata_survive(mode: str) -> None:
+    source = picture_of_mode(mode, 97, 61)
+    source.info.update(icc_profile=METADATA[Box.ICC], exif=METADATA[Box.EXIF], xmp=METADATA[Box.XMP])
+    result = codec.decompress(codec.compress(source, 30))
+    assert result.info["icc_profile"] == METADATA[Box.ICC]
+    assert result.info["xmp"] == METADATA[Box.XMP]
+    assert read_exif(result.info["exif"]) == read_exif(METADATA[Box.EXIF])
+
+
+def test_pictures_arrays_and_pillow_images_are_one() -> None:
+    pixels = photograph(97, 61)
+    files = {codec.compress(image) for image in (pixels, Image.fromarray(pixels), Picture(pixels))}
+    assert len(files) == 1
+
+
+def test_gray_arrays_are_gray() -> None:
+    gray = photograph(97, 61)[:, :, 0]
+    assert codec.decompress(codec.compress(gray)).mode == "L"
+
+
+def test_arrays_with_gaps_are_read_right() -> None:
+    pixels = photograph(194, 122)[::2, ::-2]
+    assert codec.compress(pixels) == codec.compress(np.ascontiguousarray(pixels))
+
+
+@pytest.mark.parametrize("colour", ["black", "white", "teal", "#010203"])
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (300, 200)])
+def test_flat_colours_are_lossless(colour: str, size: tuple[int, int]) -> None:
+    assert_lossless(Image.new("RGB", size, colour))
+
+
+def assert_lossless(image: Image.Image) -> None:
+    file = codec.compress(image, 50)
+    assert codec.info(file).coding == "lossless"
+    result = codec.decompress(file)
+    assert result.mode == image.mode
+    np.testing.assert_array_equal(np.asarray(result), np.asarray(image))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_icon_is_lossless(mode: str) -> None:
+    icon = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(icon)
+    draw.rectangle((2, 2, 13, 13), fill="navy", outline="orange")
+    draw.line((4, 4, 11, 11), fill="white")
+    assert_lossless(icon.convert(mode))
+
+
+@pytest.mark.parametrize("quality", [0, 50, 100])
+@pytest.mark.parametrize("kind", ["noise", "black", "white", "checks"])
+def test_odd_pictures_never_fail(kind: str, quality: float) -> None:
+    checks = np.indices((61, 97)).sum(0)[:, :, None] % 2 * np.full(3, 255)
+    pictures = {
+        "noise": noise(97, 61),
+        "black": np.zeros((61, 97, 3), np.uint8),
+        "white": np.full((61, 97, 3), 255, np.uint8),
+        "checks": checks.astype(np.uint8),
+    }
+    file = codec.compress(pictures[kind], quality)
+    assert codec.decompress(file).size == (97, 61)
+    assert len(file) <= len(write_lossless(Image.fromarray(pictures[kind]))) + 32
+
+
+@pytest.mark.parametrize("quality", [-0.01, 100.01, float("nan"), float("inf")])
+def test_quality_out_of_range(quality: float) -> None:
+    with pytest.raises(ValueError, match=r"quality .* is out of range: choose 0 to 100"):
+        codec.compress(photograph(9, 7), quality)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((5, 4, 3), np.float32),
+        np.zeros((5, 4), np.uint16),
+        np.zeros((5, 4), bool),
+        np.zeros(5, np.uint8),
+        np.zeros((5, 4, 4), np.uint8),
+        np.zeros((5, 4, 1), np.uint8),
+        np.zeros((1, 5, 4, 3), np.uint8),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_wrong_arrays_are_refused(array: Pixels) -> None:
+    with pytest.raises(ImageError, match="expected bytes of shape"):
+        codec.compress(array)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3)])
+def test_pictures_without_pixels_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError, match="cannot be coded"):
+        codec.compress(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("size", [(0, 1), (MAX_PIXELS + 1, 1), (2**14 + 1, 2**14), (MAX_SIDE + 1, 1)])
+def test_what_no_reader_accepts_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError):
+        codec.api.check_input(*size)
+
+
+def test_unknown_model_by_name() -> None:
+    with pytest.raises(UnknownModelError, match=r"no model is called nothing: installed are .*base"):
+        codec.compress(photograph(9, 7), model="nothing")
+
+
+def learned_file() -> bytes:
+    file = codec.compress(photograph(97, 61), 30)
+    assert codec.info(file).coding == "learned"
+    return file
+
+
+def with_learned(file: bytes, **changes: Any) -> bytes:
+    """A learned file with other header fields and the right checksum."""
+    container = parse(file)
+    assert container.learned
+    return serialise(replace(container, learned=replace(container.learned, **changes)))
+
+
+def test_unknown_fingerprint() -> None:
+    file = with_learned(learned_file(), fingerprint=b"\0\x01\x02\x03")
+    assert codec.info(file).model == "00010203"
+    with pytest.raises(UnknownModelError, match="00010203, which is not installed"):
+        codec.decompress(file)
+
+
+def test_unknown_prior() -> None:
+    with pytest.raises(BitstreamError, match="does not fit its header"):
+        codec.decompress(with_learned(learned_file(), prior=255))
+
+
+@pytest.mark.parametrize("payload", [b"abc", b"abcd" * 1000, bytes(4)])
+def test_foreign_payload(payload: bytes) -> None:
+    with pytest.raises(BitstreamError):
+        codec.decompress(serialise(replace(parse(learned_file()), payload=payload)))
+
+
+@pytest.mark.parametrize("payload", [b"", b"RIFF", write_lossless(Image.new("RGB", (4, 5)))])
+def test_foreign_lossless_payload(payload: bytes) -> None:
+    with pytest.raises(BitstreamError):
+        codec.decompress(serialise(Container(5, 4, False, payload)))
+
+
+@pytest.mark.parametrize("alpha", [b"", b"RIFF", write_lossless(Image.new("L", (4, 5)))])
+def test_foreign_alpha(alpha: bytes) -> None:
+    with pytest.raises(BitstreamError):
+        codec.decompress(serialise(replace(parse(learned_file()), boxes={Box.ALPHA: alpha})))
+
+
+def test_max_pixels() -> None:
+    file, pixels = learned_file(), 97 * 61
+    assert codec.decompress(file, max_pixels=pixels).size == (97, 61)
+    assert codec.info(file, max_pixels=pixels).width == 97
+    for read in (codec.decompress, codec.info):
+        with pytest.raises(LimitError, match=f"over the limit of {pixels - 1} pixels"):
+            read(file, max_pixels=pixels - 1)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("size", [(1, 1), (97, 61)])
+def test_info_agrees_with_decompress(mode: str, size: tuple[int, int]) -> None:
+    picture = replace(from_pillow(picture_of_mode(mode, *size)), metadata=METADATA)
+    file = codec.compress(to_pillow(picture), 30.25)
+    info, result = codec.info(file), codec.decompress(file)
+    assert (info.width, info.height) == result.size == size
+    assert info.mode == result.mode == mode
+    assert info.size == len(file)
+    assert info.bpp == pytest.approx(8 * len(file) / (size[0] * size[1]))
+    for name, key in (("icc", "icc_profile"), ("exif", "exif"), ("xmp", "xmp")):
+        assert info.metadata[name] == len(result.info[key])
+
+
+def test_info_of_both_codings() -> None:
+    learned, lossless = codec.info(learned_file()), codec.info(codec.compress(Image.new("L", (300, 200))))
+    container = parse(learned_file())
+    assert container.learned
+    assert learned.quality == 30 == container.learned.quality / QUALITY_UNITS
+    assert learned.model == container.learned.fingerprint.hex()
+    assert (lossless.coding, lossless.quality, lossless.model) == ("lossless", None, None)
+
+
+def test_all_is_the_public_names() -> None:
+    private = {"annotations"}
+    names = {
+        name
+        for name, value in vars(codec).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name not in private
+    }
+    assert set(codec.__all__) == names | {"__version__"}
+    assert len(codec.__all__) == len(set(codec.__all__))
+
+
+def test_import_is_light() -> None:
+    script = "import codec, sys; print({'torch', 'onnxruntime', 'compressai'} & set(sys.modules))"
+    assert run_python(script).strip() == "set()"
+
+
+@pytest.mark.parametrize("module", [codec, codec.api])
+def test_examples_of_the_documentation(module: types.ModuleType) -> None:
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0

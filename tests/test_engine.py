@@ -1,0 +1,56 @@
+"""Tiles cover a picture once, with all that their networks see around them."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codec.engine import scaled, thread_count, tiles
+
+SIDES = st.integers(1, 40)
+
+
+@given(SIDES, SIDES, st.integers(1, 12), st.integers(0, 6))
+def test_tiles_cover_every_cell_once(height: int, width: int, core: int, halo: int) -> None:
+    covered = np.zeros((height, width), int)
+    for tile in tiles(height, width, core, halo):
+        covered[tile.place] += 1
+    assert (covered == 1).all()
+
+
+@given(SIDES, SIDES, st.integers(1, 12), st.integers(0, 6))
+def test_inner_of_outer_is_place(height: int, width: int, core: int, halo: int) -> None:
+    cells = np.arange(height * width).reshape(height, width)
+    for tile in tiles(height, width, core, halo):
+        np.testing.assert_array_equal(cells[tile.outer][tile.inner], cells[tile.place])
+
+
+@given(SIDES, SIDES, st.integers(1, 12), st.integers(0, 6))
+def test_tiles_are_bounded_and_see_their_halo(height: int, width: int, core: int, halo: int) -> None:
+    for tile in tiles(height, width, core, halo):
+        for outer, place, side in zip(tile.outer, tile.place, (height, width), strict=True):
+            assert place.stop - place.start <= core
+            assert outer.start == max(place.start - halo, 0)
+            assert outer.stop == min(place.stop + halo, side)
+
+
+def test_scaled() -> None:
+    assert scaled((slice(1, 3), slice(0, 2)), 16) == (slice(16, 48), slice(0, 32))
+
+
+@pytest.mark.parametrize(("chosen", "count"), [("1", 1), ("3", 3), ("0", 1), ("many", 1), ("-2", 1)])
+def test_thread_count_is_chosen(monkeypatch: pytest.MonkeyPatch, chosen: str, count: int) -> None:
+    monkeypatch.setenv("AECODEC_THREADS", chosen)
+    assert thread_count() == count
+
+
+@pytest.mark.parametrize("chosen", ["", None])
+def test_thread_count_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch, chosen: str | None) -> None:
+    monkeypatch.delenv("AECODEC_THREADS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("AECODEC_THREADS", chosen)
+    assert 1 <= thread_count() <= (os.cpu_count() or 1)

@@ -1,0 +1,289 @@
+"""Nothing of a picture is lost between its file and its pixels, or an error says so."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from skimage.metrics import peak_signal_noise_ratio
+
+from codec.bitstream import Box
+from codec.errors import AecodecError, ImageError
+from codec.image import (
+    FORMATS,
+    WEBP_MAX_SIDE,
+    Picture,
+    encode_image,
+    format_for,
+    from_pillow,
+    psnr,
+    read_lossless,
+    read_picture,
+    to_pillow,
+    write_lossless,
+)
+from tests.common import (
+    MAKE,
+    METADATA,
+    ORIENTATION,
+    SOFTWARE,
+    TAKEN,
+    assert_close,
+    assert_same_picture,
+    noise,
+    picture_of_mode,
+    read_exif,
+)
+
+MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
+FORMATS_WITH_METADATA = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+
+def saved(path: Path, image: Image.Image, format: str = "PNG", **options: object) -> Path:
+    image.save(path, format, **options)
+    return path
+
+
+@pytest.mark.parametrize(("mode", "back"), MODES.items())
+def test_modes_survive(tmp_path: Path, mode: str, back: str) -> None:
+    image = picture_of_mode(mode, 31, 17)
+    result = to_pillow(read_picture(saved(tmp_path / "a.png", image)))
+    assert result.mode == back
+    np.testing.assert_array_equal(np.asarray(result), np.asarray(image.convert(back)))
+
+
+@pytest.mark.parametrize(("mode", "back"), [("P", "RGBA"), ("RGB", "RGBA"), ("L", "LA")])
+def test_transparent_colours_survive(tmp_path: Path, mode: str, back: str) -> None:
+    image = picture_of_mode(mode, 31, 17)
+    key = image.getpixel((3, 4))
+    path = saved(tmp_path / "a.png", image, transparency=key)
+    with Image.open(path) as opened:
+        expected = np.asarray(opened.convert("RGBA"))
+    result = to_pillow(read_picture(path))
+    assert result.mode == back
+    np.testing.assert_array_equal(np.asarray(result.convert("RGBA")), expected)
+    assert 0 in expected[:, :, 3]
+
+
+def test_palette_with_several_alphas_survives(tmp_path: Path) -> None:
+    image = picture_of_mode("P", 31, 17)
+    path = saved(tmp_path / "a.png", image, transparency=bytes(range(256)))
+    result = to_pillow(read_picture(path))
+    assert result.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(result.getchannel("A")), np.asarray(image))
+
+
+@pytest.mark.parametrize(
+    ("mode", "format"), [("CMYK", "TIFF"), ("CMYK", "JPEG"), ("I;16", "PNG"), ("F", "TIFF"), ("I", "TIFF")]
+)
+def test_modes_that_would_lose_something_are_refused(tmp_path: Path, mode: str, format: str) -> None:
+    path = saved(tmp_path / "a", Image.new(mode, (5, 4)), format)
+    with pytest.raises(ImageError, match=r"has mode (CMYK|I;16|I|F), not 8-bit.*convert it"):
+        read_picture(path)
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bit_png_is_refused(tmp_path: Path, colour: int, channels: int) -> None:
+    rows = zlib.compress(2 * (b"\0" + bytes(range(6 * channels))))
+    header = struct.pack(">IIBBBBB", 3, 2, 16, colour, 0, 0, 0)
+    chunks = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", rows), png_chunk(b"IEND", b"")]
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(ImageError):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("format", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_several_frames_are_refused(tmp_path: Path, format: str) -> None:
+    frames = [Image.fromarray(noise(9, 7, seed)) for seed in range(3)]
+    path = saved(tmp_path / "a", frames[0], format, save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageError, match="holds 3 frames"):
+        read_picture(path)
+
+
+def test_one_gif_frame_is_a_picture(tmp_path: Path) -> None:
+    image = picture_of_mode("P", 31, 17)
+    pixels = read_picture(saved(tmp_path / "a.gif", image, "GIF")).pixels
+    np.testing.assert_array_equal(pixels, np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+def test_orientation_is_applied_once(tmp_path: Path, format: str, orientation: int) -> None:
+    image = Image.fromarray(noise(9, 5))
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[MAKE] = orientation, "maker"
+    options = {"lossless": True} if format == "WEBP" else {}
+    path = saved(tmp_path / "a", image, format, exif=exif, **options)
+    with Image.open(path) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened))
+    picture = read_picture(path)
+    assert picture.pixels.shape == ((5, 9, 3) if orientation < 5 else (9, 5, 3))
+    np.testing.assert_array_equal(picture.pixels, expected)
+    tags = read_exif(picture.metadata[Box.EXIF])
+    assert tags.get(ORIENTATION, 1) == 1
+    assert tags[MAKE] == "maker"
+    assert ImageOps.exif_transpose(to_pillow(picture)).size == to_pillow(picture).size
+
+
+@pytest.mark.parametrize("format", FORMATS_WITH_METADATA)
+def test_icc_survives(tmp_path: Path, format: str) -> None:
+    assert written(tmp_path, format, Box.ICC) == METADATA[Box.ICC]
+
+
+@pytest.mark.parametrize("format", FORMATS_WITH_METADATA)
+def test_exif_survives(tmp_path: Path, format: str) -> None:
+    data = written(tmp_path, format, Box.EXIF)
+    assert read_exif(data) == {MAKE: "maker", SOFTWARE: "program", TAKEN: "2020:01:02 03:04:05"}
+
+
+@pytest.mark.parametrize("format", FORMATS_WITH_METADATA)
+def test_xmp_survives(tmp_path: Path, format: str) -> None:
+    assert written(tmp_path, format, Box.XMP) == METADATA[Box.XMP]
+
+
+def written(tmp_path: Path, format: str, box: Box) -> bytes:
+    """One kind of metadata, written alone with `encode_image` and read back."""
+    image = to_pillow(Picture(noise(9, 7), metadata={box: METADATA[box]}))
+    path = tmp_path / "a"
+    path.write_bytes(encode_image(image, format))
+    return read_picture(path).metadata.get(box, b"")
+
+
+@pytest.mark.parametrize("format", FORMATS_WITH_METADATA)
+def test_all_metadata_survive_together(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(encode_image(to_pillow(Picture(noise(9, 7), metadata=METADATA)), format))
+    assert set(read_picture(path).metadata) == set(METADATA)
+
+
+@pytest.mark.parametrize("format", FORMATS_WITH_METADATA)
+def test_no_metadata_come_from_nothing(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(encode_image(Image.fromarray(noise(9, 7)), format))
+    assert read_picture(path).metadata == {}
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_lossless_formats_keep_pixels(tmp_path: Path, format: str, mode: str) -> None:
+    image = picture_of_mode(mode, 31, 17)
+    if format == "BMP" and mode.endswith("A"):
+        with pytest.raises(ImageError, match="transparency, which BMP cannot hold"):
+            encode_image(image, format)
+        return
+    path = tmp_path / "a"
+    path.write_bytes(encode_image(image, format))
+    result = read_picture(path)
+    if format == "WEBP":  # knows no gray
+        np.testing.assert_array_equal(result.pixels, from_pillow(image).pixels)
+    else:
+        assert_same_picture(result, from_pillow(image))
+
+
+def test_transparency_is_refused_by_jpeg() -> None:
+    with pytest.raises(ImageError, match=r"transparency, which JPEG cannot hold: choose \.png"):
+        encode_image(picture_of_mode("RGBA", 9, 7), "JPEG")
+
+
+def test_every_suffix_has_a_format_that_writes() -> None:
+    image = picture_of_mode("RGB", 31, 17)
+    for suffix in FORMATS:
+        data = encode_image(image, format_for(Path("a" + suffix.upper())))
+        with Image.open(io.BytesIO(data)) as opened:
+            assert_close(np.asarray(opened.convert("RGB")), np.asarray(image), levels=60)
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a", "a.aec"])
+def test_unknown_suffix_is_refused(name: str) -> None:
+    with pytest.raises(ImageError, match=r"unknown suffix .*choose one of"):
+        format_for(Path(name))
+
+
+def test_no_picture_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"not a picture")
+    with pytest.raises(ImageError, match=r"a\.png: not a picture that can be read"):
+        read_picture(path)
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"a\.png: cannot be read: No such file"):
+        read_picture(tmp_path / "a.png")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, beside its error
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_truncated_pictures_are_refused(tmp_path: Path, format: str) -> None:
+    whole, path = encode_image(Image.fromarray(noise(9, 7)), format), tmp_path / "a"
+    path.write_bytes(whole)
+    expected = read_picture(path)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with suppress(ImageError):
+            assert_same_picture(read_picture(path), expected)
+
+
+def test_lossless_round_trip_keeps_what_alpha_hides() -> None:
+    image = picture_of_mode("RGBA", 31, 17)
+    result = read_lossless(write_lossless(image), image.size)
+    np.testing.assert_array_equal(np.asarray(result), np.asarray(image))
+
+
+def test_lossless_of_another_size_is_refused() -> None:
+    with pytest.raises(AecodecError, match="the header says"):
+        read_lossless(write_lossless(Image.new("RGB", (5, 4))), (4, 5))
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", write_lossless(Image.fromarray(noise(9, 7)))[:-40]])
+def test_damaged_lossless_is_refused(data: bytes) -> None:
+    with pytest.raises(AecodecError, match="the WebP inside"):
+        read_lossless(data, (9, 7))
+
+
+@pytest.mark.parametrize("size", [(5, 4), (WEBP_MAX_SIDE, WEBP_MAX_SIDE)])
+def test_lossless_that_claims_to_be_huge_is_refused(size: tuple[int, int]) -> None:
+    data = bytearray(write_lossless(Image.new("RGB", (5, 4))))
+    assert data[12:16] == b"VP8L"
+    rest = int.from_bytes(data[21:25], "little") >> 28 << 28
+    data[21:25] = (rest | (WEBP_MAX_SIDE - 1) << 14 | WEBP_MAX_SIDE - 1).to_bytes(4, "little")
+    with pytest.raises(AecodecError):
+        read_lossless(bytes(data), size)
+
+
+def test_too_long_for_lossless_is_refused() -> None:
+    with pytest.raises(ImageError, match="too large to store losslessly"):
+        write_lossless(Image.new("L", (WEBP_MAX_SIDE + 1, 1)))
+
+
+def test_psnr_is_that_of_scikit_image() -> None:
+    one, other = noise(31, 17, 1), noise(31, 17, 2)
+    expected = peak_signal_noise_ratio(one, other, data_range=255)  # type: ignore[no-untyped-call]
+    assert psnr(one, other) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (5, 250), (0, 1)])
+def test_psnr_does_not_wrap_around(low: int, high: int) -> None:
+    dark, bright = (np.full((4, 5, 3), value, np.uint8) for value in (low, high))
+    expected = pytest.approx(20 * np.log10(255 / (high - low)))
+    assert psnr(dark, bright) == expected
+    assert psnr(bright, dark) == expected
+
+
+def test_psnr_of_identical_pictures_is_none() -> None:
+    assert psnr(noise(9, 7), noise(9, 7)) is None
+
+
+def test_psnr_of_different_shapes_is_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        psnr(noise(9, 7), noise(9, 8))

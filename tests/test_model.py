@@ -1,0 +1,118 @@
+"""A model directory is whole and unchanged, or it is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codec.errors import ModelError, UnknownModelError
+from codec.model import (
+    DECODER_FILES,
+    DEFAULT,
+    DIRECTORY,
+    ENCODER_FILES,
+    MANIFEST,
+    MORE_MODELS,
+    Model,
+    fingerprint_of,
+    list_models,
+    load_model,
+    model_named,
+    model_with,
+)
+
+FILES = (*DECODER_FILES, *ENCODER_FILES)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the model directory that a test may spoil."""
+    return Path(shutil.copytree(DIRECTORY / DEFAULT, tmp_path / "spoilt"))
+
+
+def change_manifest(directory: Path, **changes: Any) -> None:
+    manifest = json.loads((directory / MANIFEST).read_bytes())
+    (directory / MANIFEST).write_text(json.dumps({**manifest, **changes}))
+
+
+def test_a_copy_is_sound(copy: Path, model: Model) -> None:
+    loaded = load_model(copy)
+    assert loaded.name == "spoilt"
+    assert loaded.fingerprint == model.fingerprint
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_changed_file(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(ModelError, match=f"{name} of model spoilt was changed: reinstall it"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_file(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ModelError, match=f"model spoilt lacks {name}"):
+        load_model(copy)
+
+
+def test_missing_manifest(copy: Path) -> None:
+    (copy / MANIFEST).unlink()
+    with pytest.raises(ModelError, match=r"model spoilt has no sound manifest\.json"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "not json", "\xff", "[]", "{}", "null", '{"fingerprint": "00"}'])
+def test_invalid_manifest(copy: Path, text: str) -> None:
+    (copy / MANIFEST).write_text(text, "latin-1")
+    with pytest.raises(ModelError, match=r"manifest\.json"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("fingerprint", ["00010203", "", "no hex"])
+def test_changed_fingerprint(copy: Path, fingerprint: str) -> None:
+    change_manifest(copy, fingerprint=fingerprint)
+    with pytest.raises(ModelError):
+        load_model(copy)
+
+
+def test_manifest_without_a_sum(copy: Path) -> None:
+    change_manifest(copy, sha256={})
+    with pytest.raises(ModelError):
+        load_model(copy)
+
+
+def test_fingerprint_is_that_of_the_files(model: Model) -> None:
+    assert len(model.fingerprint) == 4
+    assert model.fingerprint == fingerprint_of(model.files)
+
+
+def test_fingerprint_covers_the_decoder_only(model: Model) -> None:
+    for name in FILES:
+        changed = {**model.files, name: model.files[name] + b"\0"}
+        assert (fingerprint_of(changed) == model.fingerprint) == (name in ENCODER_FILES)
+
+
+def test_models_are_found_by_name_and_fingerprint(model: Model) -> None:
+    assert DIRECTORY / DEFAULT in list_models()
+    assert model_named(DEFAULT).fingerprint == model.fingerprint
+    assert model_with(model.fingerprint).name == DEFAULT
+
+
+def test_unknown_models() -> None:
+    with pytest.raises(UnknownModelError, match=r"no model is called \.\./base"):
+        model_named("../base")
+    with pytest.raises(UnknownModelError, match="00010203, which is not installed"):
+        model_with(b"\0\x01\x02\x03")
+
+
+def test_more_models(copy: Path, monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+    monkeypatch.setenv(MORE_MODELS, str(copy.parent))
+    assert copy in list_models()
+    assert model_named("spoilt").name == "spoilt"
+    assert model_with(model.fingerprint).name == DEFAULT
