@@ -21,5 +21,5 @@ def model() -> Model:
 
 @pytest.fixture(scope="session")
 def photo() -> Pixels:
-    """A photograph of 300 x 470 pixels: more cells than a halo sees, and sides that are no multiples of one."""
+    """A photograph of 300 x 470 pixels: more cells than a halo sees, sides that no cell divides."""
     return photograph(300, 470)

@@ -21,6 +21,12 @@ from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, 
 
 BACK = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
 SIZES = [(1, 1), (1, 17), (17, 1), (31, 33), (97, 61)]
+FOREIGN_WEBP = {
+    "empty": b"",
+    "truncated": write_lossless(Image.fromarray(noise(5, 4)))[:-9],
+    "not WebP": b"not a WebP",
+    "another size": write_lossless(Image.new("RGB", (4, 5))),
+}
 
 
 @pytest.mark.parametrize("mode", BACK)
@@ -123,7 +129,7 @@ def test_quality_out_of_range(quality: float) -> None:
         np.zeros((5, 4, 1), np.uint8),
         np.zeros((1, 5, 4, 3), np.uint8),
     ],
-    ids=lambda array: f"{array.dtype}{array.shape}",
+    ids=lambda array: f"{array.dtype} {array.ndim}D",
 )
 def test_wrong_arrays_are_refused(array: Pixels) -> None:
     with pytest.raises(ImageError, match="expected bytes of shape"):
@@ -178,13 +184,13 @@ def test_foreign_payload(payload: bytes) -> None:
         codec.decompress(serialise(replace(parse(learned_file()), payload=payload)))
 
 
-@pytest.mark.parametrize("payload", [b"", b"RIFF", write_lossless(Image.new("RGB", (4, 5)))])
+@pytest.mark.parametrize("payload", FOREIGN_WEBP.values(), ids=FOREIGN_WEBP)
 def test_foreign_lossless_payload(payload: bytes) -> None:
     with pytest.raises(BitstreamError):
         codec.decompress(serialise(Container(5, 4, False, payload)))
 
 
-@pytest.mark.parametrize("alpha", [b"", b"RIFF", write_lossless(Image.new("L", (4, 5)))])
+@pytest.mark.parametrize("alpha", FOREIGN_WEBP.values(), ids=FOREIGN_WEBP)
 def test_foreign_alpha(alpha: bytes) -> None:
     with pytest.raises(BitstreamError):
         codec.decompress(serialise(replace(parse(learned_file()), boxes={Box.ALPHA: alpha})))

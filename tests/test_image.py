@@ -245,10 +245,10 @@ def test_lossless_of_another_size_is_refused() -> None:
         read_lossless(write_lossless(Image.new("RGB", (5, 4))), (4, 5))
 
 
-@pytest.mark.parametrize("data", [b"", b"RIFF", write_lossless(Image.fromarray(noise(9, 7)))[:-40]])
-def test_damaged_lossless_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize("length", [0, 4, 30, -1])
+def test_truncated_lossless_is_refused(length: int) -> None:
     with pytest.raises(AecodecError, match="the WebP inside"):
-        read_lossless(data, (9, 7))
+        read_lossless(write_lossless(Image.fromarray(noise(9, 7)))[:length], (9, 7))
 
 
 @pytest.mark.parametrize("size", [(5, 4), (WEBP_MAX_SIDE, WEBP_MAX_SIDE)])

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from codec import compress, decompress, info
 from codec.bitstream import Learned
-from codec.engine import Floats
+from codec.engine import Floats, tiles
 from codec.entropy import Coder, Integers, Symbols
 from codec.model import DECODER_FILES, Model
-from codec.pipeline import CELL, Pixels, analyse, cells, decode, encode, encode_latents, synthesise, turns
+from codec.pipeline import (
+    ANALYSIS_HALO,
+    CELL,
+    DECODER_HALO,
+    MEANS_HALO,
+    Pixels,
+    analyse,
+    cells,
+    decode,
+    encode,
+    encode_latents,
+    means_of,
+    synthesise,
+    turns,
+)
 from tests.common import assert_close, photograph, psnr_of, run_python, shipped_photograph
 
 QUALITY = 5000
@@ -50,6 +64,31 @@ def test_pixels_do_not_depend_on_the_tiles(model: Model, photo: Pixels, core: in
     latents, size = encode_latents(model, photo, quality), photo.shape[:2]
     whole = synthesise(model, latents.z, latents.symbols, size, quality)
     assert_close(synthesise(model, latents.z, latents.symbols, size, quality, core=core), whole)
+
+
+def reach(output: Floats, factor: int) -> int:
+    """How many cells right of the first column of cells an output (C, H, W) is spoilt by it."""
+    spoilt = np.flatnonzero(np.isnan(output).any((0, 1)))
+    assert len(spoilt)
+    return int(spoilt.max()) // factor
+
+
+def test_the_halo_of_the_analysis_is_its_receptive_field(model: Model) -> None:
+    pixels = np.zeros((3, 3 * CELL, 12 * CELL), np.float32)
+    pixels[:, :, :CELL] = np.nan
+    y, z = model.analysis(50, pixels)
+    assert reach(y, 2) <= ANALYSIS_HALO
+    assert reach(z, 1) <= ANALYSIS_HALO
+
+
+def test_the_halos_of_the_decoder_are_its_receptive_field(model: Model) -> None:
+    z = np.zeros((model.tables.z_channels, 3, 12), np.float32)
+    symbols = np.zeros((model.tables.scale_offset.shape[1], 6, 24), np.float32)
+    z[:, :, 0], symbols[:, :, :2] = np.nan, np.nan
+    (tile,) = tiles(3, 12, 12, 0)
+    means = means_of(model, cast(Integers, z), QUALITY, tile, lambda means: symbols)
+    assert reach(means, 2) <= MEANS_HALO
+    assert reach(model.synthesis(50, symbols + means)[0], CELL) <= DECODER_HALO
 
 
 DECODE = """

@@ -99,7 +99,7 @@ def adam(network: Codec, recipe: Recipe) -> torch.optim.Adam:
     chosen = {id(p) for p in linear}
     rest = [p for p in network.parameters() if id(p) not in chosen]
     groups = [{"params": rest}, {"params": linear, "lr": recipe.linear_rate}]
-    return torch.optim.Adam(groups, lr=recipe.rate, betas=(0.9, 0.99))
+    return torch.optim.Adam(groups, lr=recipe.rate, betas=(0.9, 0.99), fused=True)
 
 
 def learning_rate(progress: float, step: int, warm_up: int) -> float:
@@ -142,7 +142,8 @@ class Run:
     def load(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        groups = self.optimiser.state_dict()["param_groups"]  # this recipe's, not the checkpoint's
+        self.optimiser.load_state_dict({**state["optimiser"], "param_groups": groups})
         self.step, self.seconds = state["step"], state["seconds"]
 
     def train_step(self, images: Tensor) -> float:

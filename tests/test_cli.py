@@ -1,0 +1,191 @@
+"""The commands as a user runs them: files, refusals, exit codes, one line for every error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+def aecodec(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+
+
+def refusal(result: subprocess.CompletedProcess[str], code: int, *fragments: str) -> None:
+    """One line on stderr, nothing on stdout, this exit code."""
+    assert result.returncode == code, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.startswith("aecodec: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    for fragment in fragments:
+        assert fragment in result.stderr
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from skimage import data
+
+    path = tmp_path_factory.mktemp("photo") / "cat.png"
+    Image.fromarray(data.chelsea()).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def compressed(photo: Path) -> Path:
+    path = photo.with_suffix(".aec")
+    assert aecodec("compress", photo, path).returncode == 0
+    return path
+
+
+def test_round_trip_with_derived_names(photo: Path, tmp_path: Path) -> None:
+    source = tmp_path / "cat.png"
+    source.write_bytes(photo.read_bytes())
+    result = aecodec("compress", source)
+    assert result.returncode == 0
+    assert result.stdout == ""
+    for fragment in ("cat.aec", "kB", ":1", "bpp", "dB", " s"):
+        assert fragment in result.stderr
+    source.unlink()
+    assert aecodec("decompress", tmp_path / "cat.aec").returncode == 0
+    with Image.open(source) as image:
+        assert (image.size, image.mode) == ((451, 300), "RGB")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cat.aec", "cat.png"]
+
+
+def test_any_name_works(photo: Path, tmp_path: Path) -> None:
+    assert aecodec("compress", photo, tmp_path / "out.bin", "-q", 10).returncode == 0
+    assert aecodec("decompress", tmp_path / "out.bin", tmp_path / "back.jpg").returncode == 0
+    assert Image.open(tmp_path / "back.jpg").format == "JPEG"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tiff"])
+def test_formats_in_and_out(photo: Path, compressed: Path, tmp_path: Path, suffix: str) -> None:
+    picture = tmp_path / f"picture{suffix}"
+    assert aecodec("decompress", compressed, picture).returncode == 0
+    assert aecodec("compress", picture, tmp_path / "again.aec").returncode == 0
+
+
+def test_json_and_quiet(photo: Path, tmp_path: Path) -> None:
+    result = aecodec("compress", photo, tmp_path / "a.aec", "--json", "--quiet")
+    assert result.stderr == ""
+    record = json.loads(result.stdout)
+    size = (tmp_path / "a.aec").stat().st_size
+    assert record["bytes_after"] == size
+    assert record["bpp"] == pytest.approx(8 * size / (451 * 300))
+    assert record["ratio"] == pytest.approx(photo.stat().st_size / size)
+    assert 25 < record["psnr"] < 50
+
+
+def test_info_and_models_agree(compressed: Path) -> None:
+    about = json.loads(aecodec("info", compressed, "--json").stdout)
+    models = json.loads(aecodec("models", "--json").stdout)
+    assert about["model"] == models["base"]["fingerprint"]
+    assert (about["width"], about["height"], about["mode"], about["quality"]) == (451, 300, "RGB", 50.0)
+    assert about["model"] in aecodec("info", compressed).stdout
+    assert about["model"] in aecodec("models").stdout
+
+
+def test_an_existing_output_is_kept_unless_forced(photo: Path, tmp_path: Path) -> None:
+    target = tmp_path / "kept.aec"
+    target.write_bytes(b"precious")
+    refusal(aecodec("compress", photo, target), 2, "exists", "--force")
+    assert target.read_bytes() == b"precious"
+    assert aecodec("compress", photo, target, "--force").returncode == 0
+    assert target.read_bytes() != b"precious"
+
+
+def test_the_input_is_never_the_output(compressed: Path, tmp_path: Path) -> None:
+    before = compressed.read_bytes()
+    refusal(aecodec("decompress", compressed, compressed, "--force"), 2, "is the input")
+    assert compressed.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"),
+    [(b"", "not a picture"), (b"hello", "not a picture"), (b"\x89PNG\r\n\x1a\n\x00\x00", "cannot be read")],
+)
+def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, fragment: str) -> None:
+    source = tmp_path / "in.png"
+    source.write_bytes(content)
+    result = aecodec("compress", source)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "in.png" in result.stderr
+    assert not (tmp_path / "in.aec").exists()
+
+
+def test_a_truncated_picture_is_refused(photo: Path, tmp_path: Path) -> None:
+    source = tmp_path / "half.png"
+    source.write_bytes(photo.read_bytes()[:20_000])
+    refusal(aecodec("compress", source), 1, "half.png", "cannot be read")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
+    refusal(aecodec("compress", tmp_path / "no.png"), 1, "no.png", "No such file")
+    refusal(aecodec("compress", tmp_path, tmp_path / "x.aec"), 1, "directory")
+    refusal(aecodec("decompress", tmp_path / "no.aec"), 1, "No such file")
+    refusal(aecodec("info", tmp_path), 1, "directory")
+
+
+def test_outputs_that_cannot_be_are_refused(photo: Path, compressed: Path, tmp_path: Path) -> None:
+    refusal(aecodec("compress", photo, tmp_path), 2, "is a directory")
+    refusal(aecodec("compress", photo, tmp_path / "no" / "x.aec"), 2, "no directory")
+    refusal(aecodec("decompress", compressed, tmp_path / "x.xyz"), 1, "unknown suffix")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "longer", "foreign"])
+def test_damaged_files_are_refused(compressed: Path, tmp_path: Path, damage: str) -> None:
+    data = bytearray(compressed.read_bytes())
+    if damage == "flipped":
+        data[len(data) // 2] ^= 1
+    spoilt = {"truncated": data[:-10], "flipped": data, "longer": data + b"x", "foreign": b"GIF89a"}[damage]
+    source, target = tmp_path / "bad.aec", tmp_path / "bad.png"
+    source.write_bytes(spoilt)
+    target.write_bytes(b"precious")
+    refusal(aecodec("decompress", source, target, "--force"), 3)
+    assert target.read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.aec", "bad.png"]
+
+
+def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from codec.bitstream import parse, serialise
+
+    container = parse(compressed.read_bytes())
+    assert container.learned
+    foreign = replace(container, learned=replace(container.learned, fingerprint=b"\1\2\3\4"))
+    (tmp_path / "foreign.aec").write_bytes(serialise(foreign))
+    refusal(aecodec("decompress", tmp_path / "foreign.aec"), 4, "01020304")
+    refusal(aecodec("compress", photo, tmp_path / "x.aec", "--model", "none"), 4, "none", "base")
+
+
+def test_wrong_usage_has_code_two(photo: Path) -> None:
+    assert aecodec("compress", photo, "-q", 101).returncode == 2
+    assert aecodec("compress").returncode == 2
+    assert aecodec("frobnicate").returncode == 2
+
+
+def test_the_pixel_limit_holds(compressed: Path, tmp_path: Path) -> None:
+    refusal(aecodec("decompress", compressed, tmp_path / "x.png", "--max-pixels", 1000), 3, "451x300")
+
+
+def test_help_starts_without_heavy_imports() -> None:
+    program = (
+        "import sys\n"
+        "from cli import app\n"
+        "try:\n"
+        "    app(['--help'])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(sorted({'torch', 'onnxruntime', 'numpy', 'PIL', 'compressai'} & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "compress" in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
