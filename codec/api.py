@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from codec import pipeline
-from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Box, Container, parse, serialise
-from codec.errors import ImageError
+from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Box, Container, check_size, parse, serialise
+from codec.errors import ImageError, LimitError
 from codec.image import (
-    WEBP_MAX_SIDE,
     Picture,
+    fits_lossless,
     from_pillow,
     read_lossless,
     to_pillow,
@@ -24,7 +24,8 @@ from codec.image import (
 from codec.model import DEFAULT, model_named, model_with
 
 DEFAULT_QUALITY = 50.0
-LOSSLESS_PROMISING = 1.5  # times the learned size: a quick lossless try above that is not pursued
+LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
+LOSSLESS_PROMISING = 1.5  # times that limit: a quick lossless try above it is not pursued
 
 ImageLike: TypeAlias = Image.Image | NDArray[np.uint8] | Picture
 
@@ -72,8 +73,8 @@ def compress(image: ImageLike, quality: float = DEFAULT_QUALITY, *, model: str =
     if picture.alpha is not None:
         boxes[Box.ALPHA] = write_lossless(Image.fromarray(picture.alpha))
     header, payload = pipeline.encode(model_named(model), picture.pixels, round(quality * QUALITY_UNITS))
-    if (smaller := lossless_below(len(payload), picture)) is not None:
-        return serialise(Container(width, height, picture.gray, smaller, None, boxes))
+    if (lossless := lossless_instead(len(payload), picture)) is not None:
+        return serialise(Container(width, height, picture.gray, lossless, None, boxes))
     return serialise(Container(width, height, picture.gray, payload, header, boxes))
 
 
@@ -89,18 +90,21 @@ def to_picture(image: ImageLike) -> Picture:
 
 
 def check_input(width: int, height: int) -> None:
-    """Raises ImageError for a picture without pixels or with more than a reader accepts."""
-    if not width * height or width * height > MAX_PIXELS:
-        raise ImageError(f"{width}x{height} pixels cannot be coded: 1 to {MAX_PIXELS} in all")
+    """Raises ImageError for a picture that no reader accepts."""
+    try:
+        check_size(width, height, MAX_PIXELS)
+    except LimitError as error:
+        raise ImageError(f"cannot be coded: {error}") from error
 
 
-def lossless_below(limit: int, picture: Picture) -> bytes | None:
-    """A lossless WebP of the picture without alpha, if it is below `limit` bytes."""
+def lossless_instead(size: int, picture: Picture) -> bytes | None:
+    """A lossless WebP of the picture without alpha, if it is worth having in place of `size` bytes."""
     image = Image.fromarray(picture.pixels)
-    if max(image.size) > WEBP_MAX_SIDE or len(write_lossless(image, effort=0)) > LOSSLESS_PROMISING * limit:
+    limit = size + LOSSLESS_WORTH
+    if not fits_lossless(*image.size) or len(write_lossless(image, effort=0)) > LOSSLESS_PROMISING * limit:
         return None
     data = write_lossless(image)
-    return data if len(data) < limit else None
+    return data if len(data) <= limit else None
 
 
 def decompress(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

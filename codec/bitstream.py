@@ -138,7 +138,8 @@ class Reader:
 
 
 def serialise(container: Container) -> bytes:
-    """The file of a container."""
+    """The file of a container; raises LimitError for sides that no reader accepts."""
+    check_size(container.width, container.height, MAX_SIDE**2)
     gray, boxes = KIND_GRAY * container.gray, KIND_BOXES * bool(container.boxes)
     parts = [MAGIC, bytes([VERSION << VERSION_SHIFT | container.coding | gray | boxes])]
     parts += [write_varint(container.width), write_varint(container.height)]

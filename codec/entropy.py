@@ -29,6 +29,7 @@ SCALE_LEVELS = 64
 FRACTION_BITS = 8  # of the scale map's weights and offsets
 ESCAPE_BITS = 16
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
+STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
 FULL_QUALITY = 100 * QUALITY_UNITS
 
 Integers = NDArray[np.int32]
@@ -157,6 +158,8 @@ class Coder:
         """
         if len(stream) % 4 or prior >= len(self.tables.z_counts):
             raise BitstreamError("payload does not fit its header: the file is damaged, get a sound copy")
+        if 8 * len(stream) + STATE_BITS < size[0] * size[1] * self.least_bits(prior):
+            raise BitstreamError("payload is too short for the picture's size: the file is damaged")
         try:
             coder = constriction.stream.stack.AnsCoder(np.frombuffer(stream, "<u4").astype(np.uint32))
         except ValueError as error:
@@ -178,6 +181,11 @@ class Coder:
         if not coder.is_empty():
             raise BitstreamError("payload holds more than the picture: the file is damaged, get a sound copy")
         return z, symbols.reshape(index.shape)
+
+    def least_bits(self, prior: int) -> float:
+        """The fewest bits that one position of the hyper-latent can take, in all channels."""
+        counts = self.tables.z_counts[prior].astype(np.float64)
+        return float(-np.log2(counts.max(1) / counts.sum(1)).sum())
 
     def levels(self) -> range:
         """The levels whose symbols are coded."""

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from codec.bitstream import Box
-from codec.errors import ImageError
+from codec.errors import BitstreamError, ImageError, LimitError
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
-WEBP_MAX_SIDE = 16383
+LOSSLESS_MAX_SIDE = 16383  # of a WebP file
+LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
 FORMATS = {
     ".avif": "AVIF",
     ".bmp": "BMP",
@@ -32,11 +33,20 @@ OPAQUE_FORMATS = ("BMP", "JPEG")
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     "JPEG": {"quality": 95, "subsampling": "4:4:4", "optimize": True},
-    "TIFF": {"compression": "tiff_adobe_deflate"},
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},
 }
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
 XMP_IN_PNG = "XML:com.adobe.xmp"
+XMP_IN_TIFF = 700
+DESCRIPTIVE_TAGS = {
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.Copyright,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,6 @@ def read_picture(source: Path) -> Picture:
     """The picture in a file; raises ImageError where there is none or not one that can be coded."""
     try:
         with Image.open(source) as image:
-            image.load()
             return from_pillow(image)
     except UnidentifiedImageError as error:
         raise ImageError(f"{source}: not a picture that can be read: give a PNG, JPEG, WebP, …") from error
@@ -70,6 +79,9 @@ def from_pillow(image: Image.Image) -> Picture:
         raise ImageError(f"holds {frames} frames: aecodec codes single pictures, extract one first")
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
         raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB or palette: convert it first")
+    if any(";16" in str(tile.args) for tile in getattr(image, "tile", [])):
+        raise ImageError("has 16 bits a sample: convert it to 8 bits first")
+    metadata = read_metadata(image)
     image = ImageOps.exif_transpose(image)
     gray = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
@@ -77,17 +89,28 @@ def from_pillow(image: Image.Image) -> Picture:
         alpha = np.asarray(image.getchannel("A"))
     else:
         alpha = None
-    return Picture(np.asarray(image.convert("RGB")), gray, alpha, read_metadata(image))
+    return Picture(np.asarray(image.convert("RGB")), gray, alpha, metadata)
 
 
 def read_metadata(image: Image.Image) -> dict[Box, bytes]:
-    """ICC profile, EXIF and XMP that a Pillow image carries."""
+    """ICC profile, EXIF without orientation, and XMP that a Pillow image carries."""
     found = {box: image.info.get(key) for box, key in METADATA.items()}
     found[Box.XMP] = found[Box.XMP] or image.info.get(XMP_IN_PNG)
-    exif = image.getexif()
-    found[Box.EXIF] = exif.tobytes() if len(exif) else None
+    found[Box.EXIF] = read_exif(image)
     raw = {box: data.encode() if isinstance(data, str) else data for box, data in found.items()}
     return {box: bytes(data) for box, data in raw.items() if data}
+
+
+def read_exif(image: Image.Image) -> bytes | None:
+    """The EXIF of an image without what describes its samples: orientation, and a TIFF file's layout."""
+    source, kept = image.getexif(), Image.Exif()
+    for tag, value in source.items():
+        if tag in DESCRIPTIVE_TAGS or (image.format != "TIFF" and tag != ExifTags.Base.Orientation):
+            kept[tag] = value
+    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if values := source.get_ifd(directory):
+            kept[directory] = values
+    return kept.tobytes() if len(kept) else None
 
 
 def to_pillow(picture: Picture) -> Image.Image:
@@ -116,6 +139,10 @@ def encode_image(image: Image.Image, format: str) -> bytes:
     if format == "PNG" and (xmp := metadata.pop("xmp", None)):
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
         metadata["pnginfo"].add_itxt(XMP_IN_PNG, xmp.decode("utf-8", "replace"))
+    if format == "TIFF" and (xmp := metadata.pop("xmp", None)):
+        metadata["exif"] = exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+        exif[XMP_IN_TIFF] = xmp
     if format == "BMP":
         metadata = {}
     file = io.BytesIO()
@@ -123,12 +150,15 @@ def encode_image(image: Image.Image, format: str) -> bytes:
     return file.getvalue()
 
 
+def fits_lossless(width: int, height: int) -> bool:
+    """Whether a picture can be stored losslessly."""
+    return max(width, height) <= LOSSLESS_MAX_SIDE and width * height <= LOSSLESS_MAX_PIXELS
+
+
 def write_lossless(image: Image.Image, effort: int = 4) -> bytes:
-    """A lossless WebP of an image, `effort` 0 to 6; raises ImageError over WEBP_MAX_SIDE."""
-    if max(image.size) > WEBP_MAX_SIDE:
-        raise ImageError(
-            f"{image.width}x{image.height} is too large to store losslessly: {WEBP_MAX_SIDE} at most"
-        )
+    """A lossless WebP of an image, `effort` 0 to 6; raises ImageError where it does not fit."""
+    if not fits_lossless(*image.size):
+        raise ImageError(f"{image.width}x{image.height} pixels are too many to store losslessly")
     file = io.BytesIO()
     quality = 75 if effort else 0  # of a lossless WebP: more effort, not more loss
     image.save(file, "WEBP", lossless=True, method=effort, quality=quality, exact=True)
@@ -136,17 +166,17 @@ def write_lossless(image: Image.Image, effort: int = 4) -> bytes:
 
 
 def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:
-    """The image in a WebP file of `size` (width, height); raises ImageError."""
+    """The image in a WebP file of `size` (width, height); raises BitstreamError."""
+    if not fits_lossless(*size):
+        raise LimitError(f"{size[0]}x{size[1]} pixels are too many to be stored losslessly: damaged")
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             if image.size != size:
-                raise ImageError(
-                    f"the WebP inside is {image.size}, the header says {size}: the file is damaged"
-                )
+                raise BitstreamError(f"the WebP inside is {image.size}, the header says {size}: damaged")
             image.load()
             return image.copy()
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"the WebP inside cannot be read ({error}): the file is damaged") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BitstreamError(f"the WebP inside cannot be read ({error}): the file is damaged") from error
 
 
 def psnr(reference: Pixels, decoded: Pixels) -> float | None:

@@ -92,6 +92,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise ModelError(f"model {directory.name} has no sound {MANIFEST} ({error}): reinstall it") from error
+    expected = {"fingerprint": str, "sha256": dict}
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k), t) for k, t in expected.items()):
+        raise ModelError(f"{MANIFEST} of model {directory.name} lacks {' or '.join(expected)}: reinstall it")
     return manifest
 
 
@@ -99,14 +102,17 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 def load_model(directory: Path) -> Model:
     """The model in a directory; raises ModelError where a file is missing or was changed."""
     manifest = read_manifest(directory)
+    sums = manifest["sha256"]
     files = {}
     for name in (*DECODER_FILES, *ENCODER_FILES):
         try:
             files[name] = (directory / name).read_bytes()
         except OSError as error:
             raise ModelError(f"model {directory.name} lacks {name} ({error}): reinstall it") from error
-        if hashlib.sha256(files[name]).hexdigest() != manifest["sha256"][name]:
+        if hashlib.sha256(files[name]).hexdigest() != sums.get(name):
             raise ModelError(f"{name} of model {directory.name} was changed: reinstall it")
+    if fingerprint_of(files).hex() != manifest["fingerprint"]:
+        raise ModelError(f"fingerprint of model {directory.name} is not that of its files: reinstall it")
     return Model(directory.name, manifest, files)
 
 

@@ -38,7 +38,9 @@ def test_kodak_is_whole() -> None:
         assert hashlib.sha256((KODAK / Path(name).name).read_bytes()).hexdigest() == digest
 
 
-@pytest.mark.parametrize(("quality", "psnr", "bpp"), [(10, 26.67, 0.256), (50, 32.17, 0.869), (90, 38.03, 2.315)])
+@pytest.mark.parametrize(
+    ("quality", "psnr", "bpp"), [(10, 26.67, 0.256), (50, 32.17, 0.869), (90, 38.03, 2.315)]
+)
 def test_jpeg_on_kodak_is_calibrated(quality: int, psnr: float, bpp: float) -> None:
     (point,) = measure(kodak(), (quality,), encode_jpeg, decode_pillow)
     assert point.psnr == pytest.approx(psnr, abs=0.02)

@@ -17,7 +17,7 @@ from codec.bitstream import Box
 from codec.errors import AecodecError, ImageError
 from codec.image import (
     FORMATS,
-    WEBP_MAX_SIDE,
+    LOSSLESS_MAX_SIDE,
     Picture,
     encode_image,
     format_for,
@@ -251,19 +251,19 @@ def test_truncated_lossless_is_refused(length: int) -> None:
         read_lossless(write_lossless(Image.fromarray(noise(9, 7)))[:length], (9, 7))
 
 
-@pytest.mark.parametrize("size", [(5, 4), (WEBP_MAX_SIDE, WEBP_MAX_SIDE)])
+@pytest.mark.parametrize("size", [(5, 4), (LOSSLESS_MAX_SIDE, LOSSLESS_MAX_SIDE)])
 def test_lossless_that_claims_to_be_huge_is_refused(size: tuple[int, int]) -> None:
     data = bytearray(write_lossless(Image.new("RGB", (5, 4))))
     assert data[12:16] == b"VP8L"
     rest = int.from_bytes(data[21:25], "little") >> 28 << 28
-    data[21:25] = (rest | (WEBP_MAX_SIDE - 1) << 14 | WEBP_MAX_SIDE - 1).to_bytes(4, "little")
+    data[21:25] = (rest | (LOSSLESS_MAX_SIDE - 1) << 14 | LOSSLESS_MAX_SIDE - 1).to_bytes(4, "little")
     with pytest.raises(AecodecError):
         read_lossless(bytes(data), size)
 
 
 def test_too_long_for_lossless_is_refused() -> None:
-    with pytest.raises(ImageError, match="too large to store losslessly"):
-        write_lossless(Image.new("L", (WEBP_MAX_SIDE + 1, 1)))
+    with pytest.raises(ImageError, match="too many to store losslessly"):
+        write_lossless(Image.new("L", (LOSSLESS_MAX_SIDE + 1, 1)))
 
 
 def test_psnr_is_that_of_scikit_image() -> None:
