@@ -5,7 +5,9 @@ The stream is one stack of `constriction`'s ANS coder. In the order in which it 
 1. the hyper-latent, channel after channel, each in raster order, with the tables of one prior;
 2. the latent's symbols, grouped by scale index from the first coded level to the last, each group
    in the order channel, row, column. Levels below `first_level` are not coded: they are zero;
-3. of every symbol that was the escape, in the same order, its value plus 2**15 in 16 bits.
+3. of every symbol that was the escape, in the same order, its value plus 2**15 in 16 bits;
+4. the end mark, 2**16 - 1 in 16 bits, by which a stream that is too short or too long is known. Being
+   large, it also fills the coder's state, without which the first symbols could cost nothing.
 
 The scale index of each latent is an integer linear map of the hyper-latent's 3x3 neighbourhood
 (borders replicated) plus an offset for channel and quality. Its sums stay below 2**31, so numpy's
@@ -28,6 +30,7 @@ from codec.errors import BitstreamError
 SCALE_LEVELS = 64
 FRACTION_BITS = 8  # of the scale map's weights and offsets
 ESCAPE_BITS = 16
+END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
 FULL_QUALITY = 100 * QUALITY_UNITS
@@ -136,6 +139,7 @@ class Coder:
     def encode(self, z: Integers, symbols: Symbols, index: Levels, prior: int) -> bytes:
         """The stream of a hyper-latent (Z, h, w) and symbols (M, 2h, 2w) with these scale indices."""
         coder = constriction.stream.stack.AnsCoder()
+        coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_model())
         if len(values := self.escaped(symbols, index)):
             coder.encode_reverse(values + SYMBOL_LIMIT + 1, self.escape_model())
         for level in reversed(self.levels()):
@@ -178,8 +182,8 @@ class Coder:
                 escapes.append(places[codes == 2 * limit + 1])
         if len(places := np.concatenate(escapes)):
             symbols[places] = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
-        if not coder.is_empty():
-            raise BitstreamError("payload holds more than the picture: the file is damaged, get a sound copy")
+        if coder.decode(self.escape_model()) != END_MARK or not coder.is_empty():
+            raise BitstreamError("payload does not end with the picture: the file is damaged, get a sound copy")
         return z, symbols.reshape(index.shape)
 
     def least_bits(self, prior: int) -> float:

@@ -60,7 +60,8 @@ def test_round_trip_with_derived_names(photo: Path, tmp_path: Path) -> None:
 def test_any_name_works(photo: Path, tmp_path: Path) -> None:
     assert aecodec("compress", photo, tmp_path / "out.bin", "-q", 10).returncode == 0
     assert aecodec("decompress", tmp_path / "out.bin", tmp_path / "back.jpg").returncode == 0
-    assert Image.open(tmp_path / "back.jpg").format == "JPEG"
+    with Image.open(tmp_path / "back.jpg") as image:
+        assert image.format == "JPEG"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tiff"])

@@ -194,7 +194,7 @@ def test_trailing_zero_word_is_refused() -> None:
 def test_extra_words_are_refused(words: int) -> None:
     extra, stream = bytes(range(1, 5)) * words, stream_of((2, 2))
     for damaged in (extra + stream, stream + extra * 50):
-        with pytest.raises(BitstreamError, match="holds more than the picture"):
+        with pytest.raises(BitstreamError, match="does not end with the picture"):
             CODER.decode(damaged, (2, 2), 5000, 0)
 
 
