@@ -78,13 +78,18 @@ class Tables:
         return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
 
     @cached_property
-    def y_bits(self) -> list[NDArray[np.float64]]:
-        """Bits of each symbol of each level, the escape's 16 bits included, for rate estimates."""
-        tables = (self.level_counts(level) for level in range(SCALE_LEVELS))
-        bits = [-np.log2(np.maximum(counts, 1) / counts.sum()) for counts in tables]
-        for table in bits:
-            table[-1] += ESCAPE_BITS
-        return bits
+    def y_bits(self) -> NDArray[np.float32]:
+        """Bits of each entry of `y_counts`, the escape's 16 included."""
+        tables = [self.level_counts(level).astype(np.float64) for level in range(SCALE_LEVELS)]
+        for_escape = [np.append(np.zeros(len(table) - 1), ESCAPE_BITS) for table in tables]
+        bits = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
+        return np.concatenate(bits).astype(np.float32)
+
+    def bits_of(self, symbols: NDArray[np.generic], levels: Levels) -> NDArray[np.float32]:
+        """Bits (N,) of symbols (N,) at their levels (N,)."""
+        reach = self.y_reach[levels]
+        codes = np.where(np.abs(symbols) > reach, 2 * reach + 1, symbols + reach)
+        return np.asarray(self.y_bits[self.y_starts[levels] + codes.astype(np.int32)])
 
     def level_counts(self, level: int) -> NDArray[np.uint32]:
         return self.y_counts[self.y_starts[level] : self.y_starts[level + 1]]
@@ -183,7 +188,9 @@ class Coder:
         if len(places := np.concatenate(escapes)):
             symbols[places] = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
         if coder.decode(self.escape_model()) != END_MARK or not coder.is_empty():
-            raise BitstreamError("payload does not end with the picture: the file is damaged, get a sound copy")
+            raise BitstreamError(
+                "payload does not end with the picture: the file is damaged, get a sound copy"
+            )
         return z, symbols.reshape(index.shape)
 
     def least_bits(self, prior: int) -> float:

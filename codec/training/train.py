@@ -214,7 +214,7 @@ def train(
         partial.replace(checkpoint)
         averaged = run.average.network.state_dict()
         save_file({name: tensor.contiguous() for name, tensor in averaged.items()}, weights)
-        points = validate(run.average.network, held_out)
+        points = validate(run.average.network, held_out) if held_out else []
         with (out / "log.jsonl").open("a") as log:
             record = {"step": run.step, "hours": run.seconds / 3600, "loss": loss, "points": points}
             log.write(json.dumps(record) + "\n")
