@@ -85,7 +85,7 @@ class Tables:
         bits = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
         return np.concatenate(bits).astype(np.float32)
 
-    def bits_of(self, symbols: NDArray[np.generic], levels: Levels) -> NDArray[np.float32]:
+    def bits_of(self, symbols: NDArray[np.float32], levels: Levels) -> NDArray[np.float32]:
         """Bits (N,) of symbols (N,) at their levels (N,)."""
         reach = self.y_reach[levels]
         codes = np.where(np.abs(symbols) > reach, 2 * reach + 1, symbols + reach)
@@ -188,9 +188,7 @@ class Coder:
         if len(places := np.concatenate(escapes)):
             symbols[places] = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
         if coder.decode(self.escape_model()) != END_MARK or not coder.is_empty():
-            raise BitstreamError(
-                "payload does not end with the picture: the file is damaged, get a sound copy"
-            )
+            raise BitstreamError("payload does not end with the picture: the file is damaged")
         return z, symbols.reshape(index.shape)
 
     def least_bits(self, prior: int) -> float:

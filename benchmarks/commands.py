@@ -1,0 +1,99 @@
+"""What whole commands cost a user: cold seconds, peak memory, and the size of the installation.
+
+    python -m benchmarks.commands PICTURE [--runs 9]
+
+Each run is a fresh process; times are medians with the fastest and slowest run, memory is the peak
+resident size that the system reports. The 24 megapixel picture is a mosaic of PICTURE, 6000 x 4000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+LARGE = (6000, 4000)  # pixels
+PREFIX = Path(sys.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Wall-clock seconds of each run of one command, and the largest peak resident size in bytes."""
+
+    seconds: list[float]
+    peak: int
+
+
+def run_once(command: list[str]) -> tuple[float, int]:
+    """Seconds and peak resident bytes of one process; raises CalledProcessError if it fails."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    if status:
+        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
+    return seconds, usage.ru_maxrss * 1024
+
+
+def cost(command: list[str], runs: int) -> Cost:
+    run_once(command)  # files into the system's cache
+    results = [run_once(command) for _ in range(runs)]
+    return Cost([seconds for seconds, _ in results], max(peak for _, peak in results))
+
+
+def write_mosaic(path: Path, size: tuple[int, int], target: Path) -> None:
+    """The picture repeated, each time mirrored, to `size` (width, height)."""
+    import numpy as np
+    from PIL import Image
+
+    tile = np.asarray(Image.open(path).convert("RGB"))
+    tile = np.concatenate([tile, tile[:, ::-1]], axis=1)
+    tile = np.concatenate([tile, tile[::-1]], axis=0)
+    width, height = size
+    repeats = (-(-height // tile.shape[0]), -(-width // tile.shape[1]), 1)
+    Image.fromarray(np.tile(tile, repeats)[:height, :width]).save(target, compress_level=1)
+
+
+def installed_size() -> int:
+    """Bytes of the environment that runs this, the project included."""
+    project = Path(__file__).parents[1]
+    folders = [PREFIX / "lib", *(project / name for name in ("codec", "cli"))]
+    files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
+    return sum(file.lstat().st_size for file in files)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--runs", type=int, default=9)
+    arguments = parser.parse_args()
+    aecodec = str(Path(sys.executable).with_name("aecodec"))
+    print(f"{os.cpu_count()} cores; environment {installed_size() / 1e6:.0f} MB")
+    with tempfile.TemporaryDirectory() as folder:
+        large, small = Path(folder) / "large.png", arguments.picture
+        # a process of its own: a child's peak begins at the size of the process that starts it
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            pool.submit(write_mosaic, small, LARGE, large).result()
+        commands = {"aecodec --help": ([aecodec, "--help"], arguments.runs)}
+        for name, picture, runs in (("small", small, arguments.runs), ("24 MP", large, 1)):
+            file, back = Path(folder) / f"{name}.aec", Path(folder) / f"{name}.png"
+            commands[f"compress, {name}"] = ([aecodec, "compress", str(picture), str(file), "-f"], runs)
+            commands[f"decompress, {name}"] = ([aecodec, "decompress", str(file), str(back), "-f"], runs)
+        for name, (command, runs) in commands.items():
+            result = cost(command, runs)
+            low, high = min(result.seconds), max(result.seconds)
+            middle = statistics.median(result.seconds)
+            spread = f"{low:.2f} to {high:.2f}"
+            print(f"{name:20s}{middle:6.2f} s ({spread}){result.peak / 1e6:8.0f} MB peak")
+
+
+if __name__ == "__main__":
+    main()
