@@ -30,6 +30,7 @@ from codec.errors import BitstreamError
 SCALE_LEVELS = 64
 FRACTION_BITS = 8  # of the scale map's weights and offsets
 ESCAPE_BITS = 16
+COLUMNS_AT_ONCE = 1024  # positions of the hyper-latent in one matrix product
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
@@ -110,12 +111,14 @@ def scale_index(tables: Tables, z: Integers, quality: int) -> Levels:
     padded = np.pad(z, ((0, 0), (1, 1), (1, 1)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     weight = tables.scale_weight.astype(np.float64)
-    offset = interpolate_offset(tables, quality)[:, None, None, None] + (1 << FRACTION_BITS - 1)
+    offset = interpolate_offset(tables, quality)[:, None, None, None, None] + (1 << FRACTION_BITS - 1)
     index = np.empty((len(weight) // 4, height, 2, width, 2), np.uint8)
-    for row in range(height):
-        columns = windows[:, row].transpose(0, 2, 3, 1).reshape(9 * channels, width).astype(np.float64)
-        sums = (weight @ columns).astype(np.int32).reshape(-1, 2, 2, width).transpose(0, 1, 3, 2)
-        index[:, row] = np.clip((sums + offset) >> FRACTION_BITS, 0, SCALE_LEVELS - 1)
+    step = max(1, COLUMNS_AT_ONCE // width)
+    for rows in (slice(first, min(first + step, height)) for first in range(0, height, step)):
+        columns = windows[:, rows].transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1).astype(np.float64)
+        sums = (weight @ columns).astype(np.int32).reshape(-1, 2, 2, rows.stop - rows.start, width)
+        levels = np.clip((sums + offset) >> FRACTION_BITS, 0, SCALE_LEVELS - 1).astype(np.uint8)
+        index[:, rows] = levels.transpose(0, 3, 1, 4, 2)
     return index.reshape(-1, 2 * height, 2 * width)
 
 

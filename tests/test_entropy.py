@@ -161,10 +161,8 @@ def test_best_prior_is_the_cheapest(prior: int) -> None:
 
 def test_streams_are_as_long_as_the_tables_say() -> None:
     z, symbols, index = random_latents(TABLES, (4, 4), 5000, 5)
-    reach = TABLES.y_reach[index]
-    codes = np.where(np.abs(symbols.astype(int)) > reach, 2 * reach + 1, symbols + reach)
-    pairs = zip(index.ravel(), codes.ravel(), strict=True)
-    bits = sum(TABLES.y_bits[level][code] for level, code in pairs if level >= TABLES.first_level)
+    coded = index >= TABLES.first_level
+    bits = TABLES.bits_of(symbols[coded].astype(np.float32), index[coded]).sum()
     without = len(CODER.encode(z, np.zeros_like(symbols), np.zeros_like(index), 0))
     length = 8 * (len(CODER.encode(z, symbols, index, 0)) - without)
     assert length == pytest.approx(bits, rel=0.01, abs=64)
