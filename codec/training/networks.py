@@ -82,14 +82,18 @@ def round_through(x: Tensor) -> Tensor:
 
 
 class Table(nn.Module):
-    """A vector per anchor quality, interpolated for each image: (B, ANCHORS) -> (B, C, 1, 1)."""
+    """A vector per anchor quality, interpolated for each image: (B, ANCHORS) -> (B, C, 1, 1).
+
+    In full precision: gains and their inverses must match to far less than a quantisation step.
+    """
 
     def __init__(self, initial: Tensor) -> None:
         super().__init__()
         self.rows = nn.Parameter(initial.clone())  # (ANCHORS, C)
 
     def forward(self, weights: Tensor) -> Tensor:
-        return (weights @ self.rows)[:, :, None, None]
+        with torch.autocast(weights.device.type, enabled=False):
+            return (weights @ self.rows)[:, :, None, None]
 
 
 class Pointwise(nn.Module):
@@ -271,7 +275,8 @@ class ScaleMap(nn.Module):
         self.weight = nn.Parameter(weight.flatten(0, 1))
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        index = F.conv2d(F.pad(z, (1, 1, 1, 1), mode="replicate"), self.weight)
+        with torch.autocast(z.device.type, enabled=False):
+            index = F.conv2d(F.pad(z, (1, 1, 1, 1), mode="replicate"), self.weight)
         return F.pixel_shuffle(index, 2) + self.offset(weights)
 
 
