@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.files import SUFFIX, choose_output, readable_size, write_atomically
+from cli.files import SUFFIX, UsageError, choose_output, concerning, readable_size, write_atomically
 
 
 def compress(
@@ -28,12 +28,16 @@ def compress(
     """Compress a picture."""
     target = choose_output(source, output, SUFFIX, force)
     from codec import api
-    from codec.image import psnr, read_picture
+    from codec.image import FORMATS, psnr, read_picture
+
+    if target.suffix.lower() in FORMATS:
+        raise UsageError(f"{target} has the suffix of a picture: name a file for compressed data, as .aec")
 
     began = time.perf_counter()
-    picture = read_picture(source)
-    data = api.compress(picture, quality, model=model)
-    write_atomically(target, data)
+    with concerning(source):
+        picture = read_picture(source)
+        data = api.compress(picture, quality, model=model)
+    write_atomically(target, data, force)
     seconds = time.perf_counter() - began
     if quiet and not as_json:
         return

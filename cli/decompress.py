@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.files import choose_output, read_bytes, readable_size, write_atomically
+from cli.files import choose_output, concerning, read_bytes, readable_size, write_atomically
 
 
 def decompress(
@@ -33,10 +33,11 @@ def decompress(
 
     began = time.perf_counter()
     kind = format_for(target)
-    data = read_bytes(source)
-    image = codec.decompress(data, max_pixels=max_pixels or MAX_PIXELS)
-    picture = encode_image(image, kind)
-    write_atomically(target, picture)
+    with concerning(source):
+        data = read_bytes(source)
+        image = codec.decompress(data, max_pixels=max_pixels or MAX_PIXELS)
+        picture = encode_image(image, kind)
+    write_atomically(target, picture, force)
     seconds = time.perf_counter() - began
     record = {
         "input": str(source),

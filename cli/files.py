@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SUFFIX = ".aec"
@@ -14,17 +16,34 @@ class UsageError(Exception):
 
 
 def choose_output(source: Path, output: Path | None, suffix: str, force: bool) -> Path:
-    """OUT, or IN with another suffix; refuses IN itself, a directory, and an existing file unless `force`."""
-    chosen = output or source.with_suffix(suffix)
-    if chosen.is_dir():
-        raise UsageError(f"{chosen} is a directory: name a file")
-    if chosen.exists() and source.exists() and chosen.samefile(source):
-        raise UsageError(f"{chosen} is the input: name another output")
-    if chosen.exists() and not force:
-        raise UsageError(f"{chosen} exists: name another output or pass --force")
-    if not chosen.parent.is_dir():
-        raise UsageError(f"{chosen.parent} is no directory: create it first")
+    """OUT, or IN with another suffix, links followed; raises UsageError where it must not be written."""
+    try:
+        chosen = (output or source.with_suffix(suffix)).resolve()
+        if chosen.is_dir():
+            raise UsageError(f"{chosen} is a directory: name a file")
+        if chosen.exists():
+            if source.exists() and chosen.samefile(source):
+                raise UsageError(f"{chosen} is the input: name another output")
+            if not force:
+                raise UsageError(f"{chosen} exists: name another output or pass --force")
+            if not chosen.is_file():
+                raise UsageError(f"{chosen} is no ordinary file: name another output")
+        if not chosen.parent.is_dir():
+            raise UsageError(f"{chosen.parent} is no directory: create it first")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{output or source}: no output can be named so: {error}") from error
     return chosen
+
+
+@contextmanager
+def concerning(path: Path) -> Iterator[None]:
+    """Errors raised on purpose within name the file that they concern."""
+    from codec import AecodecError
+
+    try:
+        yield
+    except AecodecError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def read_bytes(source: Path) -> bytes:
@@ -34,26 +53,32 @@ def read_bytes(source: Path) -> bytes:
     try:
         return source.read_bytes()
     except OSError as error:
-        raise AecodecError(f"{source}: cannot be read: {error.strerror}") from error
+        raise AecodecError(f"cannot be read: {error.strerror}") from error
 
 
-def write_atomically(target: Path, data: bytes) -> None:
-    """Write through a temporary file beside the target, so that no half-written file has its name."""
+def write_atomically(target: Path, data: bytes, force: bool) -> None:
+    """Write through a temporary file beside the target, so that no half-written file has its name.
+
+    Without `force` a file that has appeared under that name in the meantime stays, an AecodecError is raised.
+    """
     from codec import AecodecError
 
+    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+        mode = target.stat().st_mode if target.exists() else 0o666 & ~current_umask()
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".aecodec-", delete=False) as file:
             temporary = Path(file.name)
-            try:
-                file.write(data)
-                file.flush()
-                os.fchmod(file.fileno(), 0o666 & ~current_umask())
-                temporary.replace(target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            file.write(data)
+        temporary.chmod(mode)
+        if force:
+            temporary.replace(target)
+        else:
+            os.link(temporary, target)
     except OSError as error:
         raise AecodecError(f"{target}: cannot be written: {error.strerror}") from error
+    finally:
+        if temporary:
+            temporary.unlink(missing_ok=True)
 
 
 def current_umask() -> int:

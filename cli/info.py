@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.files import read_bytes, readable_size
+from cli.files import concerning, read_bytes, readable_size
 
 
 def info(
@@ -20,7 +20,8 @@ def info(
 
     import codec
 
-    about = codec.info(read_bytes(source))
+    with concerning(source):
+        about = codec.info(read_bytes(source))
     if as_json:
         typer.echo(json.dumps({**asdict(about), "bpp": about.bpp}))
         return

@@ -70,6 +70,8 @@ def export(
     from codec.training.data import read_images
     from codec.training.export import export
 
+    if out.exists():
+        raise UsageError(f"{out} exists: name another directory or remove it")
     pictures = read_images(data)
     spaced = pictures[:: max(1, len(pictures) // images)][:images]
     model = export(weights, out, spaced, {"summary": summary, "licence": licence})

@@ -12,7 +12,7 @@ from PIL import Image
 
 from codec import pipeline
 from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Box, Container, check_size, parse, serialise
-from codec.errors import ImageError, LimitError
+from codec.errors import ImageError, LimitError, QualityError
 from codec.image import (
     Picture,
     fits_lossless,
@@ -25,7 +25,8 @@ from codec.model import DEFAULT, model_named, model_with
 
 DEFAULT_QUALITY = 50.0
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
-LOSSLESS_PROMISING = 1.5  # times that limit: a quick lossless try above it is not pursued
+LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
+SMALL = 2**16  # pixels
 
 ImageLike: TypeAlias = Image.Image | NDArray[np.uint8] | Picture
 
@@ -53,9 +54,9 @@ def compress(image: ImageLike, quality: float = DEFAULT_QUALITY, *, model: str =
     """Compress a picture into one file.
 
     `image` is a Pillow image, a Picture, or an array of bytes (H, W) or (H, W, 3). `quality`, 0 to 100,
-    rises with size and PSNR. Where lossless coding is smaller, the file is lossless.
+    rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless.
 
-    Raises ImageError for what cannot be coded, ValueError for a quality out of range and
+    Raises ImageError for what cannot be coded, QualityError for a quality out of range and
     UnknownModelError for a model that is not installed.
 
     >>> from PIL import Image
@@ -65,7 +66,7 @@ def compress(image: ImageLike, quality: float = DEFAULT_QUALITY, *, model: str =
     (64, 48)
     """
     if not 0 <= quality <= 100:
-        raise ValueError(f"quality {quality} is out of range: choose 0 to 100")
+        raise QualityError(f"quality {quality} is out of range: choose 0 to 100")
     picture = to_picture(image)
     height, width = picture.pixels.shape[:2]
     check_input(width, height)
@@ -83,6 +84,8 @@ def to_picture(image: ImageLike) -> Picture:
         return image
     if isinstance(image, Image.Image):
         return from_pillow(image)
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"{type(image).__name__} is no picture: give a Pillow image or an array")
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
         raise ImageError(f"array of {image.dtype} {image.shape}: expected bytes of shape (H, W) or (H, W, 3)")
     gray = image.ndim == 2
@@ -101,7 +104,9 @@ def lossless_instead(size: int, picture: Picture) -> bytes | None:
     """A lossless WebP of the picture without alpha, if it is worth having in place of `size` bytes."""
     image = Image.fromarray(picture.pixels)
     limit = size + LOSSLESS_WORTH
-    if not fits_lossless(*image.size) or len(write_lossless(image, effort=0)) > LOSSLESS_PROMISING * limit:
+    if not fits_lossless(*image.size):
+        return None
+    if image.width * image.height > SMALL and len(write_lossless(image, 0)) > LOSSLESS_PROMISING * limit:
         return None
     data = write_lossless(image)
     return data if len(data) <= limit else None

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codec.errors import AecodecError
+
 Floats = NDArray[np.float32]
 Window = tuple[slice, slice]
 
@@ -53,7 +55,7 @@ def scaled(window: Window, factor: int) -> Window:
 class Network:
     """One exported graph. Threads: AECODEC_THREADS, else all cores this process may use."""
 
-    def __init__(self, graph: bytes, quality_input: str = "quality") -> None:
+    def __init__(self, graph: bytes) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -61,19 +63,22 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self.session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self.takes_quality = any(i.name == quality_input for i in self.session.get_inputs())
+        names = [i.name for i in self.session.get_inputs()]
+        self.takes_quality = "quality" in names
+        self.names = [name for name in names if name != "quality"]
 
     def __call__(self, quality: float, *inputs: Floats) -> list[Floats]:
         """Outputs (C, h, w) of inputs (C, H, W), in the order in which the graph declares them."""
-        names = [i.name for i in self.session.get_inputs() if i.name != "quality"]
-        feed = {name: array[None] for name, array in zip(names, inputs, strict=True)}
+        feed = {name: array[None] for name, array in zip(self.names, inputs, strict=True)}
         if self.takes_quality:
             feed["quality"] = np.array([quality], np.float32)
         return [output[0] for output in self.session.run(None, feed)]
 
 
 def thread_count() -> int:
-    """Threads to compute with."""
-    if chosen := os.environ.get("AECODEC_THREADS", ""):
-        return max(1, int(chosen)) if chosen.isdigit() else 1
+    """Threads to compute with; raises AecodecError for an AECODEC_THREADS that is no positive number."""
+    if chosen := os.environ.get("AECODEC_THREADS"):
+        if not chosen.isdecimal() or int(chosen) == 0:
+            raise AecodecError(f"AECODEC_THREADS is {chosen!r}: set it to a number of threads from 1")
+        return int(chosen)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,17 +1,25 @@
 """Latents to bytes and back. Everything that selects a probability table is an integer here.
 
-The stream is one stack of `constriction`'s ANS coder. In the order in which it is decoded:
+The stream is one stack of the ANS coder of `constriction` (its `DefaultAnsCoder`: 32-bit words, 64-bit
+state, 24-bit probabilities), written as whole 32-bit words, little endian, in the order of
+`AnsCoder.get_compressed()`. Frequencies are those of its `Categorical(counts, perfect=False)`, of counts
+that are integers. In the order in which it is decoded:
 
-1. the hyper-latent, channel after channel, each in raster order, with the tables of one prior;
-2. the latent's symbols, grouped by scale index from the first coded level to the last, each group
-   in the order channel, row, column. Levels below `first_level` are not coded: they are zero;
+1. the hyper-latent, channel after channel, each in raster order, with the tables of one prior; a
+   symbol is the value minus `z_low`;
+2. the latent's symbols, grouped by scale index from `first_level` to the last level, each group in the
+   order channel, row, column. Levels below `first_level` are not coded: they are zero. A symbol s with
+   |s| <= L, the level's reach, is coded as s + L; 2 L + 1 is the escape;
 3. of every symbol that was the escape, in the same order, its value plus 2**15 in 16 bits;
 4. the end mark, 2**16 - 1 in 16 bits, by which a stream that is too short or too long is known. Being
    large, it also fills the coder's state, without which the first symbols could cost nothing.
 
 The scale index of each latent is an integer linear map of the hyper-latent's 3x3 neighbourhood
-(borders replicated) plus an offset for channel and quality. Its sums stay below 2**31, so numpy's
-float64 matrix product computes them exactly, in any order and on any machine.
+(borders replicated) plus an offset for channel and quality, both in 2**-8: index = clamp(floor((sum +
+offset + 128) / 256), 0, 63). The offset at quality q, in hundredths, lies between those of two anchors:
+with p, f = divmod(q * (A - 1), 10000) it is floor((row[p] * (10000 - f) + row[p + 1] * f + 5000) / 10000).
+Sums fit 31 bits (checked when tables are loaded), which float64 holds exactly: so numpy's matrix product
+of float64 computes them exactly, in any order and on any machine.
 """
 
 from __future__ import annotations
@@ -25,12 +33,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.bitstream import QUALITY_UNITS
-from codec.errors import BitstreamError
+from codec.engine import tiles
+from codec.errors import BitstreamError, ModelError
 
 SCALE_LEVELS = 64
 FRACTION_BITS = 8  # of the scale map's weights and offsets
 ESCAPE_BITS = 16
-COLUMNS_AT_ONCE = 1024  # positions of the hyper-latent in one matrix product
+POSITIONS_AT_ONCE = 32  # of the hyper-latent each way, in one matrix product
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
@@ -72,6 +81,13 @@ class Tables:
         """The largest value of a hyper-latent."""
         return self.z_low + int(self.z_counts.shape[2]) - 1
 
+    def __post_init__(self) -> None:
+        """Raises ModelError where sums of the scale map could leave 31 bits."""
+        largest = max(abs(self.z_low), abs(self.z_high))
+        worst = np.abs(self.scale_weight.astype(np.int64)).sum(1).max() * largest
+        if worst + np.abs(self.scale_offset.astype(np.int64)).max() >= 2**30:
+            raise ModelError("weights of the scale map are too large for exact sums: export the model anew")
+
     @cached_property
     def y_starts(self) -> Integers:
         """Where the table of each level begins in `y_counts`."""
@@ -109,16 +125,17 @@ def scale_index(tables: Tables, z: Integers, quality: int) -> Levels:
     """Scale indices (M, 2h, 2w), 0 to 63, from the hyper-latent (Z, h, w) at `quality` in hundredths."""
     channels, height, width = z.shape
     padded = np.pad(z, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    neighbours = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     weight = tables.scale_weight.astype(np.float64)
     offset = interpolate_offset(tables, quality)[:, None, None, None, None] + (1 << FRACTION_BITS - 1)
     index = np.empty((len(weight) // 4, height, 2, width, 2), np.uint8)
-    step = max(1, COLUMNS_AT_ONCE // width)
-    for rows in (slice(first, min(first + step, height)) for first in range(0, height, step)):
-        columns = windows[:, rows].transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1).astype(np.float64)
-        sums = (weight @ columns).astype(np.int32).reshape(-1, 2, 2, rows.stop - rows.start, width)
+    for tile in tiles(height, width, POSITIONS_AT_ONCE, halo=0):
+        rows, columns = tile.place
+        part = neighbours[:, rows, columns]
+        inputs = part.transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1).astype(np.float64)
+        sums = (weight @ inputs).astype(np.int32).reshape(-1, 2, 2, *part.shape[1:3])
         levels = np.clip((sums + offset) >> FRACTION_BITS, 0, SCALE_LEVELS - 1).astype(np.uint8)
-        index[:, rows] = levels.transpose(0, 3, 1, 4, 2)
+        index[:, rows, :, columns] = levels.transpose(0, 3, 1, 4, 2)
     return index.reshape(-1, 2 * height, 2 * width)
 
 

@@ -9,6 +9,7 @@ AecodecError
  │   ├─ TrailingDataError they go on after the end
  │   ├─ ChecksumError     they were changed after they were written
  │   └─ LimitError        dimensions or lengths out of bounds
+ ├─ QualityError          the quality is out of range; also a ValueError
  ├─ UnknownModelError     the file was written with a model that is not installed
  ├─ ModelError            a model directory is incomplete or was changed
  └─ MissingExtraError     a feature needs an extra that is not installed
@@ -51,6 +52,10 @@ class ChecksumError(BitstreamError):
 
 class LimitError(BitstreamError):
     """Dimensions or lengths are out of bounds."""
+
+
+class QualityError(AecodecError, ValueError):
+    """The quality is out of range."""
 
 
 class UnknownModelError(AecodecError):

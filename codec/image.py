@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +38,17 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True},
 }
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
+READABLE = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+MALFORMED_EXIF = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 XMP_IN_PNG = "XML:com.adobe.xmp"
 XMP_IN_TIFF = 700
 DESCRIPTIVE_TAGS = {
@@ -62,14 +75,14 @@ class Picture:
 def read_picture(source: Path) -> Picture:
     """The picture in a file; raises ImageError where there is none or not one that can be coded."""
     try:
-        with Image.open(source) as image:
-            return from_pillow(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata and large pictures
+            with Image.open(source, formats=READABLE) as image:
+                return from_pillow(image)
     except UnidentifiedImageError as error:
-        raise ImageError(f"{source}: not a picture that can be read: give a PNG, JPEG, WebP, …") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{source}: {error}") from error
-    except (SyntaxError, ValueError, EOFError, OSError) as error:
-        raise ImageError(f"{source}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ImageError("not a picture that can be read: give PNG, JPEG, WebP, BMP, TIFF or AVIF") from error
+    except (SyntaxError, ValueError, EOFError, OSError, Image.DecompressionBombError) as error:
+        raise ImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def from_pillow(image: Image.Image) -> Picture:
@@ -79,11 +92,15 @@ def from_pillow(image: Image.Image) -> Picture:
         raise ImageError(f"holds {frames} frames: aecodec codes single pictures, extract one first")
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
         raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB or palette: convert it first")
-    if any(";16" in str(tile.args) for tile in getattr(image, "tile", [])):
+    if bits_per_sample(image) > 8:
         raise ImageError("has 16 bits a sample: convert it to 8 bits first")
-    metadata = read_metadata(image)
-    image = ImageOps.exif_transpose(image)
+    exif = read_exif(image)
+    try:
+        image = ImageOps.exif_transpose(image)  # also of the orientation in XMP
+    except MALFORMED_EXIF:
+        image.load()
     gray = image.mode in ("1", "L", "LA")
+    metadata = read_metadata(image, exif)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
@@ -92,25 +109,38 @@ def from_pillow(image: Image.Image) -> Picture:
     return Picture(np.asarray(image.convert("RGB")), gray, alpha, metadata)
 
 
-def read_metadata(image: Image.Image) -> dict[Box, bytes]:
-    """ICC profile, EXIF without orientation, and XMP that a Pillow image carries."""
+def bits_per_sample(image: Image.Image) -> int:
+    """Bits of each sample in the file, which Pillow may cut to 8 as it decodes."""
+    if image.format == "TIFF":
+        return int(max(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (8,))))
+    return 16 if any(";16" in str(tile.args) for tile in getattr(image, "tile", [])) else 8
+
+
+def read_metadata(image: Image.Image, exif: bytes | None) -> dict[Box, bytes]:
+    """ICC profile and XMP that a Pillow image carries, and its EXIF."""
     found = {box: image.info.get(key) for box, key in METADATA.items()}
     found[Box.XMP] = found[Box.XMP] or image.info.get(XMP_IN_PNG)
-    found[Box.EXIF] = read_exif(image)
+    found[Box.EXIF] = exif
     raw = {box: data.encode() if isinstance(data, str) else data for box, data in found.items()}
     return {box: bytes(data) for box, data in raw.items() if data}
 
 
 def read_exif(image: Image.Image) -> bytes | None:
-    """The EXIF of an image without what describes its samples: orientation, and a TIFF file's layout."""
-    source, kept = image.getexif(), Image.Exif()
-    for tag, value in source.items():
-        if tag in DESCRIPTIVE_TAGS or (image.format != "TIFF" and tag != ExifTags.Base.Orientation):
-            kept[tag] = value
-    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if values := source.get_ifd(directory):
-            kept[directory] = values
-    return kept.tobytes() if len(kept) else None
+    """The EXIF of an image without what describes its samples: orientation, and a TIFF file's layout.
+
+    Malformed EXIF is kept as it is.
+    """
+    try:
+        source, kept = image.getexif(), Image.Exif()
+        for tag, value in source.items():
+            if tag in DESCRIPTIVE_TAGS or (image.format != "TIFF" and tag != ExifTags.Base.Orientation):
+                kept[tag] = value
+        for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            if values := source.get_ifd(directory):
+                kept[directory] = values
+        return kept.tobytes() if len(kept) else None
+    except MALFORMED_EXIF:
+        return image.info.get("exif")
 
 
 def to_pillow(picture: Picture) -> Image.Image:
@@ -146,7 +176,10 @@ def encode_image(image: Image.Image, format: str) -> bytes:
     if format == "BMP":
         metadata = {}
     file = io.BytesIO()
-    image.save(file, format, **SAVE_OPTIONS.get(format, {}), **metadata)
+    try:
+        image.save(file, format, **SAVE_OPTIONS.get(format, {}), **metadata)
+    except (OSError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error) as error:
+        raise ImageError(f"cannot be written as {format} ({error}): choose .png") from error
     return file.getvalue()
 
 

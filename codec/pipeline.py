@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, Tile, Window, scaled, tiles
 from codec.entropy import SYMBOL_LIMIT, Integers, Levels, Symbols, Tables, scale_index
-from codec.errors import BitstreamError
+from codec.errors import AecodecError
 from codec.model import Model
 
 PATCH = 16  # pixels per latent position, each way
@@ -162,7 +162,7 @@ def encode(model: Model, pixels: Pixels, quality: int) -> tuple[Learned, bytes]:
     payload = model.coder.encode(latents.z, latents.symbols, latents.index, prior)
     z, symbols = model.coder.decode(payload, latents.z.shape[1:], quality, prior)
     if not (np.array_equal(z, latents.z) and np.array_equal(symbols, latents.symbols)):
-        raise BitstreamError("the encoder could not read back what it wrote: please report this picture")
+        raise AecodecError("the encoder could not read back what it wrote: please report this picture")
     return Learned(model.fingerprint, quality, prior), payload
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codec.engine import scaled, thread_count, tiles
+from codec.errors import AecodecError
 
 SIDES = st.integers(1, 40)
 
@@ -42,10 +43,17 @@ def test_scaled() -> None:
     assert scaled((slice(1, 3), slice(0, 2)), 16) == (slice(16, 48), slice(0, 32))
 
 
-@pytest.mark.parametrize(("chosen", "count"), [("1", 1), ("3", 3), ("0", 1), ("many", 1), ("-2", 1)])
+@pytest.mark.parametrize(("chosen", "count"), [("1", 1), ("3", 3)])
 def test_thread_count_is_chosen(monkeypatch: pytest.MonkeyPatch, chosen: str, count: int) -> None:
     monkeypatch.setenv("AECODEC_THREADS", chosen)
     assert thread_count() == count
+
+
+@pytest.mark.parametrize("chosen", ["0", "many", "-2"])
+def test_a_wrong_thread_count_is_refused(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    monkeypatch.setenv("AECODEC_THREADS", chosen)
+    with pytest.raises(AecodecError, match=chosen):
+        thread_count()
 
 
 @pytest.mark.parametrize("chosen", ["", None])

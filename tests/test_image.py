@@ -213,12 +213,12 @@ def test_unknown_suffix_is_refused(name: str) -> None:
 def test_no_picture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"not a picture")
-    with pytest.raises(ImageError, match=r"a\.png: not a picture that can be read"):
+    with pytest.raises(ImageError, match=r"not a picture that can be read"):
         read_picture(path)
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"a\.png: cannot be read: No such file"):
+    with pytest.raises(ImageError, match=r"cannot be read: No such file"):
         read_picture(tmp_path / "a.png")
 
 

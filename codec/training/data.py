@@ -21,27 +21,30 @@ SUFFIXES = {".avif", ".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 
-def encoded_images(sources: list[Path]) -> Iterator[bytes]:
-    """The bytes of every image in folders (searched deeply), tar archives and single files."""
+def encoded_images(sources: list[Path]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every image in folders (searched deeply), tar archives and single files."""
     for source in sources:
         if source.is_dir():
             for path in sorted(source.rglob("*")):
-                if path.suffix.lower() in SUFFIXES:
-                    yield path.read_bytes()
-        elif source.suffix == ".tar":
+                if path.suffix.lower() in SUFFIXES and path.is_file():
+                    yield str(path), path.read_bytes()
+        elif tarfile.is_tarfile(source):
             with tarfile.open(source) as archive:
                 for member in archive:
-                    if Path(member.name).suffix.lower() in SUFFIXES:
-                        file = archive.extractfile(member)
-                        assert file is not None  # a regular file, by its suffix
-                        yield file.read()
+                    file = archive.extractfile(member)
+                    if file and Path(member.name).suffix.lower() in SUFFIXES:
+                        yield f"{member.name} in {source}", file.read()
         else:
-            yield source.read_bytes()
+            yield str(source), source.read_bytes()
 
 
-def decode(data: bytes) -> Pixels:
-    """An image file as RGB."""
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+def decode(named: tuple[str, bytes]) -> Pixels:
+    """An image file, with its name, as RGB; raises AecodecError where it is none."""
+    name, data = named
+    try:
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise AecodecError(f"{name} cannot be read as a picture ({error}): take it out") from error
 
 
 def read_images(sources: list[Path]) -> list[Pixels]:

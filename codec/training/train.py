@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from codec.errors import AecodecError
 from codec.training.data import Crops, Pixels, read_images, to_tensor
 from codec.training.networks import (
     Codec,
@@ -194,7 +195,6 @@ def train(
 
     `start` names weights (safetensors) to begin with in place of the principal-component start.
     """
-    torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     out.mkdir(parents=True, exist_ok=True)
     checkpoint, weights = out / "checkpoint.pt", out / "weights.safetensors"
@@ -205,15 +205,19 @@ def train(
         network.load_state_dict(load_file(start))
     run = Run(recipe, network.to(device))
     if checkpoint.exists():
+        if start:
+            raise AecodecError(f"{out} holds a checkpoint already: resume it without --start, or empty it")
         run.load(torch.load(checkpoint, map_location=device, weights_only=True))
+    torch.manual_seed(recipe.seed + run.step)
     crops = Crops(images, max(recipe.crops), recipe.seed + run.step)
 
     def save() -> None:
-        partial = checkpoint.with_suffix(".partial")
+        partial = out / "partial"
         torch.save(run.state(), partial)
         partial.replace(checkpoint)
         averaged = run.average.network.state_dict()
-        save_file({name: tensor.contiguous() for name, tensor in averaged.items()}, weights)
+        save_file({name: tensor.contiguous() for name, tensor in averaged.items()}, partial)
+        partial.replace(weights)
         points = validate(run.average.network, held_out) if held_out else []
         with (out / "log.jsonl").open("a") as log:
             record = {"step": run.step, "hours": run.seconds / 3600, "loss": loss, "points": points}
@@ -221,7 +225,12 @@ def train(
 
     loss = math.nan
     saved = time.monotonic()
-    with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}") as bar:
+    with tqdm(
+        total=100,
+        initial=100 * run.progress(),
+        unit="%",
+        bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}",
+    ) as bar:
         try:
             while run.progress() < 1:
                 now = run.train_step(run.next_batch(crops).to(device))
@@ -232,5 +241,6 @@ def train(
                     save()
                     saved = time.monotonic()
         finally:  # an interrupted run loses nothing
-            save()
+            if not math.isnan(loss):
+                save()
     return weights
