@@ -133,7 +133,7 @@ def decompress_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         pixels = np.repeat(luminance(pixels)[:, :, None], 3, axis=2)
     alpha = None
     if Box.ALPHA in container.boxes:
-        alpha = np.asarray(read_lossless(container.boxes[Box.ALPHA], size).convert("L"))
+        alpha = np.asarray(read_lossless(container.boxes[Box.ALPHA], size).convert("RGB").getchannel("G"))
     metadata: dict[Box, bytes] = {k: v for k, v in container.boxes.items() if k != Box.ALPHA}
     return Picture(pixels, container.gray, alpha, metadata)
 
