@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, Tile, Window, scaled, tiles
-from codec.entropy import SYMBOL_LIMIT, Integers, Levels, Symbols, Tables, scale_index
+from codec.entropy import SYMBOL_LIMIT, Integers, Levels, Symbols, Tables, scale_index, turns
 from codec.errors import AecodecError
 from codec.model import Model
 
@@ -62,15 +62,6 @@ def read_pixels(pixels: Pixels, cells: Window) -> Floats:
     below, right = rows.stop - rows.start - part.shape[0], columns.stop - columns.start - part.shape[1]
     part = np.pad(part, ((0, below), (0, right), (0, 0)), mode="edge")
     return part.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-
-
-def turns(shape: tuple[int, ...]) -> NDArray[np.int_]:
-    """At which step, 0 to 2, the mean of each latent (M, h, w) is final; h and w begin at even places.
-
-    Step 2 is one colour of a checkerboard, the other colour is split by rows; both alternate with channels.
-    """
-    channel, row, column = np.ogrid[: shape[0], : shape[1], : shape[2]]
-    return np.where((row + column + channel) % 2 == 0, (row + channel // 2) % 2, 2)
 
 
 def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> tuple[Floats, Integers]:

@@ -22,7 +22,10 @@ from codec.entropy import (
     Symbols,
     Tables,
     interpolate_offset,
+    neighbourhood,
+    refine,
     scale_index,
+    turns,
 )
 from codec.errors import BitstreamError
 from codec.model import Model, model_named
@@ -232,3 +235,34 @@ def test_tables_are_sound(model: Model) -> None:
     assert (tables.z_counts > 0).all()
     assert all((tables.level_counts(level) > 0).all() for level in range(SCALE_LEVELS))
     assert tables.z_low <= 0 <= tables.z_high
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_levels_depend_on_earlier_turns_alone(turn: int) -> None:
+    _, symbols, index = random_latents(TABLES, (4, 5), 5000, 11)
+    before = np.where(turns(index.shape) < turn, symbols, 0).astype(np.int16)
+    places = turns(index.shape) == turn
+    levels = refine(TABLES, index, symbols, turn)[places]
+    assert np.array_equal(levels, refine(TABLES, index, before, turn)[places])
+    louder = np.where(turns(index.shape) < turn, 9 * symbols + 5, 0).astype(np.int16)
+    assert refine(TABLES, index, louder, turn)[places].mean() > levels.mean()
+
+
+def test_levels_do_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, symbols, index = random_latents(TABLES, (7, 9), 5000, 12)
+    whole = refine(TABLES, index, symbols, 2)
+    monkeypatch.setattr("codec.entropy.POSITIONS_AT_ONCE", 2)
+    assert np.array_equal(refine(TABLES, index, symbols, 2), whole)
+
+
+def test_the_first_turn_has_no_neighbours() -> None:
+    _, symbols, index = random_latents(TABLES, (2, 2), 5000, 13)
+    assert refine(TABLES, index, symbols, 0) is index
+
+
+def test_neighbourhood_weighs_as_it_says() -> None:
+    values = np.zeros((20, 5, 5), np.int32)
+    values[10, 2, 2] = 1
+    sums = neighbourhood(values)
+    assert sums[10].tolist()[1:4] == [[0, 1, 2, 1, 0], [0, 2, 0, 2, 0], [0, 1, 2, 1, 0]]
+    assert sums[:, 2, 2].tolist() == [0] * 2 + [1] * 5 + [2] * 3 + [0] + [2] * 3 + [1] * 5 + [0]

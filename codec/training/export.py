@@ -10,7 +10,7 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codec.bitstream import QUALITY_UNITS
-from codec.entropy import FRACTION_BITS, SCALE_LEVELS, Tables
+from codec.entropy import (
+    FRACTION_BITS,
+    LOUDEST,
+    RATIOS,
+    SCALE_LEVELS,
+    TURNS,
+    Coder,
+    Integers,
+    Tables,
+    refine,
+    turns,
+)
 from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
 from codec.pipeline import Latents, encode_latents
 from codec.training.data import Pixels
@@ -42,6 +53,7 @@ FIRST_LEVEL = 2  # levels below are not coded
 REACH = 5.0  # standard deviations to each side that a table covers
 GAUSSIAN_WEIGHT = 100.0  # observations that the Gaussian is worth when tables are fitted
 PRIORS = 32  # of the hyper-latent, one of which each file names
+FIT_ROUNDS = 2
 FIT_QUALITIES = tuple(range(0, 101, 10))
 OPSET = 18
 
@@ -134,7 +146,16 @@ def initial_tables(codec: Codec) -> Tables:
         y_counts=np.concatenate(counts),
         y_reach=reach,
         first_level=FIRST_LEVEL,
+        magnitude=np.array([mean_magnitude(d) for d in deviations], np.int32),
+        level_shift=np.zeros((SCALE_LEVELS, len(RATIOS) + 1), np.int8),
     )
+
+
+def mean_magnitude(deviation: float) -> int:
+    """Mean magnitude of a rounded Gaussian, in 2**-4, at least one such unit."""
+    reach = math.ceil(REACH * deviation) + 1
+    inside = gaussian(deviation, reach)[:-1]
+    return max(1, round(16 * float((inside * np.abs(np.arange(-reach, reach + 1))).sum())))
 
 
 def observed_latents(model: Model, images: list[Pixels]) -> Iterator[Latents]:
@@ -144,28 +165,75 @@ def observed_latents(model: Model, images: list[Pixels]) -> Iterator[Latents]:
             yield encode_latents(model, image, quality * QUALITY_UNITS)
 
 
-def fit_tables(tables: Tables, observed: Iterable[Latents]) -> Tables:
-    """Tables refitted to latents: the scales' to what was counted, the priors by clustering."""
-    counted = [np.zeros(2 * reach + 2) for reach in tables.y_reach]
-    histograms = []
-    for latents in observed:
-        for level in range(SCALE_LEVELS):
-            values = latents.symbols[latents.index == level].astype(np.int64)
-            reach = tables.y_reach[level]
-            codes = np.where(np.abs(values) > reach, 2 * reach + 1, values + reach)
-            counted[level] += np.bincount(codes, minlength=2 * reach + 2)
-        rows = (latents.z - tables.z_low).reshape(len(latents.z), -1)
-        width = tables.z_counts.shape[2]
-        histograms.append(np.stack([np.bincount(row, minlength=width) for row in rows]))
-    fitted = [to_counts(blend(tables.level_counts(n), counted[n])) for n in range(SCALE_LEVELS)]
+def fit_tables(tables: Tables, observed: list[Latents]) -> Tables:
+    """Tables refitted to latents: how neighbours shift levels, what was counted at each, clustered priors."""
+    for _ in range(FIT_ROUNDS):
+        tables = replace(tables, y_counts=fit_counts(tables, observed))
+        tables = replace(tables, level_shift=fit_shift(tables, observed))
+    histograms = np.stack([z_histogram(tables, latents.z) for latents in observed])
     return replace(
-        tables,
-        y_counts=np.concatenate(fitted),
-        z_counts=to_counts(cluster_priors(np.stack(histograms).astype(np.float64))),
+        tables, y_counts=fit_counts(tables, observed), z_counts=to_counts(cluster_priors(histograms))
     )
 
 
-def blend(prior: NDArray[np.uint32], counted: NDArray[np.float64]) -> NDArray[np.float64]:
+def coded_groups(tables: Tables, latents: Latents) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each level and the symbols that it codes, turn after turn."""
+    coder = Coder(tables)
+    for turn in range(TURNS):
+        levels = refine(tables, latents.index, latents.symbols, turn)
+        for level, places in coder.groups(latents.index, levels, turn):
+            yield level, latents.symbols.ravel()[places].astype(np.int64)
+
+
+def fit_counts(tables: Tables, observed: list[Latents]) -> NDArray[np.uint32]:
+    """The levels' counts as observed, blended with Gaussians."""
+    counted = [np.zeros(2 * reach + 2) for reach in tables.y_reach]
+    for latents in observed:
+        for level, values in coded_groups(tables, latents):
+            reach = tables.y_reach[level]
+            codes = np.where(np.abs(values) > reach, 2 * reach + 1, values + reach)
+            counted[level] += np.bincount(codes, minlength=2 * reach + 2)
+    deviations = [SCALE_RANGE[0] * math.exp(level * SCALE_STEP) for level in range(SCALE_LEVELS)]
+    priors = [gaussian(d, int(reach)) for d, reach in zip(deviations, tables.y_reach, strict=True)]
+    return np.concatenate([to_counts(blend(p, c)) for p, c in zip(priors, counted, strict=True)])
+
+
+def fit_shift(tables: Tables, observed: list[Latents]) -> NDArray[np.int8]:
+    """For each scale index and column the shift to the level under which the symbols take the fewest bits.
+
+    Every file counts alike, or those of high quality, which hold the most symbols, would decide alone.
+    """
+    columns = tables.level_shift.shape[1]
+    # with this table in place of the shifts, `refine` tells the column itself
+    itself = np.arange(columns) - np.arange(SCALE_LEVELS)[:, None]
+    probe = replace(tables, level_shift=itself.astype(np.int8))
+    seen = np.zeros((SCALE_LEVELS * columns, 2 * LOUDEST + 1))
+    for latents in observed:
+        weight = 1e4 / (1 + np.count_nonzero(latents.symbols))
+        order, coded = turns(latents.index.shape), latents.index >= tables.first_level
+        for turn in range(1, TURNS):
+            places = (order == turn) & coded
+            column = refine(probe, latents.index, latents.symbols, turn)[places].astype(np.int64)
+            values = np.clip(latents.symbols[places], -LOUDEST, LOUDEST).astype(np.int64)
+            rows = latents.index[places].astype(np.int64) * columns + column
+            flat = rows * seen.shape[1] + values + LOUDEST
+            seen += weight * np.bincount(flat, minlength=seen.size).reshape(seen.shape)
+    values = np.arange(-LOUDEST, LOUDEST + 1, dtype=np.float32)
+    bits = [tables.bits_of(values, np.full(len(values), n, np.uint8)) for n in range(SCALE_LEVELS)]
+    cost = (seen @ np.stack(bits, axis=1)).reshape(SCALE_LEVELS, columns, SCALE_LEVELS)
+    stay = 1e-3 * np.abs(np.arange(SCALE_LEVELS) - np.arange(SCALE_LEVELS)[:, None])  # where nothing was seen
+    best = (cost + stay[:, None]).argmin(2)
+    return (best - np.arange(SCALE_LEVELS)[:, None]).astype(np.int8)
+
+
+def z_histogram(tables: Tables, z: Integers) -> NDArray[np.float64]:
+    """How often each value occurs in each channel (Z, values) of a hyper-latent (Z, h, w)."""
+    width = tables.z_counts.shape[2]
+    rows = (z - tables.z_low).reshape(len(z), -1)
+    return np.stack([np.bincount(row, minlength=width) for row in rows]).astype(np.float64)
+
+
+def blend(prior: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Observed counts, made symmetric, with the prior table as so many observations more."""
     inside = counted[:-1]
     symmetric = np.append((inside + inside[::-1]) / 2, counted[-1])
@@ -221,7 +289,7 @@ def export(weights: Path, out: Path, images: list[Pixels], record: dict[str, Any
     files = {name: graph(codec, name.removesuffix(".onnx")) for name in names}
     files[TABLES] = serialise_tables(initial_tables(codec))
     model = Model(out.name, manifest_of(files, record), files)
-    fitted = fit_tables(model.tables, observed_latents(model, images))
+    fitted = fit_tables(model.tables, list(observed_latents(model, images)))
     files = {**files, TABLES: serialise_tables(fitted)}
     model = Model(out.name, manifest_of(files, record), files)
     out.mkdir(parents=True, exist_ok=True)
