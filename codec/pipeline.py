@@ -29,7 +29,7 @@ ANALYSIS_HALO = 3  # cells; four blocks at 1/16 and one at 1/4 see 68 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
 
-ERROR_WEIGHT = 8.67  # bits that a squared quantisation step of error is worth, 26 / 3 at high rate
+ERROR_WEIGHT = 40.0  # bits that a squared quantisation step of error is worth, chosen on validation pictures
 
 Sample = TypeVar("Sample", bound=np.generic)
 Pixels = NDArray[np.uint8]  # (H, W, 3)
