@@ -102,21 +102,24 @@ class Tables:
     def y_starts(self) -> Integers:
         """Where the table of each level begins in `y_counts`."""
         sizes = 2 * self.y_reach + 2
-        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        starts: Integers = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        return starts
 
     @cached_property
     def y_bits(self) -> NDArray[np.float32]:
         """Bits of each entry of `y_counts`, the escape's 16 included."""
         tables = [self.level_counts(level).astype(np.float64) for level in range(SCALE_LEVELS)]
         for_escape = [np.append(np.zeros(len(table) - 1), ESCAPE_BITS) for table in tables]
-        bits = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
-        return np.concatenate(bits).astype(np.float32)
+        each = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
+        bits: NDArray[np.float32] = np.concatenate(each).astype(np.float32)
+        return bits
 
     def bits_of(self, symbols: NDArray[np.float32], levels: Levels) -> NDArray[np.float32]:
         """Bits (N,) of symbols (N,) at their levels (N,)."""
         reach = self.y_reach[levels]
         codes = np.where(np.abs(symbols) > reach, 2 * reach + 1, symbols + reach)
-        return np.asarray(self.y_bits[self.y_starts[levels] + codes.astype(np.int32)])
+        bits: NDArray[np.float32] = self.y_bits[self.y_starts[levels] + codes.astype(np.int32)]
+        return bits
 
     def level_counts(self, level: int) -> NDArray[np.uint32]:
         return self.y_counts[self.y_starts[level] : self.y_starts[level + 1]]
@@ -128,14 +131,15 @@ def interpolate_offset(tables: Tables, quality: int) -> Integers:
     lower, part = divmod(quality * (len(rows) - 1), FULL_QUALITY)
     upper = min(lower + 1, len(rows) - 1)
     mixed = rows[lower] * (FULL_QUALITY - part) + rows[upper] * part + FULL_QUALITY // 2
-    return np.asarray(mixed // FULL_QUALITY, np.int32)
+    offset: Integers = (mixed // FULL_QUALITY).astype(np.int32)
+    return offset
 
 
 def scale_index(tables: Tables, z: Integers, quality: int) -> Levels:
     """Scale indices (M, 2h, 2w), 0 to 63, from the hyper-latent (Z, h, w) at `quality` in hundredths."""
     channels, height, width = z.shape
     padded = np.pad(z, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    neighbours = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    neighbours = np.lib.stride_tricks.sliding_window_view(padded, (1, 3, 3))[:, :, :, 0]
     weight = tables.scale_weight.astype(np.float64)
     offset = interpolate_offset(tables, quality)[:, None, None, None, None] + (1 << FRACTION_BITS - 1)
     index = np.empty((len(weight) // 4, height, 2, width, 2), np.uint8)

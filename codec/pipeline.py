@@ -151,7 +151,8 @@ def encode(model: Model, pixels: Pixels, quality: int) -> tuple[Learned, bytes]:
     latents = encode_latents(model, pixels, quality)
     prior = model.coder.best_prior(latents.z)
     payload = model.coder.encode(latents.z, latents.symbols, latents.index, prior)
-    z, symbols = model.coder.decode(payload, latents.z.shape[1:], quality, prior)
+    size = (latents.z.shape[1], latents.z.shape[2])
+    z, symbols = model.coder.decode(payload, size, quality, prior)
     if not (np.array_equal(z, latents.z) and np.array_equal(symbols, latents.symbols)):
         raise AecodecError("the encoder could not read back what it wrote: please report this picture")
     return Learned(model.fingerprint, quality, prior), payload
