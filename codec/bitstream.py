@@ -22,9 +22,10 @@ CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The fil
 
 Meaning: a learned payload holds ceil(height / 32) x ceil(width / 32) hyper-latent positions and twice
 as many latents each way; the picture that they give is cropped to height x width from its top left
-corner (the writer pads by repeating the last row and column). `codec.entropy.turns` defines the
-order in which means are refined, `codec.pipeline` how. With the gray bit the picture is the mean of its three channels, rounded, a
-half upwards. Of the WebP files only red, green and blue count, in the alpha box only green.
+corner (the writer pads by repeating the last row and column). `codec.entropy.turns` defines the order
+in which means are refined, `codec.pipeline` how. With the gray bit the picture is the mean of its three
+channels, rounded, a half upwards. Of the WebP files only red, green and blue count, in the alpha box
+only green.
 
 A varint is unsigned, little endian, seven bits a byte, the high bit set on all but the last byte,
 in its shortest form and at most four bytes long.
