@@ -1,6 +1,7 @@
 """The command line: one file per command, thin. Heavy imports live inside the commands.
 
-Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model.
+Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model,
+5 a target out of reach.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import sys
 
 import typer
 
+from cli.benchmark import benchmark
 from cli.compress import compress
 from cli.decompress import decompress
 from cli.files import UsageError
@@ -18,7 +20,8 @@ from cli.train import train
 
 app = typer.Typer(
     help="Learned image compression: small files that decode everywhere.",
-    epilog="Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model.",
+    epilog="Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model, "
+    "5 a target out of reach.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -27,6 +30,7 @@ app.command()(compress)
 app.command()(decompress)
 app.command()(info)
 app.command()(models)
+app.command()(benchmark)
 app.add_typer(train, name="train")
 
 
@@ -45,7 +49,13 @@ def exit_code(error: Exception) -> int | None:
     """The documented exit code of an error raised on purpose, None for any other."""
     if isinstance(error, UsageError):
         return 2
-    from codec import AecodecError, BitstreamError, MissingExtraError, UnknownModelError
+    from codec import AecodecError, BitstreamError, MissingExtraError, TargetError, UnknownModelError
 
-    codes = {BitstreamError: 3, UnknownModelError: 4, MissingExtraError: 2, AecodecError: 1}
+    codes = {
+        BitstreamError: 3,
+        UnknownModelError: 4,
+        TargetError: 5,
+        MissingExtraError: 2,
+        AecodecError: 1,
+    }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

@@ -1,62 +1,143 @@
-"""`aecodec compress IN [OUT]`: a picture into a file."""
+"""`aecodec compress IN... [OUT]`: pictures into files."""
 
 from __future__ import annotations
 
-import json
+import io
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.files import SUFFIX, UsageError, choose_output, concerning, readable_size, write_atomically
+from cli.batch import Batch, Job, Record, plan, run
+from cli.files import STANDARD, SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
+from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+
+KINDS = ("exif", "icc", "xmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """What is done to each picture."""
+
+    quality: float
+    model: str
+    effort: int
+    lossless: bool
+    max_bytes: int | None
+    bpp: float | None
+    psnr: float | None
+    strip: tuple[str, ...]
+    keep_times: bool
+    force: bool
+    measure: bool  # decode again for the PSNR
 
 
 def compress(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="PNG, JPEG, WebP, BMP, TIFF or AVIF.")],
-    output: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="Default: IN with the suffix .aec.")
-    ] = None,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN... [OUT]", help="PNG, JPEG, WebP, BMP, TIFF, AVIF, GIF; - is a pipe."),
+    ],
     quality: Annotated[
-        float, typer.Option("--quality", "-q", min=0, max=100, help="Higher is better and larger.")
-    ] = 50,
+        float | None,
+        typer.Option("--quality", "-q", min=0, max=100, help="Higher is better and larger. Default: 50."),
+    ] = None,
+    max_bytes: Annotated[int | None, typer.Option(min=1, help="As good as fits these bytes.")] = None,
+    bpp: Annotated[float | None, typer.Option(min=0, help="As good as fits these bits a pixel.")] = None,
+    psnr: Annotated[float | None, typer.Option(min=0, help="As small as this PSNR in dB allows.")] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Keep every pixel as it is.")] = False,
+    strip: Annotated[str, typer.Option(help="Metadata to leave out: exif,icc,xmp or all.")] = "",
+    effort: Annotated[
+        int, typer.Option("--effort", "-e", min=0, max=9, help="Smaller files for more time.")
+    ] = 1,
     model: Annotated[str, typer.Option(help="An installed model, see `aecodec models`.")] = "base",
-    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite OUT.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    output_dir: OutputDir = None,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    dry_run: DryRun = False,
+    keep_times: KeepTimes = False,
+    force: Force = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Compress a picture."""
-    target = choose_output(source, output, SUFFIX, force)
-    from codec import api
-    from codec.image import FORMATS, psnr, read_picture
+    """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
+    from codec.api import DEFAULT_QUALITY
+    from codec.image import READABLE_SUFFIXES
 
-    if target.suffix.lower() in FORMATS:
-        raise UsageError(f"{target} has the suffix of a picture: name a file for compressed data, as .aec")
+    if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
+        raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
+    kinds = kinds_of(strip)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    planned = plan(paths, READABLE_SUFFIXES, SUFFIX, batch)
+    how = Compression(
+        quality=DEFAULT_QUALITY if quality is None else quality,
+        model=model,
+        effort=effort,
+        lossless=lossless,
+        max_bytes=max_bytes,
+        bpp=bpp,
+        psnr=psnr,
+        strip=kinds,
+        keep_times=keep_times,
+        force=force,
+        measure=as_json or not quiet,
+    )
+    run(planned, partial(compress_one, how), describe, batch)
+
+
+def kinds_of(strip: str) -> tuple[str, ...]:
+    """The kinds of metadata in a list with commas; raises UsageError for others."""
+    kinds = [kind.strip().lower() for kind in strip.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in (*KINDS, "all"):
+            raise UsageError(f"--strip {kind}: choose of {', '.join(KINDS)}, all")
+    return KINDS if "all" in kinds else tuple(kinds)
+
+
+def compress_one(how: Compression, job: Job) -> Record:
+    """Compress one picture; what came of it."""
+    from codec import api
+    from codec.bitstream import Box
+    from codec.image import psnr, read_picture, strip
 
     began = time.perf_counter()
-    with concerning(source):
-        picture = read_picture(source)
-        data = api.compress(picture, quality, model=model)
-    write_atomically(target, data, force)
-    seconds = time.perf_counter() - began
-    if quiet and not as_json:
-        return
-    before, about = source.stat().st_size, api.info(data)
-    fidelity = psnr(picture.pixels, api.decompress_picture(data).pixels)
-    record = {
-        "input": str(source),
-        "output": str(target),
+    with concerning(job.source):
+        piped = read_bytes(job.source) if job.source == STANDARD else None
+        picture = read_picture(job.source if piped is None else io.BytesIO(piped))
+        picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
+        data = api.compress(
+            picture,
+            how.quality,
+            model=how.model,
+            effort=how.effort,
+            lossless=how.lossless,
+            max_bytes=how.max_bytes,
+            bpp=how.bpp,
+            psnr=how.psnr,
+        )
+        before = job.source.stat().st_size if piped is None else len(piped)
+    write(job.target, data, how.force)
+    if how.keep_times:
+        keep_times(job.source, job.target)
+    seconds, about = time.perf_counter() - began, api.info(data)
+    return {
+        "input": str(job.source),
+        "output": str(job.target),
         "bytes_before": before,
         "bytes_after": len(data),
         "ratio": before / len(data),
         "bpp": about.bpp,
-        "psnr": fidelity,
+        "psnr": psnr(picture.pixels, api.decompress_picture(data).pixels) if how.measure else None,
         "seconds": seconds,
         "coding": about.coding,
+        "quality": about.quality,
     }
-    if as_json:
-        typer.echo(json.dumps(record))
-    if not quiet:
-        sizes = f"{readable_size(before)} -> {readable_size(len(data))}, {before / len(data):.1f}:1"
-        decibels = "lossless" if fidelity is None else f"{fidelity:.2f} dB"
-        typer.echo(f"{target}: {sizes}, {about.bpp:.3f} bpp, {decibels}, {seconds:.2f} s", err=True)
+
+
+def describe(record: Record) -> str:
+    before, after = record["bytes_before"], record["bytes_after"]
+    sizes = f"{readable_size(before)} -> {readable_size(after)}, {record['ratio']:.1f}:1"
+    decibels = "lossless" if record["psnr"] is None else f"{record['psnr']:.2f} dB"
+    return f"{record['output']}: {sizes}, {record['bpp']:.3f} bpp, {decibels}, {record['seconds']:.2f} s"

@@ -1,57 +1,106 @@
-"""`aecodec decompress IN [OUT]`: a file back into a picture."""
+"""`aecodec decompress IN... [OUT]`: files back into pictures."""
 
 from __future__ import annotations
 
-import json
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.files import choose_output, concerning, read_bytes, readable_size, write_atomically
+from cli.batch import Batch, Job, Record, plan, run
+from cli.files import STANDARD, SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
+from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+
+
+@dataclass(frozen=True, slots=True)
+class Decompression:
+    """What is done to each file."""
+
+    suffix: str  # of the format, where the output's name does not say
+    region: tuple[int, int, int, int] | None  # left, top, width, height
+    max_pixels: int
+    keep_times: bool
+    force: bool
 
 
 def decompress(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A file that `aecodec compress` wrote.")],
-    output: Annotated[
-        Path | None,
-        typer.Argument(metavar="[OUT]", help="Format by suffix. Default: IN with the suffix .png."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite OUT.")] = False,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN... [OUT]", help="Files that `aecodec compress` wrote; - is a pipe."),
+    ],
+    format: Annotated[
+        str, typer.Option(help="Format where OUT has no name of its own: png, jpg, webp, bmp, tiff, avif.")
+    ] = "png",
+    region: Annotated[str, typer.Option(help="Only this part: left,top,width,height in pixels.")] = "",
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 268435456.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    output_dir: OutputDir = None,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    dry_run: DryRun = False,
+    keep_times: KeepTimes = False,
+    force: Force = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Decompress a file."""
-    target = choose_output(source, output, ".png", force)
-    import codec
+    """Decompress files. OUT is IN with the suffix .png if it is not given."""
     from codec.bitstream import MAX_PIXELS
+    from codec.image import FORMATS
+
+    suffix, part = "." + format.lower().removeprefix("."), region_of(region)
+    if suffix not in FORMATS:
+        raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    planned = plan(paths, {SUFFIX}, suffix, batch)
+    for job in planned:
+        if job.target != STANDARD and not job.refusal and job.target.suffix.lower() not in FORMATS:
+            raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
+    how = Decompression(suffix, part, max_pixels or MAX_PIXELS, keep_times, force)
+    run(planned, partial(decompress_one, how), describe, batch)
+
+
+def region_of(text: str) -> tuple[int, int, int, int] | None:
+    """Four numbers with commas, None for no text; raises UsageError."""
+    if not text:
+        return None
+    try:
+        left, top, width, height = map(int, text.split(","))
+    except ValueError:
+        raise UsageError(f"--region {text}: give left,top,width,height in pixels, as 0,0,640,480") from None
+    return left, top, width, height
+
+
+def decompress_one(how: Decompression, job: Job) -> Record:
+    """Decompress one file; what came of it."""
+    import codec
     from codec.image import encode_image, format_for
 
     began = time.perf_counter()
-    kind = format_for(target)
-    with concerning(source):
-        data = read_bytes(source)
-        image = codec.decompress(data, max_pixels=max_pixels or MAX_PIXELS)
-        picture = encode_image(image, kind)
-    write_atomically(target, picture, force)
-    seconds = time.perf_counter() - began
-    record = {
-        "input": str(source),
-        "output": str(target),
+    named = job.target if job.target != STANDARD else Path(f"out{how.suffix}")
+    with concerning(job.source):
+        data = read_bytes(job.source)
+        image = codec.decompress(data, max_pixels=how.max_pixels, region=how.region)
+        picture = encode_image(image, format_for(named))
+    write(job.target, picture, how.force)
+    if how.keep_times:
+        keep_times(job.source, job.target)
+    return {
+        "input": str(job.source),
+        "output": str(job.target),
         "bytes_before": len(data),
         "bytes_after": len(picture),
         "width": image.width,
         "height": image.height,
         "mode": image.mode,
-        "seconds": seconds,
+        "seconds": time.perf_counter() - began,
     }
-    if as_json:
-        typer.echo(json.dumps(record))
-    if not quiet:
-        sizes = f"{readable_size(len(data))} -> {readable_size(len(picture))}"
-        shape = f"{image.width}x{image.height} {image.mode}"
-        typer.echo(f"{target}: {sizes}, {shape}, {seconds:.2f} s", err=True)
+
+
+def describe(record: Record) -> str:
+    sizes = f"{readable_size(record['bytes_before'])} -> {readable_size(record['bytes_after'])}"
+    shape = f"{record['width']}x{record['height']} {record['mode']}"
+    return f"{record['output']}: {sizes}, {shape}, {record['seconds']:.2f} s"

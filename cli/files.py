@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 SUFFIX = ".aec"
+STANDARD = Path("-")  # the standard input or output
 
 
 class UsageError(Exception):
     """The command was called in a way that cannot work; its text says how to call it."""
 
 
-def choose_output(source: Path, output: Path | None, suffix: str, force: bool) -> Path:
-    """OUT, or IN with another suffix, links followed; raises UsageError where it must not be written."""
+def choose_output(source: Path, output: Path | None, suffix: str, force: bool, create: bool = False) -> Path:
+    """OUT, or IN with another suffix, links followed; raises UsageError where it must not be written.
+
+    With `create` the folders above it may still be missing.
+    """
     try:
         chosen = (output or source.with_suffix(suffix)).resolve()
         if chosen.is_dir():
@@ -28,8 +33,11 @@ def choose_output(source: Path, output: Path | None, suffix: str, force: bool) -
                 raise UsageError(f"{chosen} exists: name another output or pass --force")
             if not chosen.is_file():
                 raise UsageError(f"{chosen} is no ordinary file: name another output")
-        if not chosen.parent.is_dir():
-            raise UsageError(f"{chosen.parent} is no directory: create it first")
+        above = chosen.parent
+        while create and not above.exists():
+            above = above.parent
+        if not above.is_dir():
+            raise UsageError(f"{above} is no directory: create it first")
     except (OSError, ValueError) as error:
         raise UsageError(f"{output or source}: no output can be named so: {error}") from error
     return chosen
@@ -47,13 +55,47 @@ def concerning(path: Path) -> Iterator[None]:
 
 
 def read_bytes(source: Path) -> bytes:
-    """The content of a file; an AecodecError where it cannot be read."""
+    """The content of a file or of the standard input; an AecodecError where it cannot be read."""
     from codec import AecodecError
 
     try:
-        return source.read_bytes()
+        if source != STANDARD:
+            return source.read_bytes()
+        if sys.stdin is None:
+            raise AecodecError("there is no standard input: name a file")
+        return sys.stdin.buffer.read()
     except OSError as error:
         raise AecodecError(f"cannot be read: {error.strerror}") from error
+
+
+def write(target: Path, data: bytes, force: bool) -> None:
+    """Write a file whole, or to the standard output; raises AecodecError."""
+    from codec import AecodecError
+
+    if target != STANDARD:
+        write_atomically(target, data, force)
+        return
+    if sys.stdout is None:
+        raise AecodecError("there is no standard output: name a file")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still holds
+        raise AecodecError(f"the standard output cannot be written: {error.strerror}") from error
+
+
+def keep_times(source: Path, target: Path) -> None:
+    """Give a file the times of another; raises AecodecError."""
+    from codec import AecodecError
+
+    if STANDARD in (source, target):
+        return
+    try:
+        about = source.stat()
+        os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))
+    except OSError as error:
+        raise AecodecError(f"{target}: its times cannot be set: {error.strerror}") from error
 
 
 def write_atomically(target: Path, data: bytes, force: bool) -> None:
@@ -65,6 +107,7 @@ def write_atomically(target: Path, data: bytes, force: bool) -> None:
 
     temporary = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode if target.exists() else 0o666 & ~current_umask()
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".aecodec-", delete=False) as file:
             temporary = Path(file.name)
@@ -86,6 +129,11 @@ def current_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def shown(path: Path) -> str:
+    """A name as any terminal can print it."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def readable_size(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.files import concerning, read_bytes, readable_size
+from cli.files import concerning, read_bytes, readable_size, shown
 
 
 def info(
@@ -26,7 +26,7 @@ def info(
         typer.echo(json.dumps({**asdict(about), "bpp": about.bpp}))
         return
     how = about.coding if about.quality is None else f"quality {about.quality:g}, model {about.model}"
-    typer.echo(f"{source}: {about.width}x{about.height} {about.mode}, {how}")
+    typer.echo(f"{shown(source)}: {about.width}x{about.height} {about.mode}, {how}")
     typer.echo(f"{readable_size(about.size)}, {about.bpp:.3f} bpp")
     for kind, size in about.metadata.items():
         typer.echo(f"{kind}: {readable_size(size)}")

@@ -10,6 +10,8 @@ AecodecError
  │   ├─ ChecksumError     they were changed after they were written
  │   └─ LimitError        dimensions or lengths out of bounds
  ├─ QualityError          the quality is out of range; also a ValueError
+ ├─ RegionError           the region is not inside the picture; also a ValueError
+ ├─ TargetError           the size or PSNR that was asked for is out of reach, or no target
  ├─ UnknownModelError     the file was written with a model that is not installed
  ├─ ModelError            a model directory is incomplete or was changed
  └─ MissingExtraError     a feature needs an extra that is not installed
@@ -56,6 +58,14 @@ class LimitError(BitstreamError):
 
 class QualityError(AecodecError, ValueError):
     """The quality is out of range."""
+
+
+class RegionError(AecodecError, ValueError):
+    """The region is not inside the picture."""
+
+
+class TargetError(AecodecError):
+    """The size or PSNR that was asked for is out of reach, or no target at all."""
 
 
 class UnknownModelError(AecodecError):

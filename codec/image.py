@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,9 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True},
 }
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
+READABLE_SUFFIXES = {*FORMATS, ".gif"}
 READABLE = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-MALFORMED_EXIF = (
+MALFORMED = (  # what Pillow raises on odd files
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -72,16 +73,18 @@ class Picture:
     metadata: Mapping[Box, bytes] = field(default_factory=dict)
 
 
-def read_picture(source: Path) -> Picture:
-    """The picture in a file; raises ImageError where there is none or not one that can be coded."""
+def read_picture(source: Path | IO[bytes]) -> Picture:
+    """The picture in a file, by name or open; raises ImageError where there is none that can be coded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and large pictures
             with Image.open(source, formats=READABLE) as image:
                 return from_pillow(image)
     except UnidentifiedImageError as error:
-        raise ImageError("not a picture that can be read: give PNG, JPEG, WebP, BMP, TIFF or AVIF") from error
-    except (SyntaxError, ValueError, EOFError, OSError, Image.DecompressionBombError) as error:
+        raise ImageError(
+            "not a picture that can be read: give PNG, JPEG, WebP, BMP, TIFF, AVIF or GIF"
+        ) from error
+    except (*MALFORMED, EOFError, Image.DecompressionBombError) as error:
         raise ImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -97,7 +100,7 @@ def from_pillow(image: Image.Image) -> Picture:
     exif = read_exif(image)
     try:
         image = ImageOps.exif_transpose(image)  # also of the orientation in XMP
-    except MALFORMED_EXIF:
+    except MALFORMED:
         image.load()
     gray = image.mode in ("1", "L", "LA")
     metadata = read_metadata(image, exif)
@@ -139,7 +142,7 @@ def read_exif(image: Image.Image) -> bytes | None:
             if values := source.get_ifd(directory):
                 kept[directory] = values
         return kept.tobytes() if len(kept) else None
-    except MALFORMED_EXIF:
+    except MALFORMED:
         return image.info.get("exif")
 
 
@@ -210,6 +213,12 @@ def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:
             return image.copy()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BitstreamError(f"the WebP inside cannot be read ({error}): the file is damaged") from error
+
+
+def strip(picture: Picture, kinds: Iterable[Box]) -> Picture:
+    """The picture without metadata of some kinds."""
+    gone = set(kinds)
+    return replace(picture, metadata={box: data for box, data in picture.metadata.items() if box not in gone})
 
 
 def psnr(reference: Pixels, decoded: Pixels) -> float | None:

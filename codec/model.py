@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from dataclasses import dataclass
@@ -11,11 +10,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codec.engine import Network
-from codec.entropy import Coder, Tables
+from codec.entropy import Coder
 from codec.errors import ModelError, UnknownModelError
+from codec.tables import Tables, read_tables
 
 DIRECTORY = Path(__file__).parent / "models"
 MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories
@@ -31,13 +29,6 @@ def fingerprint_of(files: dict[str, bytes]) -> bytes:
     """The 4 bytes that name a decoder: the start of the SHA-256 of its files' SHA-256 sums."""
     sums = b"".join(hashlib.sha256(files[name]).digest() for name in DECODER_FILES)
     return hashlib.sha256(sums).digest()[:4]
-
-
-def read_tables(data: bytes) -> Tables:
-    """Tables from an npz archive of integer arrays; never unpickles."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        scalars = {name: int(arrays[name]) for name in ("z_low", "first_level")}
-        return Tables(**{**arrays, **scalars})
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """The path of a picture: analysis, quantisation, coding, container; and back.
 
-    pixels ──► y, z ──► symbols ──► stream ──► container      encode
+    pixels ──► y, z ──► symbols ──► stream ──► container      encode, symbols corrected by decoding them
     pixels ◄── y ◄── means ◄── symbols, z ◄── stream          decode
 
-Networks run over tiles; nothing but symbols and pixels (and y, in the encoder) is held whole.
+Networks run over tiles; nothing but pixels, symbols and scale indices (and y, in the encoder) is held whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, Tile, Window, scaled, tiles
-from codec.entropy import SYMBOL_LIMIT, Integers, Levels, Symbols, Tables, scale_index, turns
+from codec.entropy import SYMBOL_LIMIT, Latents, turns
 from codec.errors import AecodecError
+from codec.hyperprior import scale_index
 from codec.model import Model
+from codec.tables import Integers, Levels, Symbols, Tables
 
 PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
@@ -29,19 +31,11 @@ ANALYSIS_HALO = 3  # cells; four blocks at 1/16 and one at 1/4 see 68 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
 
-ERROR_WEIGHT = 40.0  # bits that a squared quantisation step of error is worth, chosen on validation pictures
+EFFORT = 1  # corrections of the encoder's y, unless the caller says otherwise
+ERROR_WEIGHT = 20.0  # bits that a squared quantisation step of error is worth, chosen on validation pictures
 
 Sample = TypeVar("Sample", bound=np.generic)
 Pixels = NDArray[np.uint8]  # (H, W, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class Latents:
-    """What a file says of the pixels: hyper-latent (Z, h, w), symbols (M, 2h, 2w), scale indices alike."""
-
-    z: Integers
-    symbols: Symbols
-    index: Levels
 
 
 def cells(height: int, width: int) -> tuple[int, int]:
@@ -90,75 +84,140 @@ def quantise(tables: Tables, y: Floats, index: Levels, means: Floats) -> Floats:
     smaller = nearest - np.sign(nearest)
     levels = index.ravel()[places]
     saved = tables.bits_of(nearest, levels) - tables.bits_of(smaller, levels)
-    added = np.square(exact - smaller) - np.square(exact - nearest)
+    added = np.square(exact - dequantise(tables, smaller, levels))
+    added -= np.square(exact - dequantise(tables, nearest, levels))
     symbols.ravel()[places] = np.where(saved > ERROR_WEIGHT * added, smaller, nearest)
     return symbols
 
 
-def encode_latents(model: Model, pixels: Pixels, quality: int, core: int = CORE) -> Latents:
-    """The latents of a picture (H, W, 3) at `quality` in hundredths."""
-    y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
+def dequantise(tables: Tables, symbols: Floats, index: Levels) -> Floats:
+    """Where symbols stand for y, from its means, in quantisation steps; of any shape."""
+    return np.asarray(symbols - np.sign(symbols) * tables.inward[index], np.float32)
+
+
+def rounded(tables: Tables, y: Floats, index: Levels, means: Floats) -> Floats:
+    """The encoder's steps from the means to y, as the decoder will know them."""
+    return dequantise(tables, quantise(tables, y, index, means), index)
+
+
+def unchanged(steps: Floats, means: Floats) -> Floats:
+    """The decoder's steps: those that were read, whatever the means."""
+    return steps
+
+
+def encode_latents(
+    model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, core: int = CORE
+) -> Latents:
+    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times."""
+    analysed, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
+    latents = Latents(z, quantise_all(model, analysed, z, index, quality, core), index, quality)
+    for left in reversed(range(effort)):
+        y = corrected(model, analysed.copy() if left else analysed, latents, pixels.shape[:2], core)
+        latents = replace(latents, symbols=quantise_all(model, y, z, index, quality, core))
+    return latents
+
+
+def quantise_all(model: Model, y: Floats, z: Integers, index: Levels, quality: int, core: int) -> Symbols:
+    """The symbols (M, 2h, 2w) of y alike."""
     symbols = np.empty(y.shape, np.int16)
     for tile in tiles(z.shape[1], z.shape[2], core, MEANS_HALO):
-        symbols_given = partial(
-            quantise, model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2)
-        )
-        part = symbols_given(means_of(model, z, quality, tile, symbols_given))
+        given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2)
+        part = quantise(*given, means_of(model, z, quality, tile, partial(rounded, *given)))
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
-    return Latents(z, symbols, index)
+    return symbols
+
+
+def corrected(model: Model, y: Floats, latents: Latents, size: tuple[int, int], core: int) -> Floats:
+    """y (M, 2h, 2w) moved, in place, by the decoder's y less the analysis of the decoder's picture.
+
+    Were the analysis the inverse of the synthesis, this would change nothing; as it is, it takes back
+    what the synthesis adds of its own: one step of Gauss and Newton towards the picture.
+    """
+    decoded = np.empty((*size, 3), np.uint8)
+    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
+        y_part, image = decode_tile(model, latents, tile)
+        window(y, tile.place, 2)[:] += window(y_part, tile.inner, 2)
+        part = decoded[scaled(tile.place, CELL)]
+        part[:] = image[: part.shape[0], : part.shape[1]]
+    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, ANALYSIS_HALO):
+        y_part = model.analysis(latents.quality / QUALITY_UNITS, read_pixels(decoded, tile.outer))[0]
+        window(y, tile.place, 2)[:] -= window(y_part, tile.inner, 2)
+    return y
 
 
 def means_of(
-    model: Model, z: Integers, quality: int, tile: Tile, symbols_given: Callable[[Floats], Floats]
+    model: Model, z: Integers, quality: int, tile: Tile, steps_given: Callable[[Floats], Floats]
 ) -> Floats:
     """The means (M, h, w) of a tile: from the hyper-latent, then twice refined by the symbols before.
 
-    `symbols_given` means (M, h, w) are the symbols; only those whose means are final are used.
+    `steps_given` means (M, h, w) are the steps from them to y; only those whose means are final are used.
     """
     level = quality / QUALITY_UNITS
     features, means = model.first_means(level, window(z, tile.outer, 1).astype(np.float32))
     turn = turns(means.shape)
     for step, network in enumerate((model.second_means, model.third_means), start=1):
         final = turn < step
-        known = np.where(final, symbols_given(means) + means, np.float32(0))
+        known = np.where(final, means + steps_given(means), np.float32(0))
         means = np.where(final, means, network(level, features, means, known)[0])
     return means
 
 
-def unchanged(symbols: Floats, means: Floats) -> Floats:
-    """The decoder's symbols: those that were read, whatever the means."""
-    return symbols
-
-
-def synthesise(
-    model: Model, z: Integers, symbols: Symbols, size: tuple[int, int], quality: int, core: int = CORE
-) -> Pixels:
-    """The picture (H, W, 3) of `size` (H, W) from its latents at `quality` in hundredths."""
-    pixels = np.empty((*size, 3), np.uint8)
-    for tile in tiles(z.shape[1], z.shape[2], core, DECODER_HALO):
-        part = window(symbols, tile.outer, 2).astype(np.float32)
-        y = part + means_of(model, z, quality, tile, partial(unchanged, part))
-        (image,) = model.synthesis(quality / QUALITY_UNITS, y)
-        image = window(image, tile.inner, CELL).transpose(1, 2, 0)
-        place = pixels[scaled(tile.place, CELL)]
-        place[:] = np.rint(np.clip(image[: place.shape[0], : place.shape[1]], 0, 1) * 255)
+def synthesise(model: Model, latents: Latents, region: Window, core: int = CORE) -> Pixels:
+    """The pixels (H, W, 3) of a region, rows and columns, of the picture that the latents say."""
+    pixels = np.empty((*(side.stop - side.start for side in region), 3), np.uint8)
+    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
+        place = scaled(tile.place, CELL)
+        rows, columns = (overlap(*pair) for pair in zip(place, region, strict=True))
+        if rows.start < rows.stop and columns.start < columns.stop:
+            _, image = decode_tile(model, latents, tile)
+            part = image[moved(rows, place[0]), moved(columns, place[1])]
+            pixels[moved(rows, region[0]), moved(columns, region[1])] = part
     return pixels
 
 
-def encode(model: Model, pixels: Pixels, quality: int) -> tuple[Learned, bytes]:
+def decode_tile(model: Model, latents: Latents, tile: Tile) -> tuple[Floats, Pixels]:
+    """The decoder's y (M, h, w) of a tile with its halo, and the pixels of its place, padding included."""
+    symbols = window(latents.symbols, tile.outer, 2).astype(np.float32)
+    steps = dequantise(model.tables, symbols, window(latents.index, tile.outer, 2))
+    y = steps + means_of(model, latents.z, latents.quality, tile, partial(unchanged, steps))
+    (image,) = model.synthesis(latents.quality / QUALITY_UNITS, y)
+    inner = window(image, tile.inner, CELL).transpose(1, 2, 0)
+    return y, np.rint(np.clip(inner, 0, 1) * 255).astype(np.uint8)
+
+
+def overlap(first: slice, second: slice) -> slice:
+    """What two spans share; empty where it ends before it starts."""
+    return slice(max(first.start, second.start), min(first.stop, second.stop))
+
+
+def moved(span: slice, whole: slice) -> slice:
+    """A span counted from where the whole starts."""
+    return slice(span.start - whole.start, span.stop - whole.start)
+
+
+def encode(model: Model, pixels: Pixels, quality: int, effort: int = EFFORT) -> tuple[Learned, bytes]:
     """Header and payload of a picture (H, W, 3); decodes the payload to check it before it returns."""
-    latents = encode_latents(model, pixels, quality)
-    prior = model.coder.best_prior(latents.z)
-    payload = model.coder.encode(latents.z, latents.symbols, latents.index, prior)
-    size = (latents.z.shape[1], latents.z.shape[2])
-    z, symbols = model.coder.decode(payload, size, quality, prior)
-    if not (np.array_equal(z, latents.z) and np.array_equal(symbols, latents.symbols)):
+    latents = encode_latents(model, pixels, quality, effort)
+    prior = model.coder.best_prior(latents.z, quality)
+    payload = model.coder.encode(latents, prior)
+    found = model.coder.decode(payload, (latents.z.shape[1], latents.z.shape[2]), quality, prior)
+    if not (np.array_equal(found.z, latents.z) and np.array_equal(found.symbols, latents.symbols)):
         raise AecodecError("the encoder could not read back what it wrote: please report this picture")
     return Learned(model.fingerprint, quality, prior), payload
 
 
-def decode(model: Model, header: Learned, payload: bytes, size: tuple[int, int]) -> Pixels:
-    """The picture (H, W, 3) of `size` (H, W); raises BitstreamError for a payload that does not fit."""
-    z, symbols = model.coder.decode(payload, cells(*size), header.quality, header.prior)
-    return synthesise(model, z, symbols, size, header.quality)
+def decode(
+    model: Model, header: Learned, payload: bytes, size: tuple[int, int], region: Window | None = None
+) -> Pixels:
+    """The picture (H, W, 3) of `size` (H, W), or a region of it, rows and columns.
+
+    Raises BitstreamError for a payload that does not fit.
+    """
+    latents = model.coder.decode(payload, cells(*size), header.quality, header.prior)
+    return synthesise(model, latents, region or whole(size))
+
+
+def whole(size: tuple[int, int]) -> Window:
+    """All rows and columns of a picture of `size` (H, W)."""
+    return slice(0, size[0]), slice(0, size[1])

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from codec.bitstream import MAGIC, Box
-from codec.entropy import Integers, Levels, Symbols, Tables, scale_index
+from codec.entropy import Latents
+from codec.hyperprior import scale_index
 from codec.image import Picture, psnr
 from codec.pipeline import Pixels
+from codec.tables import Tables
 
 ROOT = Path(__file__).parent.parent
 MAKE, SOFTWARE, ORIENTATION, EXIF_IFD, TAKEN = 0x010F, 0x0131, 0x0112, 0x8769, 0x9003
@@ -97,9 +99,7 @@ def assert_close(actual: Pixels, expected: Pixels, levels: int = 1) -> None:
     assert np.abs(actual.astype(int) - expected).max(initial=0) <= levels
 
 
-def random_latents(
-    tables: Tables, size: tuple[int, int], quality: int, seed: int
-) -> tuple[Integers, Symbols, Levels]:
+def random_latents(tables: Tables, size: tuple[int, int], quality: int, seed: int) -> Latents:
     """A hyper-latent, symbols that fit its scales (one in a hundred far out), and scale indices."""
     random = np.random.default_rng(seed)
     z = np.rint(random.normal(4, 6, (tables.z_channels, *size))).astype(np.int32)
@@ -108,7 +108,7 @@ def random_latents(
     values = random.laplace(0, 0.2, index.shape) * tables.y_reach[index]
     values *= np.where(random.random(index.shape) < 0.01, 100, 1)
     symbols = np.clip(np.rint(values), -32767, 32767).astype(np.int16)
-    return z, np.where(index < tables.first_level, 0, symbols).astype(np.int16), index
+    return Latents(z, np.where(index < tables.first_level, 0, symbols).astype(np.int16), index, quality)
 
 
 def run_python(script: str, *arguments: str, threads: int = 1) -> str:

@@ -129,7 +129,7 @@ def test_a_truncated_picture_is_refused(photo: Path, tmp_path: Path) -> None:
 
 def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
     refusal(aecodec("compress", tmp_path / "no.png"), 1, "no.png", "No such file")
-    refusal(aecodec("compress", tmp_path, tmp_path / "x.aec"), 1, "directory")
+    refusal(aecodec("compress", tmp_path, tmp_path / "x.aec"), 2, "directory")
     refusal(aecodec("decompress", tmp_path / "no.aec"), 1, "No such file")
     refusal(aecodec("info", tmp_path), 1, "directory")
 
@@ -137,7 +137,7 @@ def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
 def test_outputs_that_cannot_be_are_refused(photo: Path, compressed: Path, tmp_path: Path) -> None:
     refusal(aecodec("compress", photo, tmp_path), 2, "is a directory")
     refusal(aecodec("compress", photo, tmp_path / "no" / "x.aec"), 2, "no directory")
-    refusal(aecodec("decompress", compressed, tmp_path / "x.xyz"), 1, "unknown suffix")
+    refusal(aecodec("decompress", compressed, tmp_path / "x.xyz"), 2, "unknown suffix")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "longer", "foreign"])

@@ -46,6 +46,6 @@ def test_symbols(path: Path) -> None:
         return
     coder = model_with(learned.fingerprint).coder
     size = cells(container.height, container.width)
-    z, symbols = coder.decode(container.payload, size, learned.quality, learned.prior)
-    assert hashlib.sha256(z.astype("<i4").tobytes()).hexdigest() == expected["z"]
-    assert hashlib.sha256(symbols.astype("<i2").tobytes()).hexdigest() == expected["symbols"]
+    latents = coder.decode(container.payload, size, learned.quality, learned.prior)
+    assert hashlib.sha256(latents.z.astype("<i4").tobytes()).hexdigest() == expected["z"]
+    assert hashlib.sha256(latents.symbols.astype("<i2").tobytes()).hexdigest() == expected["symbols"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from codec.errors import ModelError, UnknownModelError
@@ -17,6 +19,7 @@ from codec.model import (
     ENCODER_FILES,
     MANIFEST,
     MORE_MODELS,
+    TABLES,
     Model,
     fingerprint_of,
     list_models,
@@ -24,6 +27,7 @@ from codec.model import (
     model_named,
     model_with,
 )
+from codec.tables import read_tables
 
 FILES = (*DECODER_FILES, *ENCODER_FILES)
 
@@ -116,3 +120,13 @@ def test_more_models(copy: Path, monkeypatch: pytest.MonkeyPatch, model: Model) 
     assert copy in list_models()
     assert model_named("spoilt").name == "spoilt"
     assert model_with(model.fingerprint).name == DEFAULT
+
+
+def test_tables_of_another_release_are_refused(model: Model) -> None:
+    with np.load(io.BytesIO(model.files[TABLES])) as arrays:
+        older = {name: arrays[name] for name in arrays if name != "inward"}
+    file = io.BytesIO()
+    np.savez(file, **older)
+    for data in (file.getvalue(), b"no archive"):
+        with pytest.raises(ModelError, match="export the model anew"):
+            read_tables(data)

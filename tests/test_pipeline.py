@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from codec import compress, decompress, info, pipeline
+from codec import QualityError, compress, decompress, info, pipeline
 from codec.bitstream import Learned
 from codec.engine import Floats, tiles
-from codec.entropy import Coder, Integers, Symbols
+from codec.entropy import Coder, Latents
 from codec.model import DECODER_FILES, Model
 from codec.pipeline import (
     ANALYSIS_HALO,
@@ -27,7 +28,9 @@ from codec.pipeline import (
     means_of,
     synthesise,
     turns,
+    whole,
 )
+from codec.tables import Integers
 from tests.common import assert_close, photograph, psnr_of, run_python, shipped_photograph
 
 QUALITY = 5000
@@ -52,18 +55,29 @@ def test_symbols_do_not_depend_on_the_tiles(model: Model, photo: Pixels, core: i
 @pytest.mark.parametrize("core", CORES)
 def test_tiled_latents_decode_exactly(model: Model, photo: Pixels, core: int) -> None:
     latents = encode_latents(model, photo, QUALITY, core=core)
-    stream = model.coder.encode(latents.z, latents.symbols, latents.index, 0)
-    z, symbols = model.coder.decode(stream, cells(*photo.shape[:2]), QUALITY, 0)
-    np.testing.assert_array_equal(z, latents.z)
-    np.testing.assert_array_equal(symbols, latents.symbols)
+    stream = model.coder.encode(latents, 0)
+    decoded = model.coder.decode(stream, cells(*photo.shape[:2]), QUALITY, 0)
+    np.testing.assert_array_equal(decoded.z, latents.z)
+    np.testing.assert_array_equal(decoded.symbols, latents.symbols)
 
 
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("quality", [0, QUALITY, 10000])
 def test_pixels_do_not_depend_on_the_tiles(model: Model, photo: Pixels, core: int, quality: int) -> None:
     latents, size = encode_latents(model, photo, quality), photo.shape[:2]
-    whole = synthesise(model, latents.z, latents.symbols, size, quality)
-    assert_close(synthesise(model, latents.z, latents.symbols, size, quality, core=core), whole)
+    assert_close(synthesise(model, latents, whole(size), core), synthesise(model, latents, whole(size)))
+
+
+@pytest.mark.parametrize("region", [(0, 1, 0, 1), (95, 203, 64, 97), (150, 160, 0, 260)])
+def test_a_region_is_cut_out_of_the_picture(
+    model: Model, photo: Pixels, coded: tuple[Learned, bytes], region: tuple[int, int, int, int]
+) -> None:
+    top, bottom, left, right = region
+    part = slice(top, min(bottom, photo.shape[0])), slice(left, min(right, photo.shape[1]))
+    expected = decode(model, *coded, photo.shape[:2])[part]
+    latents = model.coder.decode(coded[1], cells(*photo.shape[:2]), QUALITY, coded[0].prior)
+    for core in (2, 32):
+        assert_close(synthesise(model, latents, part, core), expected)
 
 
 def reach(output: Floats, factor: int) -> int:
@@ -96,13 +110,13 @@ import hashlib, sys
 import numpy as np
 from codec.bitstream import parse
 from codec.model import model_with
-from codec.pipeline import cells, synthesise
+from codec.pipeline import cells, synthesise, whole
 container = parse(open(sys.argv[1], "rb").read())
 header, size = container.learned, (container.height, container.width)
 model = model_with(header.fingerprint)
-z, symbols = model.coder.decode(container.payload, cells(*size), header.quality, header.prior)
-np.save(sys.argv[2], synthesise(model, z, symbols, size, header.quality))
-print(hashlib.sha256(z.tobytes() + symbols.tobytes()).hexdigest())
+latents = model.coder.decode(container.payload, cells(*size), header.quality, header.prior)
+np.save(sys.argv[2], synthesise(model, latents, whole(size)))
+print(hashlib.sha256(latents.z.tobytes() + latents.symbols.tobytes()).hexdigest())
 """
 
 
@@ -135,9 +149,7 @@ class Perturbed:
 class Recorder(Coder):
     """A coder that remembers what it decoded."""
 
-    def decode(
-        self, stream: bytes, size: tuple[int, int], quality: int, prior: int
-    ) -> tuple[Integers, Symbols]:
+    def decode(self, stream: bytes, size: tuple[int, int], quality: int, prior: int) -> Latents:
         self.decoded = super().decode(stream, size, quality, prior)
         return self.decoded
 
@@ -146,7 +158,8 @@ def perturbed_model(model: Model, amplitude: float) -> Model:
     fresh = Model(model.name, model.manifest, model.files)
     for name in DECODER_NETWORKS:
         fresh.__dict__[name] = Perturbed(getattr(model, name), amplitude)
-    fresh.__dict__["coder"] = Recorder(model.tables)
+    tables = replace(model.tables, inward=model.tables.inward + np.float32(amplitude))
+    fresh.__dict__["tables"], fresh.__dict__["coder"] = tables, Recorder(tables)
     return fresh
 
 
@@ -156,9 +169,9 @@ def test_no_float_of_the_decoder_reaches_a_symbol(
 ) -> None:
     latents, disturbed = encode_latents(model, photo, QUALITY), perturbed_model(model, amplitude)
     pixels = decode(disturbed, *coded, photo.shape[:2])
-    z, symbols = disturbed.__dict__["coder"].decoded
-    np.testing.assert_array_equal(z, latents.z)
-    np.testing.assert_array_equal(symbols, latents.symbols)
+    decoded = disturbed.__dict__["coder"].decoded
+    np.testing.assert_array_equal(decoded.z, latents.z)
+    np.testing.assert_array_equal(decoded.symbols, latents.symbols)
     calm = decode(model, *coded, photo.shape[:2])
     if amplitude < 1e-3:
         assert_close(pixels, calm)
@@ -178,16 +191,35 @@ class Listener:
         return result
 
 
-def test_the_decoder_finds_the_latent_within_half_a_step(
+def test_the_decoder_finds_the_latent_within_half_a_step_of_its_reconstruction_points(
     model: Model, photo: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "ERROR_WEIGHT", np.inf)  # every symbol is the nearest
-    latents, listener = encode_latents(model, photo, QUALITY), Listener(model.synthesis)
+    latents, listener = encode_latents(model, photo, QUALITY, effort=0), Listener(model.synthesis)
     fresh = Model(model.name, model.manifest, model.files)
     fresh.__dict__["synthesis"] = listener
-    synthesise(fresh, latents.z, latents.symbols, photo.shape[:2], QUALITY)
+    synthesise(fresh, latents, whole(photo.shape[:2]))
     error = np.abs(listener.inputs[0] - analyse(model, photo, QUALITY / 100)[0])
-    assert error[latents.index >= model.tables.first_level].max() < 0.501
+    beyond = np.abs(model.tables.inward)[latents.index] * (latents.symbols != 0)
+    assert (error - beyond)[latents.index >= model.tables.first_level].max() < 0.501
+
+
+def test_effort_pays() -> None:
+    """The PSNR that the first correction gains would take far more bytes by quality."""
+    picture = photograph(300, 260)
+    plain, corrected, twice, better = (
+        compress(picture, quality, effort=effort) for quality, effort in ((50, 0), (50, 1), (50, 2), (52, 0))
+    )
+    figures = [psnr_of(picture, np.asarray(decompress(file))) for file in (plain, corrected, twice, better)]
+    assert figures[0] + 0.05 < figures[1] < figures[2]
+    exchange = (len(better) - len(plain)) / (figures[3] - figures[0])  # bytes for a decibel
+    assert len(corrected) < len(plain) + 0.8 * exchange * (figures[1] - figures[0])
+
+
+@pytest.mark.parametrize("effort", [-1, 10])
+def test_effort_out_of_range_is_refused(effort: int) -> None:
+    with pytest.raises(QualityError, match="effort"):
+        compress(photograph(20, 20), effort=effort)
 
 
 def test_quality_is_monotone() -> None:

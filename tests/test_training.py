@@ -14,17 +14,15 @@ from skimage import data
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
-    from codec.training.networks import (
-        LAMBDA_RANGE,
-        Codec,
-        anchor_weights,
-        lagrangian,
-        turns,
-    )
+    from codec.training.hyperprior import Lookup, turns
+    from codec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
+    from codec.training.networks import Z_LIMITS, Codec, load_weights
     from codec.training.train import Recipe, Run, principal_components, train, validate
 
 import codec
 from codec import pipeline
+from codec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
+from codec.pipeline import dequantise
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 
@@ -56,6 +54,53 @@ def test_qualities_interpolate_the_anchors() -> None:
 def test_training_and_run_time_agree_on_the_turns() -> None:
     shape = (6, 4, 8)
     assert np.array_equal(turns(torch.zeros(1, *shape)).numpy(), pipeline.turns(shape))
+
+
+def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
+    from codec.training.export import initial_tables
+
+    torch.manual_seed(1)
+    trained = Codec()
+    for weight in trained.hyper_prediction.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    z = torch.randint(-4, 9, (1, trained.widths.latents // 16, 5, 7)).float()
+    with torch.no_grad():
+        expected = trained.hyper_prediction(z, anchor_weights(torch.tensor([37.5])))[0].flatten(1).numpy()
+    for step in hyper_steps(initial_tables(trained), z[0].int().numpy(), 3750):
+        values = expected[step.channel, step.places]
+        np.testing.assert_allclose(np.clip(values, *Z_LIMITS), step.origin + 0.5, atol=0.52)
+        quarters = np.clip(4 * values, 4 * EXPECTED_RANGE[0], 4 * EXPECTED_RANGE[1] - 1)
+        own = step.context % CONTEXTS + 4 * EXPECTED_RANGE[0]
+        np.testing.assert_allclose(quarters, own + 0.5, atol=0.6)
+
+
+def test_training_and_run_time_reconstruct_the_same() -> None:
+    from codec.training.export import initial_tables
+
+    torch.manual_seed(2)
+    trained = Codec()
+    torch.nn.init.uniform_(trained.quantiser.inward, 0, 0.3)
+    y, means = 4 * torch.randn(2, 3, 4, 5)
+    index = torch.randint(0, 64, y.shape)
+    with torch.no_grad():
+        expected = trained.quantiser(y, means, index.float()).numpy()
+    symbols = np.rint((y - means).numpy())
+    found = means.numpy() + dequantise(initial_tables(trained), symbols, index.numpy().astype(np.uint8))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_gradient_of_a_lookup() -> None:
+    table = torch.rand(5, dtype=torch.float64, requires_grad=True)
+    indices = torch.tensor([[0, 3], [3, 4]])
+    assert torch.autograd.gradcheck(lambda t: Lookup.apply(t, indices), (table,))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"analysis": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(codec.ModelError, match="choose others"):
+        load_weights(Codec(), tmp_path / "other.safetensors")
 
 
 def test_the_start_is_already_a_linear_codec(fresh: Codec) -> None:

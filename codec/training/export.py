@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +20,27 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from codec.bitstream import QUALITY_UNITS
-from codec.entropy import (
-    FRACTION_BITS,
-    LOUDEST,
-    RATIOS,
-    SCALE_LEVELS,
-    TURNS,
-    Coder,
-    Integers,
-    Tables,
-    refine,
-    turns,
-)
+from codec.entropy import LOUDEST, RATIOS, TURNS, Coder, Latents, refine, turns, z_histogram
+from codec.errors import ModelError
+from codec.hyperprior import CONTEXTS, FRACTION_BITS, HYPER_FRACTION_BITS, HYPER_TURNS
 from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
-from codec.pipeline import Latents, encode_latents
+from codec.pipeline import encode_latents
+from codec.tables import SCALE_LEVELS, Tables, write_tables
 from codec.training.data import Pixels
-from codec.training.networks import (
-    SCALE_RANGE,
-    SCALE_STEP,
-    Z_LIMITS,
-    Codec,
-    Widths,
-    anchor_weights,
-)
+from codec.training.hyperprior import SCALE_RANGE, SCALE_STEP
+from codec.training.layers import anchor_weights
+from codec.training.networks import Z_LIMITS, Codec, load_weights
+from codec.training.transforms import Widths
 
 PRECISION = 2**22  # sum of the counts of a table, about
 FIRST_LEVEL = 2  # levels below are not coded
 REACH = 5.0  # standard deviations to each side that a table covers
 GAUSSIAN_WEIGHT = 100.0  # observations that the Gaussian is worth when tables are fitted
-PRIORS = 32  # of the hyper-latent, one of which each file names
+PRIOR_WEIGHT = 30.0  # observations that what all files share is worth in each context of a prior
+PRIORS = 8  # of the hyper-latent, one of which each file names
 FIT_ROUNDS = 2
 FIT_QUALITIES = tuple(range(0, 101, 10))
 OPSET = 18
@@ -135,20 +123,33 @@ def initial_tables(codec: Codec) -> Tables:
     deviations = [SCALE_RANGE[0] * math.exp(level * SCALE_STEP) for level in range(SCALE_LEVELS)]
     reach = np.array([math.ceil(REACH * d) + 1 for d in deviations], np.int32)
     counts = [to_counts(gaussian(d, int(r))) for d, r in zip(deviations, reach, strict=True)]
-    weight = codec.scale_map.weight.detach().flatten(1).double().numpy() * 2**FRACTION_BITS
-    offset = codec.scale_map.offset.rows.detach().double().numpy() * 2**FRACTION_BITS
-    values = Z_LIMITS[1] - Z_LIMITS[0] + 1
+    values = 2 * (Z_LIMITS[1] - Z_LIMITS[0]) + 1
+    prediction = codec.hyper_prediction
     return Tables(
-        scale_weight=np.rint(weight).astype(np.int16),
-        scale_offset=np.rint(offset).astype(np.int32),
+        scale_weight=fixed_point(codec.scale_map.weight.flatten(1), FRACTION_BITS, np.int16),
+        scale_offset=fixed_point(codec.scale_map.offset.rows, FRACTION_BITS),
         z_low=Z_LIMITS[0],
-        z_counts=np.full((1, codec.widths.latents // 16, values), PRECISION // values, np.uint32),
+        z_in_place=fixed_point(prediction.in_place.tril(-1), HYPER_FRACTION_BITS, np.int16),
+        z_around=fixed_point(prediction.around, HYPER_FRACTION_BITS, np.int16),
+        z_offset=fixed_point(prediction.offset.rows, HYPER_FRACTION_BITS),
+        z_counts=np.full((1, HYPER_TURNS * CONTEXTS, values), PRECISION // values, np.uint32),
         y_counts=np.concatenate(counts),
         y_reach=reach,
         first_level=FIRST_LEVEL,
         magnitude=np.array([mean_magnitude(d) for d in deviations], np.int32),
         level_shift=np.zeros((SCALE_LEVELS, len(RATIOS) + 1), np.int8),
+        inward=codec.quantiser.inward.detach().float().numpy(),
     )
+
+
+def fixed_point(values: Tensor, bits: int, kind: type[np.signedinteger[Any]] = np.int32) -> NDArray[Any]:
+    """Values in units of 2**-bits; raises ModelError where they do not fit `kind`."""
+    units = np.rint(values.detach().double().numpy() * 2**bits)
+    if np.abs(units).max() > np.iinfo(kind).max:
+        raise ModelError(
+            f"{np.abs(units).max():g} does not fit {kind.__name__}: these weights cannot be exported"
+        )
+    return units.astype(kind)
 
 
 def mean_magnitude(deviation: float) -> int:
@@ -170,7 +171,7 @@ def fit_tables(tables: Tables, observed: list[Latents]) -> Tables:
     for _ in range(FIT_ROUNDS):
         tables = replace(tables, y_counts=fit_counts(tables, observed))
         tables = replace(tables, level_shift=fit_shift(tables, observed))
-    histograms = np.stack([z_histogram(tables, latents.z) for latents in observed])
+    histograms = np.stack([z_histogram(tables, latents.z, latents.quality) for latents in observed])
     return replace(
         tables, y_counts=fit_counts(tables, observed), z_counts=to_counts(cluster_priors(histograms))
     )
@@ -181,7 +182,7 @@ def coded_groups(tables: Tables, latents: Latents) -> Iterator[tuple[int, NDArra
     coder = Coder(tables)
     for turn in range(TURNS):
         levels = refine(tables, latents.index, latents.symbols, turn)
-        for level, places in coder.groups(latents.index, levels, turn):
+        for level, places in coder.groups(latents.index, levels, turn).items():
             yield level, latents.symbols.ravel()[places].astype(np.int64)
 
 
@@ -226,13 +227,6 @@ def fit_shift(tables: Tables, observed: list[Latents]) -> NDArray[np.int8]:
     return (best - np.arange(SCALE_LEVELS)[:, None]).astype(np.int8)
 
 
-def z_histogram(tables: Tables, z: Integers) -> NDArray[np.float64]:
-    """How often each value occurs in each channel (Z, values) of a hyper-latent (Z, h, w)."""
-    width = tables.z_counts.shape[2]
-    rows = (z - tables.z_low).reshape(len(z), -1)
-    return np.stack([np.bincount(row, minlength=width) for row in rows]).astype(np.float64)
-
-
 def blend(prior: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Observed counts, made symmetric, with the prior table as so many observations more."""
     inside = counted[:-1]
@@ -240,35 +234,32 @@ def blend(prior: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[n
     return np.asarray(symmetric + GAUSSIAN_WEIGHT * prior / prior.sum())
 
 
-def cluster_priors(histograms: NDArray[np.float64], rounds: int = 20) -> NDArray[np.float64]:
-    """PRIORS distributions (P, Z, values) that code the histograms (N, Z, values) in the fewest bits.
+def cluster_priors(histograms: NDArray[np.int64], rounds: int = 20) -> NDArray[np.float64]:
+    """PRIORS distributions (P, contexts, values) that code the histograms (N, contexts, values) in few bits.
 
     Lloyd's algorithm, the distance of a file from a prior being the bits it takes under it.
     """
-    order = np.argsort((histograms * np.arange(histograms.shape[2])).sum((1, 2)) / histograms.sum((1, 2)))
-    member = np.empty(len(histograms), np.int64)
-    member[order] = np.arange(len(histograms)) * PRIORS // len(histograms)
-    overall = smooth(histograms.sum(0))
+    flat = histograms.reshape(len(histograms), -1).astype(np.float32)
+    overall = smooth(flat.sum(0).reshape(histograms.shape[1:]), 0.01)
+    contexts = flat.reshape(histograms.shape).sum(2)
+    order = np.argsort((contexts * np.arange(contexts.shape[1])).sum(1) / contexts.sum(1))
+    member = np.empty(len(flat), np.int64)
+    member[order] = np.arange(len(flat)) * PRIORS // len(flat)
     for _ in range(rounds):
-        sums = np.stack([histograms[member == p].sum(0) for p in range(PRIORS)])
-        priors = smooth(sums) + 1e-3 * overall
-        bits = -np.log2(priors / priors.sum(2, keepdims=True))
-        member = np.tensordot(histograms, bits, axes=([1, 2], [1, 2])).argmin(1)
-    return np.asarray(priors)
+        sums = np.stack([flat[member == p].sum(0).reshape(overall.shape) for p in range(PRIORS)])
+        priors = smooth(sums + PRIOR_WEIGHT * overall, 1e-3)
+        member = (flat @ -np.log2(priors).reshape(PRIORS, -1).T).argmin(1)
+    return priors
 
 
-def smooth(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distributions along the last axis: counts with neighbours and a floor mixed in."""
+def smooth(counts: NDArray[Any], floor: float) -> NDArray[np.float64]:
+    """Distributions along the last axis: counts, a little of them moved to the neighbours, and a floor.
+
+    So no share exceeds 0.96, and no hyper-latent is free: see `Coder.least_bits`.
+    """
     padded = np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(1, 1)])
-    mixed = 0.02 * padded[..., :-2] + 0.96 * counts + 0.02 * padded[..., 2:] + 0.02
+    mixed = 0.02 * padded[..., :-2] + 0.96 * counts + 0.02 * padded[..., 2:] + floor
     return np.asarray(mixed / mixed.sum(-1, keepdims=True))
-
-
-def serialise_tables(tables: Tables) -> bytes:
-    """The tables as an npz archive."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **asdict(tables))
-    return file.getvalue()
 
 
 def manifest_of(files: dict[str, bytes], record: dict[str, Any]) -> dict[str, Any]:
@@ -282,15 +273,13 @@ def export(weights: Path, out: Path, images: list[Pixels], record: dict[str, Any
 
     `record` goes into the manifest: licence, data and training.
     """
-    state = load_file(weights)
-    codec = Codec(Widths()).eval()
-    codec.load_state_dict(state)
+    codec = load_weights(Codec(Widths()), weights).eval()
     names = [*DECODER_FILES[1:], *ENCODER_FILES]
     files = {name: graph(codec, name.removesuffix(".onnx")) for name in names}
-    files[TABLES] = serialise_tables(initial_tables(codec))
+    files[TABLES] = write_tables(initial_tables(codec))
     model = Model(out.name, manifest_of(files, record), files)
     fitted = fit_tables(model.tables, list(observed_latents(model, images)))
-    files = {**files, TABLES: serialise_tables(fitted)}
+    files = {**files, TABLES: write_tables(fitted)}
     model = Model(out.name, manifest_of(files, record), files)
     out.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():

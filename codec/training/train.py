@@ -17,21 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from codec.errors import AecodecError
 from codec.training.data import Crops, Pixels, read_images, to_tensor
-from codec.training.networks import (
-    Codec,
-    Coded,
-    Pointwise,
-    PrincipalComponents,
-    Widths,
-    lagrangian,
-    to_patches,
-)
+from codec.training.layers import Pointwise, lagrangian
+from codec.training.networks import Codec, Coded, load_weights
+from codec.training.transforms import PrincipalComponents, Widths, to_patches
 
 VALIDATION_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
 
@@ -202,7 +196,7 @@ def train(
     held_out = read_images(validation)[:8] if validation else []
     network = Codec(recipe.widths, None if start else principal_components(images, recipe.seed))
     if start:
-        network.load_state_dict(load_file(start))
+        load_weights(network, start)
     run = Run(recipe, network.to(device))
     if checkpoint.exists():
         if start:

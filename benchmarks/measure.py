@@ -1,0 +1,229 @@
+"""Files written, read back and compared: every codec at every quality on every picture.
+
+Results go to a journal as they come, one JSON object a line; what is in it already is not measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.bd_rate import Curve
+from benchmarks.metrics import Pixels, measure_all, metrics_version
+from benchmarks.peers import Peer
+from codec.errors import ImageError
+from codec.image import FORMATS, read_picture
+
+ONE_THREAD = dict.fromkeys(("AECODEC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """A picture to measure on; the hash is of its shape and pixels."""
+
+    name: str
+    path: Path
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One file: its codec, picture and quality, all of its bytes, and the metrics of what comes back.
+
+    `failure` says why there is no file or no picture; then there are no figures. Only finite metrics
+    are kept: a lossless file has no PSNR.
+    """
+
+    codec: str
+    quality: float
+    image: str
+    bytes: int | None
+    bpp: float | None
+    metrics: dict[str, float]
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One codec on one picture, at some qualities."""
+
+    peer: Peer
+    photograph: Photograph
+    qualities: tuple[float, ...]
+    metrics: tuple[str, ...]
+
+
+@lru_cache(maxsize=2)
+def read_pixels(path: Path) -> Pixels:
+    """A picture as upright RGB (H, W, 3); metadata is dropped, so that no codec pays for it.
+
+    Raises ImageError for what cannot be compared: transparency, 16 bits, several frames.
+    """
+    picture = read_picture(path)
+    if picture.alpha is not None:
+        raise ImageError("has transparency, which not every codec can hold")
+    return picture.pixels
+
+
+def find_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
+    """The pictures of a folder, by name, and why others of its files are left out."""
+    photographs, absent = [], {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS):
+        try:
+            pixels = read_pixels(path)
+        except ImageError as error:
+            absent[path.name] = str(error)
+            continue
+        digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+        photographs.append(Photograph(path.name, path, digest, pixels.shape[1], pixels.shape[0]))
+    return photographs, absent
+
+
+def measure_one(peer: Peer, photograph: Photograph, quality: float, metrics: tuple[str, ...]) -> Measurement:
+    """Writes one file, reads it back, and measures; a codec that fails is recorded as such."""
+    pixels = read_pixels(photograph.path)
+    key = peer.name, quality, photograph.name
+    try:
+        data = peer.encode(Image.fromarray(pixels), quality)
+        decoded = np.asarray(peer.decode(data))
+        if decoded.shape != pixels.shape or decoded.dtype != np.uint8:
+            raise ValueError(f"{decoded.shape} {decoded.dtype} came back for {pixels.shape} {pixels.dtype}")
+    except Exception as error:  # whatever a codec raises counts as its failure
+        return Measurement(*key, None, None, {}, f"{type(error).__name__}: {error}")
+    bpp = 8 * len(data) / (photograph.width * photograph.height)
+    return Measurement(*key, len(data), bpp, measure_all(pixels, decoded, metrics))
+
+
+def measure_task(task: Task) -> list[Measurement]:
+    given = task.peer, task.photograph
+    return [measure_one(*given, quality, task.metrics) for quality in task.qualities]
+
+
+class Journal:
+    """Measurements on disk, each under a key of all that they depend on; failures are tried again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics_version = metrics_version()
+        self.known: dict[str, Measurement] = {}
+        text = path.read_text() if path.exists() else ""
+        for line in text.splitlines():
+            try:
+                record = json.loads(line)
+                key = record.pop("key")
+                self.known[key] = Measurement(**record)
+            except (ValueError, TypeError, KeyError):
+                continue  # a line that an interruption cut off
+        if text and not text.endswith("\n"):
+            with path.open("a") as file:
+                file.write("\n")
+
+    def key(self, task: Task, quality: float) -> str:
+        peer = task.peer
+        parts = [peer.name, peer.settings, peer.version, float(quality), task.photograph.sha256]
+        text = json.dumps([*parts, self.metrics_version, *task.metrics])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def add(self, task: Task, found: list[Measurement]) -> None:
+        with self.path.open("a") as file:
+            for measurement in found:
+                key = self.key(task, measurement.quality)
+                self.known[key] = measurement
+                file.write(json.dumps({"key": key, **asdict(measurement)}, allow_nan=False) + "\n")
+
+    def missing(self, task: Task) -> Task:
+        """The task without the qualities that are known."""
+        known = {q: self.known.get(self.key(task, q)) for q in task.qualities}
+        return replace(task, qualities=tuple(q for q, found in known.items() if not found or found.failure))
+
+    def of(self, task: Task) -> Iterator[Measurement]:
+        for quality in task.qualities:
+            yield replace(self.known[self.key(task, quality)], image=task.photograph.name)
+
+
+def measure(
+    tasks: list[Task], journal: Path, jobs: int, progress: Callable[[int, int], None]
+) -> list[Measurement]:
+    """The measurements of all tasks, in their order; `progress` is told how many of them are done."""
+    book = Journal(journal)
+    left = [rest for task in tasks if (rest := book.missing(task)).qualities]
+    done = len(tasks) - len(left)
+    progress(done, len(tasks))
+    with one_thread_each():
+        for task, found in in_processes(left, jobs):
+            book.add(task, found)
+            done += 1
+            progress(done, len(tasks))
+    return [measurement for task in tasks for measurement in book.of(task)]
+
+
+def in_processes(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, list[Measurement]]]:
+    """Each task with its measurements, as they come. A codec that kills its process has failed."""
+    left = dict.fromkeys(range(len(tasks)))
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    try:
+        futures = {pool.submit(measure_task, tasks[number]): number for number in left}
+        for future in as_completed(futures):
+            found = future.result()
+            del left[futures[future]]
+            yield tasks[futures[future]], found
+    except BrokenProcessPool:
+        yield from ((tasks[number], alone(tasks[number])) for number in left)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def alone(task: Task) -> list[Measurement]:
+    """The measurements of a task in a process of its own, failures if that dies."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(measure_task, task).result()
+        except BrokenProcessPool:
+            key = task.peer.name, task.photograph.name
+            return [
+                Measurement(key[0], q, key[1], None, None, {}, "its process died") for q in task.qualities
+            ]
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """The environment of processes that share the cores between them."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def curves_of(measurements: list[Measurement], codec: str, metric: str) -> dict[str, Curve]:
+    """Of each picture the points (qualities, 2) of one codec, bpp and metric, in the order of quality.
+
+    A quality that some picture lacks counts for none of them: all means are over the same pictures.
+    """
+    names = sorted({m.image for m in measurements if metric in m.metrics})
+    values = {(m.image, m.quality): m for m in measurements if m.codec == codec and metric in m.metrics}
+    whole = [q for q in sorted({q for _, q in values}) if all((name, q) in values for name in names)]
+    points = {name: [(values[name, q].bpp, values[name, q].metrics[metric]) for q in whole] for name in names}
+    return {name: np.array(own, np.float64) for name, own in points.items() if own}
+
+
+def mean_curve(curves: Mapping[str, Curve]) -> Curve:
+    """The mean over pictures (qualities, 2), of bpp and of the metric's own unit."""
+    mean: Curve = np.mean(list(curves.values()), axis=0)
+    return mean

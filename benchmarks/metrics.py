@@ -1,0 +1,181 @@
+"""Quality of decoded pictures, of 8-bit RGB samples. Larger is better everywhere.
+
+A metric that cannot run is absent with a reason, and never a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import correlate1d
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+Pixels = NDArray[np.uint8]  # (H, W, 3)
+Plane = NDArray[np.float64]
+
+MODULES = {"scikit-image": "skimage"}
+LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+SMALLEST_FOR_SSIMULACRA2 = (
+    8  # pixels a side, below which the package finds no scale and every picture perfect
+)
+SMALLEST_FOR_MS_SSIM = 161  # pixels a side: five scales of an 11 pixel window
+
+
+class NotMeasurableError(Exception):
+    """A picture that a metric does not define."""
+
+
+def psnr_rgb(reference: Pixels, decoded: Pixels) -> float:
+    """PSNR in dB of the mean squared error over all samples; infinite where there is none."""
+    return psnr_of(reference.astype(np.float64), decoded.astype(np.float64))
+
+
+def psnr_y(reference: Pixels, decoded: Pixels) -> float:
+    """PSNR in dB of BT.601 luma, not rounded."""
+    return psnr_of(reference @ np.array(LUMA), decoded @ np.array(LUMA))
+
+
+def psnr_of(reference: Plane, decoded: Plane) -> float:
+    if np.array_equal(reference, decoded):
+        return math.inf
+    return float(peak_signal_noise_ratio(reference, decoded, data_range=255))
+
+
+def ssim(reference: Pixels, decoded: Pixels) -> float:
+    """SSIM of Wang et al. 2004 (Gaussian window of 1.5 pixels), mean over the three channels."""
+    if min(reference.shape[:2]) < 11:
+        raise NotMeasurableError("SSIM needs 11 pixels each way")
+    return float(
+        structural_similarity(
+            reference,
+            decoded,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=255,
+            channel_axis=2,
+        )
+    )
+
+
+def ms_ssim_db(reference: Pixels, decoded: Pixels) -> float:
+    """-10 log10(1 - MS-SSIM) of Wang et al. 2003, MS-SSIM being the mean over the three channels.
+
+    An odd last row or column is dropped from scale to scale.
+    """
+    if min(reference.shape[:2]) < SMALLEST_FOR_MS_SSIM:
+        raise NotMeasurableError(f"MS-SSIM needs {SMALLEST_FOR_MS_SSIM} pixels each way")
+    a, b = (picture.transpose(2, 0, 1).astype(np.float64) for picture in (reference, decoded))
+    product = np.ones(3)
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        if scale:
+            a, b = halve(a), halve(b)
+        luminance, contrast = ssim_terms(a, b)
+        last = scale == len(MS_SSIM_WEIGHTS) - 1
+        product *= np.maximum((luminance * contrast if last else contrast).mean((1, 2)), 0) ** weight
+    similarity = float(product.mean())
+    return -10 * math.log10(1 - similarity) if similarity < 1 else math.inf
+
+
+def halve(x: Plane) -> Plane:
+    """Means of 2x2 samples of (C, H, W); an odd last row or column is dropped."""
+    height, width = (side // 2 * 2 for side in x.shape[1:])
+    blocks = x[:, :height, :width].reshape(len(x), height // 2, 2, width // 2, 2)
+    return np.asarray(blocks.mean((2, 4)))
+
+
+def ssim_terms(a: Plane, b: Plane) -> tuple[Plane, Plane]:
+    """The luminance term, and the product of contrast and structure, wherever the window fits."""
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_a, mean_b, aa, bb, ab = (blur(x) for x in (a, b, a * a, b * b, a * b))
+    variance = aa - mean_a**2 + bb - mean_b**2
+    contrast = (2 * (ab - mean_a * mean_b) + c2) / (variance + c2)
+    return (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1), contrast
+
+
+def blur(x: Plane) -> Plane:
+    """Gaussian of 1.5 and 11 pixels over the last two axes, where it fits."""
+    kernel = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    blurred: Plane = x
+    for axis in (1, 2):
+        blurred = correlate1d(blurred, kernel / kernel.sum(), axis=axis)
+    return blurred[:, 5:-5, 5:-5]
+
+
+def ssimulacra2(reference: Pixels, decoded: Pixels) -> float:
+    """SSIMULACRA 2 (Sneyers 2022): 90 is hardly visible, 70 high, 50 medium, 30 low quality."""
+    from ssimulacra2 import compute_ssimulacra2
+
+    if min(reference.shape[:2]) < SMALLEST_FOR_SSIMULACRA2:
+        raise NotMeasurableError(f"SSIMULACRA 2 needs {SMALLEST_FOR_SSIMULACRA2} pixels each way")
+    return float(compute_ssimulacra2(*(as_png(picture) for picture in (reference, decoded))))
+
+
+def as_png(picture: Pixels) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG", compress_level=0)
+    return file
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric, its name in files, and how reports label it."""
+
+    name: str
+    label: str
+    measure: Callable[[Pixels, Pixels], float]
+
+
+METRICS = (
+    Metric("psnr", "PSNR RGB (dB)", psnr_rgb),
+    Metric("psnr_y", "PSNR Y (dB)", psnr_y),
+    Metric("ssim", "SSIM", ssim),
+    Metric("ms_ssim", "MS-SSIM (dB)", ms_ssim_db),
+    Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2),
+)
+
+
+def measure_all(reference: Pixels, decoded: Pixels, names: tuple[str, ...]) -> dict[str, float]:
+    """The metrics of these names that the picture allows and that are finite."""
+    found = {}
+    for metric in METRICS:
+        if metric.name in names:
+            try:
+                value = metric.measure(reference, decoded)
+            except NotMeasurableError:
+                continue
+            if math.isfinite(value):
+                found[metric.name] = value
+    return found
+
+
+def available_metrics() -> tuple[tuple[str, ...], dict[str, str]]:
+    """Names of the metrics that can run here, and why the others cannot."""
+    names = tuple(metric.name for metric in METRICS)
+    absent = {"LPIPS": "its weights are not shipped, and none can be named yet"}
+    try:
+        import ssimulacra2  # noqa: F401
+    except ImportError as error:
+        absent["SSIMULACRA 2"] = f"{error}: pip install ssimulacra2"
+        names = tuple(name for name in names if name != "ssimulacra2")
+    return names, absent
+
+
+def metrics_version() -> str:
+    """What the values of metrics depend on besides pixels."""
+    packages = ("numpy", "scipy", "scikit-image", "ssimulacra2")
+    own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    return " ".join(
+        [own, *(version(package) for package in packages if find_spec(MODULES.get(package, package)))]
+    )

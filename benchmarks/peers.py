@@ -1,0 +1,183 @@
+"""The codecs that are compared: ours, and what Pillow and its plugins write, each with its exact settings."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, features
+
+import codec
+from codec.engine import thread_count
+from codec.model import DEFAULT, model_named
+
+QUALITY = "QUALITY"  # stands for the quality in a peer's options
+OURS = "aecodec"
+JPEG = "JPEG 4:2:0"
+JPEG_QUALITIES = (5, 10, 20, 30, 40, 55, 70, 80, 90, 95)
+AVIF_QUALITIES = (5, 20, 35, 50, 60, 70, 80, 90)
+PLUGIN_QUALITIES = (10, 25, 40, 55, 70, 80, 90, 95)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One codec with one set of options.
+
+    `format` is Pillow's name of it, empty for ours; `plugin` the module that teaches Pillow the format.
+    `span` is the range of its quality, `step` the finest difference that it takes.
+    """
+
+    name: str
+    format: str
+    version: str
+    qualities: tuple[float, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    plugin: str = ""
+    span: tuple[float, float] = (0, 100)
+    step: float = 1
+
+    @property
+    def settings(self) -> str:
+        """The call that writes a file."""
+        if not self.format:
+            return f"codec.compress(image, quality={QUALITY})"
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"image.save(file, {self.format!r}, {options})".replace(f"'{QUALITY}'", QUALITY)
+
+    def options_at(self, quality: float) -> dict[str, Any]:
+        """The options with the quality in its place."""
+        number = int(quality) if self.step == 1 else quality
+
+        def filled(value: Any) -> Any:
+            if value == QUALITY:
+                return number
+            return [number] if value == (QUALITY,) else value
+
+        return {name: filled(value) for name, value in self.options.items()}
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        """The file of an RGB image, all of it."""
+        if not self.format:
+            return codec.compress(image, quality)
+        load_plugin(self.plugin)
+        file = io.BytesIO()
+        image.save(file, self.format, **self.options_at(quality))
+        return file.getvalue()
+
+    def decode(self, data: bytes) -> Image.Image:
+        """The image in a file, as RGB."""
+        if not self.format:
+            return codec.decompress(data).convert("RGB")
+        load_plugin(self.plugin)
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+
+
+@cache
+def load_plugin(module: str) -> None:
+    """Teaches Pillow a format, in this process; raises ImportError."""
+    if module:
+        plugin = importlib.import_module(module)
+        if hasattr(plugin, "register_heif_opener"):
+            plugin.register_heif_opener()
+
+
+def ours() -> Peer:
+    """This project's codec; its version tells apart whatever may change a file."""
+    model = model_named(DEFAULT)
+    digest = hashlib.sha256()
+    for path in sorted(Path(codec.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    for name in sorted(model.files):
+        digest.update(model.files[name])
+    text = f"aecodec {codec.__version__}, model {DEFAULT} {model.fingerprint.hex()}"
+    text += f", onnxruntime {version('onnxruntime')}, build {digest.hexdigest()[:8]}"
+    return Peer(OURS, "", text, tuple(range(0, 101, 5)), licence="BSD-3-Clause", step=0.01)
+
+
+def library(name: str, feature: str) -> str:
+    return f"{name} {features.version(feature) or 'of unknown version'}, Pillow {version('pillow')}"
+
+
+def of_pillow() -> tuple[list[Peer], dict[str, str]]:
+    """The peers that Pillow brings, and those that this Pillow was built without."""
+    jpeg = library("libjpeg-turbo" if features.check("libjpeg_turbo") else "libjpeg", "jpg")
+    base = {"quality": QUALITY, "optimize": True}
+    progressive = {**base, "subsampling": "4:4:4", "progressive": True}
+    licence = "IJG, BSD-3-Clause"
+    peers = [
+        Peer(JPEG, "JPEG", jpeg, JPEG_QUALITIES, {**base, "subsampling": "4:2:0"}, licence, span=(1, 95)),
+        Peer("JPEG 4:4:4 progressive", "JPEG", jpeg, JPEG_QUALITIES, progressive, licence, span=(1, 95)),
+    ]
+    absent = {}
+    if features.check("webp"):
+        webp, options = library("libwebp", "webp"), {"quality": QUALITY, "method": 6}
+        peers.append(Peer("WebP", "WEBP", webp, JPEG_QUALITIES, options, "BSD-3-Clause"))
+    else:
+        absent["WebP"] = "this Pillow was built without it"
+    if features.check("jpg_2000"):
+        # mct: the colour transform, without which files are half as large again
+        options = {"quality_mode": "dB", "quality_layers": (QUALITY,), "irreversible": True, "mct": 1}
+        j2k, decibels = library("OpenJPEG", "jpg_2000"), tuple(range(24, 46, 3))
+        peers.append(
+            Peer("JPEG 2000", "JPEG2000", j2k, decibels, options, "BSD-2-Clause", span=(15, 60), step=0.05)
+        )
+    else:
+        absent["JPEG 2000"] = "this Pillow was built without it"
+    if features.check("avif"):
+        peers += avif_peers()
+    else:
+        absent["AVIF"] = "this Pillow was built without it"
+    return peers, absent
+
+
+def avif_peers() -> list[Peer]:
+    """AVIF by libaom; the number of threads, which changes files by a tenth of a percent, is named."""
+    text = library("libavif", "avif")
+    common = {"quality": QUALITY, "speed": 6, "codec": "aom", "max_threads": thread_count()}
+    return [
+        Peer(
+            f"AVIF {chroma}{' tune=psnr' if extra else ''}",
+            "AVIF",
+            text,
+            AVIF_QUALITIES,
+            {**common, "subsampling": chroma, **extra},
+            "BSD-2-Clause",
+        )
+        for chroma, extra in (("4:2:0", {}), ("4:4:4", {}), ("4:4:4", {"advanced": {"tune": "psnr"}}))
+    ]
+
+
+def of_plugins() -> tuple[list[Peer], dict[str, str]]:
+    """The peers of optional packages that are installed, and why the others are absent."""
+    peers, absent = [], {}
+    for name, pillow_name, module, package, own, licence in (
+        ("JPEG XL", "JXL", "pillow_jxl", "pillow-jxl-plugin", {"effort": 7}, "BSD-3-Clause"),
+        ("HEIC", "HEIF", "pillow_heif", "pillow-heif", {"chroma": 420}, "LGPL-3.0, encoder x265 GPL-2.0"),
+    ):
+        try:
+            load_plugin(module)
+        except ImportError as error:
+            absent[name] = f"{error}: pip install {package}"
+            continue
+        text = f"{package} {version(package)}"
+        if name == "HEIC":
+            text += f", libheif {importlib.import_module(module).libheif_version()}"
+        options: dict[str, Any] = {"quality": QUALITY, **own}
+        peers.append(Peer(name, pillow_name, text, PLUGIN_QUALITIES, options, licence, module))
+    return peers, absent
+
+
+def all_peers() -> tuple[list[Peer], dict[str, str]]:
+    """Ours first, then what can run here; and a reason for each that cannot."""
+    (first, missing), (second, absent) = of_pillow(), of_plugins()
+    zoo = {"compressai's models": "their weights are not at hand; their published points are drawn"}
+    return [ours(), *first, *second], {**missing, **absent, **zoo}

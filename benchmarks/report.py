@@ -1,0 +1,172 @@
+"""Results as report.html, with JSON, CSV and plots beside it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from benchmarks import figures
+from benchmarks.bd_rate import CONFIDENCE, Curve
+from benchmarks.measure import Measurement, mean_curve
+from benchmarks.metrics import METRICS
+from benchmarks.peers import JPEG, OURS
+from benchmarks.run import HERE, KODAK, SPEED_BPP, Results
+from benchmarks.viewer import OUR_QUALITY
+
+SCHEMA = "aecodec-benchmark/1"
+LABELS = {metric.name: metric.label for metric in METRICS}
+
+
+def verdict(results: Results) -> str:
+    """What the figures say, in a sentence or two."""
+    head = results.row("psnr", JPEG, OURS)
+    if head is None or head.result is None:
+        return (
+            f"Nothing can be said of aecodec against JPEG: {head.reason if head else 'nothing was measured'}."
+        )
+    found = head.result
+    text = "A quick look, not a result: at" if results.quick else "At"
+    text += f" equal PSNR aecodec's files are {in_words(found.pchip)} than those of {JPEG}, optimised"
+    if found.interval:
+        low, high = found.interval
+        text += f" ({CONFIDENCE} % interval of the rate: {low:+.1f} to {high:+.1f} %)"
+    text += f", {found.low:.1f} to {found.high:.1f} dB, mean of {len(results.photographs)} pictures"
+    ours = [row for row in results.rows if row.metric == "psnr" and row.codec == OURS]
+    said = [
+        f"{in_words(row.result.pchip)} than {row.anchor}" if row.result else f"{row.anchor}: {row.reason}"
+        for row in ours
+        if row.anchor != JPEG
+    ]
+    return text + (f"; {', '.join(said)}." if said else ".")
+
+
+def in_words(rate: float) -> str:
+    return f"{abs(rate):.1f} % {'smaller' if rate < 0 else 'larger'}"
+
+
+def monotone(measurements: list[Measurement], codec: str) -> bool | None:
+    """Whether every picture's bytes and PSNR rise from each quality to the next; None of nothing."""
+    files: dict[str, list[Measurement]] = {}
+    for m in sorted(measurements, key=lambda m: m.quality):
+        if m.codec == codec and "psnr" in m.metrics:
+            files.setdefault(m.image, []).append(m)
+    pairs = [pair for own in files.values() for pair in pairwise(own)]
+    if not pairs:
+        return None
+    return all((a.bytes or 0) < (b.bytes or 0) and a.metrics["psnr"] < b.metrics["psnr"] for a, b in pairs)
+
+
+def published(results: Results) -> dict[str, Any]:
+    """Others' points on Kodak, where it is the files of Kodak that were measured."""
+    sums = KODAK / "SHA256SUMS"
+    kodak = {line.split()[0] for line in sums.read_text().splitlines()} if sums.exists() else set()
+    measured = {hashlib.sha256(p.path.read_bytes()).hexdigest() for p in results.photographs}
+    if not kodak or measured != kodak:
+        return {}
+    curves: dict[str, Any] = json.loads((HERE / "published.json").read_text())["curves"]
+    return curves
+
+
+def draw_all(results: Results, out: Path) -> dict[str, str]:
+    """Writes all plots; returns them as SVG by their titles."""
+    plots = {}
+    others: dict[str, Curve] = {
+        name: np.array([curve["bpp"], curve["psnr"]]).T for name, curve in published(results).items()
+    }
+    for metric in results.metrics:
+        curves, label = results.curves(metric), LABELS[metric]
+        if len(curves) < 2:
+            continue
+        drawing = figures.draw_curves(curves, others if metric == "psnr" else {}, label)
+        plots[f"{label} over rate"] = figures.save(*drawing, out, f"rate-{metric}")
+        if JPEG in curves:
+            drawing = figures.draw_difference(curves, JPEG, label)
+            plots[f"Rate at equal {label}"] = figures.save(*drawing, out, f"difference-{metric}")
+    if ours := results.curves("psnr").get(OURS):
+        mean = mean_curve(ours)
+        qualities = sorted({m.quality for m in results.measurements if m.codec == OURS})
+        if len(mean) == len(qualities):
+            drawing = figures.draw_knob(qualities, mean, LABELS["psnr"])
+            plots["The quality setting"] = figures.save(*drawing, out, "quality")
+    return plots
+
+
+def write(results: Results, out: Path) -> Path:
+    """Writes all files of the report into `out`; returns the page's path."""
+    plots = draw_all(results, out)
+    (out / "report.json").write_text(json.dumps(as_record(results), indent=1, allow_nan=False))
+    write_csv(results, out / "measurements.csv")
+    page = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    text = page.get_template("report.html").render(
+        results=results,
+        verdict=verdict(results),
+        monotone=monotone(results.measurements, OURS),
+        plots=plots,
+        published=published(results),
+        labels=LABELS,
+        ours=OURS,
+        our_quality=OUR_QUALITY,
+        confidence=CONFIDENCE,
+        speed_bpp=SPEED_BPP,
+        table=image_table(results),
+        scenes=[asdict(scene) for scene in results.scenes],
+    )
+    (out / "report.html").write_text(text)
+    return out / "report.html"
+
+
+def as_record(results: Results) -> dict[str, Any]:
+    """The results as JSON has them; crops are in the page alone."""
+    peers = [
+        {"name": p.name, "settings": p.settings, "version": p.version, "licence": p.licence}
+        for p in results.peers
+    ]
+    pictures = [
+        {"name": p.name, "sha256": p.sha256, "width": p.width, "height": p.height}
+        for p in results.photographs
+    ]
+    return {
+        "schema": SCHEMA,
+        "verdict": verdict(results),
+        "monotone": monotone(results.measurements, OURS),
+        "command": results.command,
+        "quick": results.quick,
+        "metrics": results.metrics,
+        "absent": results.absent,
+        "environment": results.environment,
+        "peers": peers,
+        "photographs": pictures,
+        "comparisons": [asdict(row) for row in results.rows],
+        "speeds": [asdict(speed) for speed in results.speeds],
+        "measurements": [asdict(measurement) for measurement in results.measurements],
+    }
+
+
+def write_csv(results: Results, path: Path) -> None:
+    """One line per file; what was not measured is empty."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["codec", "quality", "image", "bytes", "bpp", *results.metrics, "failure"])
+        for m in results.measurements:
+            values = [m.metrics.get(metric, "") for metric in results.metrics]
+            writer.writerow([m.codec, m.quality, m.image, m.bytes, m.bpp, *values, m.failure])
+
+
+def image_table(results: Results) -> list[dict[str, Any]]:
+    """Of each picture what ours takes more or less than each anchor, in percent at equal PSNR."""
+    rows = [row for row in results.rows if row.metric == "psnr" and row.codec == OURS]
+    compared = {row.anchor: row.result.images for row in rows if row.result}
+    return [
+        {"image": one.name, **{anchor: images.get(one.name) for anchor, images in compared.items()}}
+        for one in results.photographs
+    ]

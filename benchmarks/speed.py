@@ -1,0 +1,92 @@
+"""How fast codecs are: in one process, one after another on the same pictures; and as whole commands."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from benchmarks.commands import cost
+from benchmarks.measure import Photograph, read_pixels
+from benchmarks.peers import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median, smallest and largest."""
+
+    median: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Megapixels per second of the library, and what a whole command takes; `peak` in bytes.
+
+    `cold` is the seconds of a fresh process that reads a PNG and writes the codec's file.
+    """
+
+    codec: str
+    quality: float
+    bpp: float
+    encode: Spread
+    decode: Spread
+    cold: Spread
+    peak: int
+
+
+def spread_of(values: list[float]) -> Spread:
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def rates_of(call: Callable[[Any], object], inputs: list[Any], megapixels: float, runs: int) -> Spread:
+    """Megapixels per second of a call on all of the inputs in turn, after one run that does not count."""
+    rates = []
+    for run in range(1 + runs):
+        began = time.perf_counter()
+        for one in inputs:
+            call(one)
+        if run:
+            rates.append(megapixels / (time.perf_counter() - began))
+    return spread_of(rates)
+
+
+def cold_command(peer: Peer, quality: float, source: Path, target: Path) -> list[str]:
+    """What writes one file in a process of its own; ours does not measure what it wrote."""
+    if not peer.format:
+        options = ["-q", str(quality), "--force", "--quiet"]
+        return [sys.executable, "-m", "cli", "compress", str(source), str(target), *options]
+    plugin = f"import {peer.plugin} as p; getattr(p, 'register_heif_opener', int)(); " if peer.plugin else ""
+    script = (
+        f"{plugin}from PIL import Image; "
+        f"Image.open({str(source)!r}).save({str(target)!r}, {peer.format!r}, **{peer.options_at(quality)!r})"
+    )
+    return [sys.executable, "-c", script]
+
+
+def speed_of(peer: Peer, quality: float, photographs: list[Photograph], runs: int) -> Speed:
+    """The speed of a codec at one quality on some pictures, each thing done so often after a first time."""
+    images = [Image.fromarray(read_pixels(photograph.path)) for photograph in photographs]
+    megapixels = sum(image.width * image.height for image in images) / 1e6
+    files = [peer.encode(image, quality) for image in images]
+    encode = rates_of(lambda image: peer.encode(image, quality), images, megapixels, runs)
+    decode = rates_of(peer.decode, files, megapixels, runs)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "in.png"
+        images[0].save(source)
+        command = cold_command(peer, quality, source, Path(folder) / "file.aec")
+        # from a process of its own: a child's peak begins at the size of the process that starts it
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            cold = pool.submit(cost, command, runs).result()
+    bpp = 8 * sum(map(len, files)) / (1e6 * megapixels)
+    return Speed(peer.name, quality, bpp, encode, decode, spread_of(cold.seconds), cold.peak)

@@ -1,0 +1,60 @@
+"""`aecodec benchmark`: rate, distortion and speed against other codecs; needs the extra `benchmark`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.files import UsageError
+
+
+def require_benchmarks() -> None:
+    """Raises MissingExtraError where the extra is missing."""
+    try:
+        import bjontegaard  # noqa: F401
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+        import skimage  # noqa: F401
+    except ImportError as error:
+        from codec import MissingExtraError
+
+        raise MissingExtraError(f"{error}: run pip install 'aecodec[benchmark]'") from error
+
+
+def benchmark(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Pictures; the 24 of Kodak where they are at hand.")
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder of the report; what it holds is not measured again."),
+    ] = Path("report"),
+    quick: Annotated[bool, typer.Option("--quick", help="Few pictures, qualities and metrics.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes; as many as cores if not given.")
+    ] = None,
+) -> None:
+    """Compare with JPEG, WebP, AVIF and others, and write a report."""
+    require_benchmarks()
+    from benchmarks.report import verdict, write
+    from benchmarks.run import KODAK, run
+    from codec.engine import thread_count
+
+    if folder is None and not KODAK.is_dir():
+        raise UsageError("the pictures of Kodak are not installed: name a folder, or run from a clone")
+    command = ["aecodec", *sys.argv[1:]]
+    results = run(folder or KODAK, output, quick, jobs or thread_count(), command, show_progress)
+    page = write(results, output)
+    typer.echo(verdict(results))
+    typer.echo(f"{page}", err=True)
+
+
+def show_progress(what: str, done: int, of: int) -> None:
+    """One line that is written over, on a terminal only."""
+    if sys.stderr.isatty():
+        end = "\n" if done == of else ""
+        sys.stderr.write(f"\r\033[K{what}: {done} of {of}{end}")
+        sys.stderr.flush()

@@ -1,0 +1,21 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OutputDir = Annotated[
+    Path | None, typer.Option("--output-dir", "-d", help="Write into this folder, created if need be.")
+]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Search folders for inputs.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Files at a time, each in a process.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and do nothing.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite outputs.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print results as JSON on stdout, a line for each file.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+KeepTimes = Annotated[bool, typer.Option("--keep-times", help="Give outputs the times of their inputs.")]

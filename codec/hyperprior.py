@@ -1,0 +1,120 @@
+"""What the hyper-latent says, in integers: the scale index of every latent, and what of itself to expect.
+
+The scale index of each latent is an integer linear map of the hyper-latent's 3x3 neighbourhood
+(borders replicated) plus an offset for channel and quality, both in 2**-8: index = clamp(floor((sum +
+offset + 128) / 256), 0, 63). Sums fit 31 bits (checked when tables are loaded), which float64 holds
+exactly: so numpy's matrix product of float64 computes them exactly, in any order and on any machine.
+
+An offset at quality q, in hundredths, lies between those of two anchors: with p, f = divmod(q * (A - 1),
+10000) it is floor((row[p] * (10000 - f) + row[p + 1] * f + 5000) / 10000).
+
+The hyper-latent itself is coded in three turns: positions of even row and column, those of odd row and
+column, the rest. Within a turn channel follows channel. Each value has an expectation, in 2**-10 / 12:
+
+    12 * offset[turn, channel] + sum over channels before it of 12 * z * in_place[turn, channel, before]
+    + from the second turn on, sum over channels of mean * around[turn - 1, channel, each]
+
+where mean is 12 times the mean of z over those neighbours that are in the picture: the four at the
+corners in the second turn, the four at the sides in the third, all of which are known by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.bitstream import QUALITY_UNITS
+from codec.engine import tiles
+from codec.tables import SCALE_LEVELS, Integers, Levels, Tables
+
+FRACTION_BITS = 8  # of the scale map's weights and offsets
+POSITIONS_AT_ONCE = 32  # of the hyper-latent each way, in one matrix product
+FULL_QUALITY = 100 * QUALITY_UNITS
+HYPER_TURNS = 3
+HYPER_FRACTION_BITS = 10  # of the weights and offsets of the expectation
+NEIGHBOUR_UNIT = 12  # makes a mean of one to four neighbours an integer
+NEIGHBOURS = (((-1, -1), (-1, 1), (1, -1), (1, 1)), ((-1, 0), (0, -1), (0, 1), (1, 0)))  # turns 1 and 2
+EXPECTED_UNIT = NEIGHBOUR_UNIT << HYPER_FRACTION_BITS
+CONTEXTS_PER_UNIT = 4  # of the expectation
+EXPECTED_RANGE = (-6, 16)  # beyond it the context stays the same
+CONTEXTS = (EXPECTED_RANGE[1] - EXPECTED_RANGE[0]) * CONTEXTS_PER_UNIT  # of each turn
+
+
+def interpolate(rows: Integers, quality: int) -> NDArray[np.int64]:
+    """The offsets (N,) at `quality`, in hundredths, between those (A, N) of the anchors."""
+    lower, part = divmod(quality * (len(rows) - 1), FULL_QUALITY)
+    upper = min(lower + 1, len(rows) - 1)
+    ends = rows[[lower, upper]].astype(np.int64)
+    mixed: NDArray[np.int64] = ends[0] * (FULL_QUALITY - part) + ends[1] * part + FULL_QUALITY // 2
+    return mixed // FULL_QUALITY
+
+
+def scale_index(tables: Tables, z: Integers, quality: int) -> Levels:
+    """Scale indices (M, 2h, 2w), 0 to 63, from the hyper-latent (Z, h, w) at `quality` in hundredths."""
+    channels, height, width = z.shape
+    padded = np.pad(z, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    neighbours = np.lib.stride_tricks.sliding_window_view(padded, (1, 3, 3))[:, :, :, 0]
+    weight = tables.scale_weight.astype(np.float64)
+    offset = interpolate(tables.scale_offset, quality).astype(np.int32)[:, None, None, None, None]
+    offset += 1 << FRACTION_BITS - 1
+    index = np.empty((len(weight) // 4, height, 2, width, 2), np.uint8)
+    for tile in tiles(height, width, POSITIONS_AT_ONCE, halo=0):
+        rows, columns = tile.place
+        part = neighbours[:, rows, columns]
+        inputs = part.transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1).astype(np.float64)
+        sums = (weight @ inputs).astype(np.int32).reshape(-1, 2, 2, *part.shape[1:3])
+        levels = np.clip((sums + offset) >> FRACTION_BITS, 0, SCALE_LEVELS - 1).astype(np.uint8)
+        index[:, rows, :, columns] = levels.transpose(0, 3, 1, 4, 2)
+    return index.reshape(-1, 2 * height, 2 * width)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Values of one channel that are coded together: their places (N,) in the plane, raster order, and of
+    each (N,) the context, which selects its table, and the value that the table takes as zero."""
+
+    channel: int
+    places: NDArray[np.intp]
+    context: NDArray[np.int64]
+    origin: NDArray[np.int64]
+
+
+def hyper_turns(height: int, width: int) -> NDArray[np.intp]:
+    """The turn, 0 to 2, of each position (h, w)."""
+    row, column = np.ogrid[:height, :width]
+    return np.where(row % 2 == column % 2, row % 2, 2)
+
+
+def hyper_steps(tables: Tables, z: Integers, quality: int) -> Iterator[Step]:
+    """The steps in which the hyper-latent (Z, h, w) is coded at `quality` in hundredths.
+
+    A step depends on values of earlier steps alone: a decoder writes each step's before it asks for the next.
+    """
+    flat, order = z.reshape(len(z), -1), hyper_turns(*z.shape[1:])
+    offsets = interpolate(tables.z_offset, quality).reshape(HYPER_TURNS, len(z))
+    low, high = (bound * CONTEXTS_PER_UNIT for bound in EXPECTED_RANGE)
+    for turn in range(HYPER_TURNS):
+        places = np.flatnonzero(order == turn)
+        base = np.repeat(NEIGHBOUR_UNIT * offsets[turn, :, None], len(places), axis=1)
+        if turn:
+            base += tables.z_around[turn - 1].astype(np.int64) @ neighbour_means(z, turn)[:, places]
+        for channel, weights in enumerate(tables.z_in_place[turn].astype(np.int64)):
+            expected = base[channel] + NEIGHBOUR_UNIT * (weights[:channel] @ flat[:channel, places])
+            context = np.clip(CONTEXTS_PER_UNIT * expected // EXPECTED_UNIT, low, high - 1) - low
+            origin = np.clip(expected // EXPECTED_UNIT, tables.z_low, tables.z_high)
+            yield Step(channel, places, turn * CONTEXTS + context, origin)
+
+
+def neighbour_means(z: Integers, turn: int) -> NDArray[np.int64]:
+    """12 times the mean of z (Z, h, w) over the neighbours that count in a turn, as (Z, h * w)."""
+    _, height, width = z.shape
+    padded = np.pad(z.astype(np.int64), ((0, 0), (1, 1), (1, 1)))
+    inside = np.pad(np.ones((height, width), np.int64), 1)
+    windows = [np.s_[1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x in NEIGHBOURS[turn - 1]]
+    total = sum(padded[:, *window] for window in windows)
+    count = sum(inside[window] for window in windows)
+    means: NDArray[np.int64] = total * (NEIGHBOUR_UNIT // np.maximum(count, 1))
+    return means.reshape(len(z), -1)

@@ -1,0 +1,93 @@
+"""Finds the quality at which a file has the size, or a picture the PSNR, that was asked for.
+
+Size and PSNR rise with quality, so a few files are written, each at a quality interpolated between those
+before it, until one is near enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, log
+
+from codec.errors import TargetError
+
+FIRST = 50.0  # quality that is tried first
+MOST_TRIALS = 12
+CLOSEST = 0.02  # qualities nearer to each other than this count as one
+SLOPES = {"bytes": 0.035, "psnr": 0.17}  # per unit of quality, of the logarithm of bytes and of dB, about
+WELL_USED = 0.97  # of a limit of bytes
+DECIBELS = 0.05  # by which a PSNR may be better than what was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A file, the quality it was written at, and what was measured of it."""
+
+    quality: float
+    value: float
+    data: bytes
+
+
+def search(
+    attempt: Callable[[float], bytes],
+    measure: Callable[[bytes], float],
+    window: tuple[float, float],
+    slope: float,
+) -> list[Trial]:
+    """Files at qualities whose values approach a window; ends in it, next to it or at an end of quality."""
+    low, high = window
+    trials: list[Trial] = []
+    quality = FIRST
+    while len(trials) < MOST_TRIALS:
+        data = attempt(quality)
+        trials.append(Trial(quality, measure(data), data))
+        if low <= trials[-1].value <= high:
+            break
+        quality = next_quality(
+            [trial for trial in trials if trial.value < low],
+            [trial for trial in trials if trial.value > high],
+            (low + high) / 2,
+            slope,
+        )
+        if any(abs(quality - trial.quality) < CLOSEST for trial in trials):
+            break
+    return trials
+
+
+def next_quality(below: list[Trial], above: list[Trial], aim: float, slope: float) -> float:
+    """Where the value is `aim`: between both sides, or by the usual slope from one, then at its end."""
+    if not (below and above):
+        side = below or above
+        step = (aim - side[-1].value) / slope if side[-1].value < inf else -FIRST
+        end = 100.0 if below else 0.0
+        return end if len(side) > 1 else min(max(side[-1].quality + step, 0.0), 100.0)
+    first = max(below, key=lambda trial: trial.quality)
+    second = min(above, key=lambda trial: trial.quality)
+    share = (aim - first.value) / (second.value - first.value) if second.value < inf else 0.5
+    return first.quality + min(max(share, 0.05), 0.95) * (second.quality - first.quality)
+
+
+def within_bytes(attempt: Callable[[float], bytes], limit: int, fixed: int = 0) -> bytes:
+    """The best file tried that has at most `limit` bytes, of which `fixed` do not depend on quality.
+
+    Raises TargetError where the smallest has more.
+    """
+    spare = max(limit - fixed, 1)
+    window = log(WELL_USED * spare), log(spare)
+    trials = search(attempt, lambda data: log(max(len(data) - fixed, 1)), window, SLOPES["bytes"])
+    fitting = [trial for trial in trials if len(trial.data) <= limit]
+    if not fitting:
+        least = min(len(trial.data) for trial in trials)
+        raise TargetError(f"{limit} bytes are out of reach: the smallest file has {least}")
+    return max(fitting, key=lambda trial: trial.quality).data
+
+
+def of_psnr(attempt: Callable[[float], bytes], measure: Callable[[bytes], float], decibels: float) -> bytes:
+    """The file of the lowest quality tried that has at least a PSNR in dB; raises TargetError."""
+    trials = search(attempt, measure, (decibels, decibels + DECIBELS), SLOPES["psnr"])
+    good = [trial for trial in trials if trial.value >= decibels]
+    if not good:
+        most = max(trial.value for trial in trials)
+        raise TargetError(f"{decibels:g} dB are out of reach: the best is {most:.2f} dB, or lossless")
+    return min(good, key=lambda trial: trial.quality).data

@@ -1,0 +1,106 @@
+"""Pixels to latents and back: residual blocks around the principal components of patches.
+
+Everything runs at 1/16 of the resolution except one thin residual block before the analysis and two after
+the synthesis, which run on the 1/4 grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Table, lagrangian
+
+PATCH = 16  # pixels per latent position, each way
+GRID = 4  # pixels per position of the fine grid, each way
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Channels of every part; the defaults are the `base` model."""
+
+    latents: int = 320
+    analysis: int = 384
+    analysis_blocks: int = 4
+    synthesis_blocks: int = 3
+    render_blocks: int = 2
+    means: int = 128
+    context: int = 192
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalComponents:
+    """The Karhunen-Loeve transform of patches: mean (768,), basis (768, 768) by rows, spread (768,)."""
+
+    mean: Tensor
+    basis: Tensor
+    spread: Tensor
+
+
+def to_patches(x: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 768, H/16, W/16), the fine grid's channels innermost."""
+    return F.pixel_unshuffle(F.pixel_unshuffle(x, GRID), PATCH // GRID)
+
+
+def quantisation_steps() -> Tensor:
+    """The uniform step (ANCHORS, 1) that is optimal at high rate: step**2 = 26 / (lambda * 255**2)."""
+    quality = torch.linspace(0, 100, ANCHORS)
+    return (26 / (lagrangian(quality) * 255**2)).sqrt()[:, None]
+
+
+def channel_scales(spread: Tensor) -> tuple[Tensor, Tensor]:
+    """Spread of quantised components, and of their quantisation error, at each anchor: two (ANCHORS, C)."""
+    steps = quantisation_steps()
+    noisy = (spread**2 + steps**2).sqrt()
+    return noisy, spread * steps / noisy
+
+
+def grid_scales() -> tuple[Tensor, Tensor]:
+    """The same for the pixels of the fine grid."""
+    return torch.full((ANCHORS, 3 * GRID**2), 0.25), 0.1 * quantisation_steps().expand(-1, 3 * GRID**2)
+
+
+class Analysis(nn.Module):
+    """Image (B, 3, H, W) in [0, 1], sides multiples of 32 -> y (B, M, H/16, W/16) in quantisation steps."""
+
+    def __init__(self, widths: Widths, start: PrincipalComponents) -> None:
+        super().__init__()
+        steps = quantisation_steps()
+        self.local = Block(*grid_scales(), expansion=3)
+        self.embed = Pointwise(768, widths.analysis, linear=True)
+        self.blocks = Blocks(widths.analysis_blocks, *channel_scales(start.spread[: widths.analysis]))
+        self.head = Pointwise(widths.analysis, widths.latents, linear=True)
+        self.log_gain = Table(-steps.log().expand(-1, widths.latents))
+        with torch.no_grad():
+            basis = start.basis[: widths.analysis]
+            self.embed.weight.copy_(basis)
+            self.embed.bias.copy_(-basis @ start.mean)
+            self.head.weight.copy_(torch.eye(widths.latents, widths.analysis))
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        grid = self.local(F.pixel_unshuffle(x - 0.5, GRID), weights)
+        h = self.blocks(self.embed(F.pixel_unshuffle(grid, PATCH // GRID)), weights)
+        return self.head(h) * self.log_gain(weights).exp()
+
+
+class Synthesis(nn.Module):
+    """Quantised y (B, M, H/16, W/16) in steps -> image (B, 3, H, W), about [0, 1], not clipped."""
+
+    def __init__(self, widths: Widths, start: PrincipalComponents) -> None:
+        super().__init__()
+        steps = quantisation_steps()
+        self.log_gain = Table(steps.log().expand(-1, widths.latents))
+        self.blocks = Blocks(widths.synthesis_blocks, *channel_scales(start.spread[: widths.latents]))
+        self.expand = Pointwise(widths.latents, 768, linear=True)
+        self.render = Blocks(widths.render_blocks, *grid_scales(), expansion=3)
+        with torch.no_grad():
+            self.expand.weight.copy_(start.basis[: widths.latents].T)
+            self.expand.bias.copy_(start.mean)
+
+    def forward(self, y: Tensor, weights: Tensor) -> Tensor:
+        h = self.blocks(y * self.log_gain(weights).exp(), weights)
+        grid = self.render(F.pixel_shuffle(self.expand(h), PATCH // GRID), weights)
+        return F.pixel_shuffle(grid, GRID) + 0.5

@@ -1,0 +1,202 @@
+"""Many files at once: what is read and written, what is said, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+import codec
+from cli.batch import Batch, Job, outcomes, plan
+from cli.files import STANDARD, UsageError
+from tests.common import make_exif, make_icc, photograph
+from tests.test_cli import aecodec, refusal
+
+PICTURES = {".png", ".jpg"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pictures, one of them in a folder below, a text and a file that is no picture."""
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    Image.fromarray(photograph(60, 50)).save(tmp_path / "in" / "a.png")
+    Image.fromarray(photograph(50, 60)).save(tmp_path / "in" / "below" / "b.jpg")
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def pairs(paths: list[Path], batch: Batch | None = None) -> list[tuple[str, str]]:
+    jobs = plan(paths, PICTURES, ".aec", batch or Batch())
+    return [(job.source.name, job.target.name) for job in jobs]
+
+
+def test_the_second_of_two_is_the_output_unless_it_is_a_picture(tmp_path: Path) -> None:
+    assert pairs([tmp_path / "a.png", tmp_path / "b.bin"]) == [("a.png", "b.bin")]
+    assert pairs([tmp_path / "a.png", tmp_path / "b.png"]) == [("a.png", "a.aec"), ("b.png", "b.aec")]
+    assert pairs([STANDARD, STANDARD]) == [("-", "-")]
+    assert pairs([STANDARD]) == [("-", "-")]
+    assert pairs([tmp_path / "a.png", STANDARD]) == [("a.png", "-")]
+
+
+def test_folders_need_recursive(folder: Path) -> None:
+    with pytest.raises(UsageError, match="--recursive"):
+        pairs([folder / "in"])
+    assert pairs([folder / "in"], Batch(recursive=True)) == [("a.png", "a.aec"), ("b.jpg", "b.aec")]
+
+
+def test_output_dir_keeps_folders(folder: Path) -> None:
+    batch = Batch(recursive=True, output_dir=folder / "out")
+    jobs = plan([folder / "in"], PICTURES, ".aec", batch)
+    assert [job.target for job in jobs] == [folder / "out" / "a.aec", folder / "out" / "below" / "b.aec"]
+    with pytest.raises(UsageError, match="exclude each other"):
+        plan([folder / "in" / "a.png", folder / "b.bin"], PICTURES, ".aec", batch)
+
+
+def test_two_inputs_may_not_become_one_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="would both become"):
+        pairs([tmp_path / "a.png", tmp_path / "a.jpg"])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_bad_file_is_said_and_the_rest_done(folder: Path, jobs: int) -> None:
+    (folder / "in" / "bad.png").write_bytes(b"no picture")
+    result = aecodec("compress", "-r", folder / "in", "-d", folder / "out", "-j", jobs, "--json")
+    assert result.returncode == 1
+    assert "bad.png" in result.stderr
+    assert "2 of 3 files" in result.stderr
+    assert "1 failed" in result.stderr
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert sorted("error" in record for record in records) == [False, False, True]
+    written = sorted(path.name for path in (folder / "out").rglob("*") if path.is_file())
+    assert written == ["a.aec", "b.aec"]
+    back = aecodec("decompress", "-r", folder / "out", "-d", folder / "back", "--format", "webp", "-j", jobs)
+    assert back.returncode == 0, back.stderr
+    with Image.open(folder / "back" / "below" / "b.webp") as image:
+        assert image.size == (50, 60)
+
+
+def test_outputs_that_exist_are_kept_and_the_rest_is_done(folder: Path) -> None:
+    (folder / "in" / "a.aec").write_bytes(b"precious")
+    result = aecodec("compress", "-r", folder / "in")
+    assert result.returncode == 1
+    assert "exists" in result.stderr
+    assert (folder / "in" / "a.aec").read_bytes() == b"precious"
+    assert (folder / "in" / "below" / "b.aec").exists()
+
+
+def test_what_makes_no_sense_is_refused_before_anything_is_done(folder: Path) -> None:
+    source, out = folder / "in" / "a.png", folder / "out"
+    (folder / "empty").mkdir()
+    refusal(aecodec("compress", "-r", folder / "empty"), 2, "nothing in there")
+    refusal(aecodec("compress", source, "-d", folder / "in" / "notes.txt"), 2, "no directory")
+    refusal(aecodec("compress", "-", source), 2, "goes alone")
+    refusal(aecodec("compress", "-", "-d", out), 2, "goes alone")
+    refusal(aecodec("compress", source, "x" * 300), 2, "too long")
+    refusal(aecodec("compress", source, "-d", out, "--strip", "gps"), 2, "choose of")
+    refusal(aecodec("decompress", "-", "--format", "xyz"), 2, "choose of")
+    refusal(aecodec("compress", source, "-", "--json"), 2, "--json")
+    assert not out.exists()
+
+
+def test_a_missing_standard_input_is_said(folder: Path) -> None:
+    command = f"{sys.executable} -m cli compress - {folder / 'out.aec'} <&-"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+
+
+def work_slowly(job: Job) -> dict[str, object]:
+    if job.source.name == "dies.png":
+        os.abort()
+    time.sleep(0.2)
+    return {"input": str(job.source)}
+
+
+def test_a_process_that_dies_is_a_failure_of_its_files() -> None:
+    jobs = [Job(Path(name), Path("x")) for name in ("dies.png", "a.png", "b.png")]
+    found = dict(outcomes(jobs, work_slowly, 2))
+    assert "a process died" in str(found[jobs[0]])
+    assert len(found) == 3
+
+
+def test_an_interrupt_ends_the_batch_soon() -> None:
+    jobs = [Job(Path(f"{n}.png"), Path("x")) for n in range(40)]
+    began, done = time.monotonic(), 0
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        for _ in outcomes(jobs, work_slowly, 2):
+            done += 1
+            raise KeyboardInterrupt
+    assert done == 1
+    assert time.monotonic() - began < 10  # of 8 s of work for each of two, were it all done
+
+
+def test_dry_run_does_nothing(folder: Path) -> None:
+    result = aecodec("compress", "-r", folder / "in", "-d", folder / "out", "--dry-run")
+    assert result.returncode == 0
+    assert result.stdout.count(" -> ") == 2
+    assert not (folder / "out").exists()
+
+
+def test_pipes(folder: Path) -> None:
+    command = [sys.executable, "-m", "cli"]
+    picture = (folder / "in" / "a.png").read_bytes()
+    packed = subprocess.run([*command, "compress", "-"], input=picture, capture_output=True, check=True)
+    assert codec.info(packed.stdout).width == 60
+    back = subprocess.run(
+        [*command, "decompress", "-", "-", "--format", "bmp"],
+        input=packed.stdout,
+        capture_output=True,
+        check=True,
+    )
+    with Image.open(io.BytesIO(back.stdout)) as image:
+        assert (image.format, image.size) == ("BMP", (60, 50))
+
+
+def test_a_pipe_that_closes_early_is_an_error_of_one_line(folder: Path) -> None:
+    compress = f"{sys.executable} -m cli compress --quiet {folder / 'in' / 'a.png'} -"
+    command = f"{compress} | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() in ("0", "1")  # 0 where the pipe took all before it closed
+    assert result.stderr.count("\n") <= 1
+
+
+def test_strip_and_keep_times(folder: Path) -> None:
+    source = folder / "in" / "c.png"
+    Image.fromarray(photograph(40, 40)).save(source, exif=make_exif(), icc_profile=make_icc())
+    os.utime(source, (1e9, 1e9))
+    assert aecodec("compress", source, "--strip", "exif", "--keep-times").returncode == 0
+    target = source.with_suffix(".aec")
+    assert set(codec.info(target.read_bytes()).metadata) == {"icc"}
+    assert target.stat().st_mtime == 1e9
+    assert aecodec("compress", source, "--strip", "all", "-f").returncode == 0
+    assert not codec.info(target.read_bytes()).metadata
+    refusal(aecodec("compress", source, "--strip", "gps", "-f"), 2, "choose of")
+
+
+def test_targets_on_the_command_line(folder: Path) -> None:
+    source, target = folder / "in" / "a.png", folder / "in" / "a.aec"
+    assert aecodec("compress", source, "--max-bytes", 600).returncode == 0
+    assert target.stat().st_size <= 600
+    refusal(aecodec("compress", source, "-f", "--max-bytes", 10), 5, "out of reach")
+    refusal(aecodec("compress", source, "-f", "--bpp", 1, "--lossless"), 2, "exclude each other")
+    assert aecodec("compress", source, "-f", "--lossless").returncode == 0
+    assert codec.info(target.read_bytes()).coding == "lossless"
+
+
+def test_regions(folder: Path) -> None:
+    source, packed = folder / "in" / "a.png", folder / "in" / "a.aec"
+    assert aecodec("compress", source, packed).returncode == 0
+    assert aecodec("decompress", packed, folder / "part.png", "--region", "10,5,30,20").returncode == 0
+    with Image.open(folder / "part.png") as part, codec.decompress(packed.read_bytes()) as whole:
+        assert part.size == (30, 20)
+        difference = ImageChops.difference(part, whole.crop((10, 5, 40, 25)))
+        assert max(high for _, high in difference.getextrema()) <= 1
+    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 1, "not inside 60x50")
+    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "1,2,3"), 2, "left,top,width,height")

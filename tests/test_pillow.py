@@ -1,0 +1,109 @@
+"""The plugin as Pillow's own tests see theirs: sane, invalid, truncated, wrong mode."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import codec
+import codec.pillow
+from codec.bitstream import Box
+from tests.common import METADATA, picture_of_mode, psnr_of
+
+ICC, EXIF, XMP = (METADATA[box] for box in (Box.ICC, Box.EXIF, Box.XMP))
+
+
+def saved(image: Image.Image, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "AEC", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_sanity(mode: str) -> None:
+    image = picture_of_mode(mode, 61, 47)
+    with Image.open(io.BytesIO(saved(image, quality=80))) as opened:
+        assert (opened.format, opened.mode, opened.size) == ("AEC", mode, (61, 47))
+        assert opened.get_format_mimetype() == "image/x-aec"
+        opened.load()
+        assert psnr_of(np.asarray(image), np.asarray(opened)) > 28
+        assert opened.copy().tobytes() == codec.decompress(saved(image, quality=80)).tobytes()
+
+
+def test_opening_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(picture_of_mode("RGB", 61, 47))
+    decoded = []
+    monkeypatch.setattr("codec.pillow.decompress", lambda data: decoded.append(1) or codec.decompress(data))
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (61, 47)
+        assert not decoded
+        image.load()
+        image.load()
+        assert len(decoded) == 1
+
+
+def test_files_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.aec"
+    picture_of_mode("RGB", 61, 47).save(path, quality=30)
+    with Image.open(path) as image:
+        image.convert("L").save(tmp_path / "b.png")
+    small, large = (saved(picture_of_mode("RGB", 61, 47), quality=q) for q in (10, 90))
+    assert len(small) < path.stat().st_size < len(large)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_files_larger_than_their_pixels_are_not_taken_for_them(tmp_path: Path, mode: str) -> None:
+    image = picture_of_mode(mode, 8, 8)
+    image.info["icc_profile"] = ICC
+    image.save(tmp_path / "a.aec", lossless=True)
+    with Image.open(tmp_path / "a.aec") as opened:
+        assert opened.tobytes() == image.tobytes()
+
+
+def test_saving_is_as_careful_as_compressing(tmp_path: Path) -> None:
+    picture_of_mode("RGB", 20, 20).save(tmp_path / "a.tiff", exif=EXIF)
+    with Image.open(tmp_path / "a.tiff") as image:
+        image.save(tmp_path / "a.aec")
+        assert (tmp_path / "a.aec").read_bytes() == codec.compress(image)
+    assert "exif" in codec.info((tmp_path / "a.aec").read_bytes()).metadata
+    frames = [picture_of_mode("L", 20, 20), picture_of_mode("L", 20, 20).rotate(90)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "a.gif") as image, pytest.raises(OSError, match="frames"):
+        image.save(tmp_path / "b.aec")
+
+
+def test_metadata_of_the_image_or_of_the_call() -> None:
+    image = picture_of_mode("RGB", 20, 20)
+    image.info["icc_profile"] = ICC
+    data = saved(image, exif=EXIF, xmp=XMP)
+    assert set(image.info) == {"icc_profile"}
+    with Image.open(io.BytesIO(data)) as opened:
+        assert opened.info["icc_profile"] == ICC
+        assert opened.info["xmp"] == XMP
+        assert opened.getexif()[0x010F] == "maker"
+
+
+def test_invalid_file() -> None:
+    with pytest.raises(Image.UnidentifiedImageError):
+        Image.open(io.BytesIO(b"no picture at all, of any kind"))
+    data = bytearray(saved(picture_of_mode("RGB", 20, 20)))
+    data[-6] ^= 1
+    with pytest.raises(OSError, match="checksum"):
+        Image.open(io.BytesIO(data))
+
+
+def test_truncated_at_every_length() -> None:
+    data = saved(picture_of_mode("RGB", 20, 20), quality=10)
+    for length in range(len(data)):
+        with pytest.raises(OSError):  # noqa: PT011
+            Image.open(io.BytesIO(data[:length])).load()
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "I;16", "F", "HSV"])
+def test_wrong_mode_on_save(mode: str) -> None:
+    with pytest.raises(OSError, match="mode"):
+        saved(Image.new(mode, (20, 20)))

@@ -1,0 +1,284 @@
+"""Measuring is complete and resumes; the report is one page that says what was measured."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.measure import (
+    Journal,
+    Measurement,
+    Photograph,
+    Task,
+    curves_of,
+    find_photographs,
+    mean_curve,
+    measure,
+    measure_one,
+)
+from benchmarks.peers import JPEG, OURS, Peer, of_pillow, ours
+from benchmarks.report import monotone, published, verdict, write
+from benchmarks.run import KODAK, Results, run
+from benchmarks.viewer import nearest_in_size
+from codec import AecodecError
+from tests.common import photograph, picture_of_mode
+
+PEERS = {peer.name: peer for peer in of_pillow()[0]}
+
+
+class Broken(Peer):
+    """A codec that swaps the sides of what it decodes."""
+
+    def decode(self, data: bytes) -> Image.Image:
+        return Peer.decode(self, data).transpose(Image.Transpose.ROTATE_90)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for n in range(4):
+        Image.fromarray(photograph(180 + 4 * n, 170)).save(folder / f"{n}.png")
+    return folder
+
+
+def photographs_in(folder: Path) -> list[Photograph]:
+    return find_photographs(folder)[0]
+
+
+class Deadly(Peer):
+    """A codec that takes its process with it."""
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        os.abort()
+
+
+def test_a_codec_that_kills_its_process_has_failed_and_the_rest_is_measured(
+    pictures: Path, tmp_path: Path
+) -> None:
+    deadly = Deadly("deadly", "JPEG", "1", (50,))
+    tasks = [Task(peer, photographs_in(pictures)[0], (50,), ("psnr",)) for peer in (deadly, PEERS[JPEG])]
+    found = measure(tasks, tmp_path / "journal", 1, lambda done, of: None)
+    assert found[0].failure == "its process died"
+    assert found[1].metrics["psnr"] > 25
+    assert Journal(tmp_path / "journal").missing(tasks[0]) == tasks[0]  # failures are tried again
+
+
+def test_what_cannot_be_compared_is_left_out_with_a_reason(pictures: Path) -> None:
+    picture_of_mode("RGBA", 20, 20).save(pictures / "see-through.png")
+    Image.fromarray(np.zeros((20, 20), np.uint16)).save(pictures / "deep.png")
+    (pictures / "broken.png").write_bytes(b"no picture")
+    photographs, absent = find_photographs(pictures)
+    assert len(photographs) == 4
+    assert "transparency" in absent["see-through.png"]
+    assert "deep.png" in absent
+    assert "broken.png" in absent
+
+
+def test_failures_are_counted_and_not_measured(pictures: Path) -> None:
+    broken = Broken("broken", "JPEG", "1", (50,), {"quality": "QUALITY"}, "none")
+    one = photographs_in(pictures)[0]
+    found = measure_one(broken, one, 50, ("psnr",))
+    assert "came back for" in found.failure
+    assert (found.bytes, found.bpp, found.metrics) == (None, None, {})
+    unknown = replace(PEERS[JPEG], format="NOSUCH")
+    assert "KeyError" in measure_one(unknown, one, 50, ("psnr",)).failure
+
+
+def test_bpp_counts_the_whole_file(pictures: Path) -> None:
+    one = photographs_in(pictures)[0]
+    found = measure_one(PEERS[JPEG], one, 50, ("psnr",))
+    data = PEERS[JPEG].encode(Image.open(one.path), 50)
+    assert found.bytes == len(data)
+    assert found.bpp == 8 * len(data) / (180 * 170)
+
+
+def test_a_run_takes_up_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
+    photographs, calls = photographs_in(pictures), []
+    tasks = [Task(PEERS[JPEG], one, (30, 60), ("psnr",)) for one in photographs]
+    journal = tmp_path / "journal.jsonl"
+    first = measure(tasks[:2], journal, 1, lambda done, of: None)
+    journal.write_text(journal.read_text() + '{"key": "cut o')
+    both = measure(tasks, journal, 2, lambda done, of: calls.append((done, of)))
+    assert calls[0] == (2, 4)
+    assert calls[-1] == (4, 4)
+    assert both[:4] == first
+    assert [m.image for m in both] == [one.name for one in photographs for _ in range(2)]
+    other = replace(tasks[0], peer=replace(PEERS[JPEG], version="another"))
+    assert Journal(journal).missing(other) == other
+
+
+def test_equal_pixels_are_measured_once_under_both_names(pictures: Path, tmp_path: Path) -> None:
+    shutil.copy(pictures / "0.png", pictures / "copy.png")
+    first, *_, last = photographs_in(pictures)
+    tasks = [Task(PEERS[JPEG], one, (50,), ("psnr",)) for one in (first, last)]
+    assert [m.image for m in measure(tasks, tmp_path / "journal", 1, lambda done, of: None)] == [
+        "0.png",
+        "copy.png",
+    ]
+
+
+def test_our_version_names_whatever_may_change_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    from codec.model import Model, model_named
+
+    before, base = ours().version, model_named("base")
+    other = Model(base.name, base.manifest, {**base.files, "analysis.onnx": b""})
+    monkeypatch.setattr("benchmarks.peers.model_named", lambda name: other)
+    assert ours().version != before
+
+
+def test_the_viewer_takes_the_nearest_size() -> None:
+    image = Image.fromarray(photograph(200, 170))
+    sizes = {quality: len(PEERS[JPEG].encode(image, quality)) for quality in range(1, 96)}
+    for wanted in (10, 2000, 5000, 10**6):
+        quality, data = nearest_in_size(PEERS[JPEG], image, wanted)
+        assert len(data) == sizes[int(quality)]
+        assert abs(len(data) - wanted) == min(abs(size - wanted) for size in sizes.values())
+
+
+def test_curves_leave_out_what_is_not_there_for_every_picture() -> None:
+    def point(image: str, quality: float, psnr: float, **changes: str) -> Measurement:
+        return Measurement("c", quality, image, 10, quality / 10, {"psnr": psnr}, **changes)
+
+    lossless = Measurement("c", 2, "b", 10, 0.2, {})
+    found = [point("a", 1, 30), point("a", 2, 35), point("b", 1, 40), lossless]
+    curves = curves_of(found, "c", "psnr")
+    assert curves["a"].tolist() == [[0.1, 30]]
+    assert mean_curve(curves).tolist() == [[0.1, 35]]
+    other = replace(point("c", 1, 30), codec="other")
+    assert not curves_of([*found, other], "c", "psnr")  # of picture c there is nothing
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder, out = tmp_path_factory.mktemp("pictures"), tmp_path_factory.mktemp("report")
+    for n in range(4):
+        Image.fromarray(photograph(180 + 4 * n, 170)).save(folder / f"<{n}>.png")
+    picture_of_mode("RGBA", 20, 20).save(folder / "see-through.png")
+    return run(folder, out, True, 2, ["aecodec", "benchmark"], lambda what, done, of: None)
+
+
+@pytest.fixture(scope="module")
+def report(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("written")
+    write(results, out)
+    return out
+
+
+def test_the_report_is_one_page_without_network(report: Path) -> None:
+    page = (report / "report.html").read_text()
+    assert "files are" in page
+    assert "see-through.png is absent: has transparency" in page
+    assert "&lt;0&gt;.png" in page
+    assert "<0>" not in page
+    assert "<title>aecodec: 3" in page or "<title>aecodec: 2" in page  # labels on hover
+    for outside in ("http://", "https://"):
+        named = {text.split('"')[0].split("<")[0] for text in page.split(outside)[1:]}
+        assert all(
+            name.startswith(("www.w3.org", "purl.org", "creativecommons.org", "matplotlib.org"))
+            for name in named
+        )
+
+
+def test_the_record_holds_every_file(report: Path) -> None:
+    record = json.loads((report / "report.json").read_text())
+    assert record["schema"] == "aecodec-benchmark/1"
+    assert len(record["photographs"]) == 4
+    assert not [m for m in record["measurements"] if m["failure"]]
+    with (report / "measurements.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(record["measurements"])
+    assert OURS in {row["codec"] for row in rows}
+    assert {row["codec"] for row in rows} == {peer["name"] for peer in record["peers"]}
+    for name in ("rate-psnr", "rate-ssim", "difference-psnr", "quality"):
+        assert (report / f"{name}.svg").stat().st_size > 1000
+        assert (report / f"{name}.png").stat().st_size > 1000
+
+
+def test_monotony_looks_at_each_picture() -> None:
+    def point(image: str, quality: float, size: int, psnr: float) -> Measurement:
+        return Measurement("c", quality, image, size, size, {"psnr": psnr})
+
+    rising = [point("a", 0, 10, 30), point("a", 1, 20, 31), point("b", 0, 12, 29), point("b", 1, 13, 35)]
+    assert monotone(rising, "c")
+    assert not monotone([*rising[:3], point("b", 1, 11, 35)], "c")
+    assert not monotone([*rising[:3], point("b", 1, 13, 28)], "c")
+
+
+def test_others_points_are_drawn_on_kodak_alone(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert published(results) == {}
+    kodak = replace(results, photographs=find_photographs(KODAK)[0])
+    assert "VTM 9.1" in published(kodak)
+    assert all(curve["source"] and curve["settings"] for curve in published(kodak).values())
+    monkeypatch.setattr("benchmarks.report.KODAK", Path("/nowhere"))
+    assert published(kodak) == {}
+
+
+def test_the_verdict_says_why_there_is_no_number(results: Results) -> None:
+    assert "quick look" in verdict(results)
+    rows = [replace(row, result=None, reason="the curves share no range") for row in results.rows]
+    assert verdict(replace(results, rows=rows)).startswith("Nothing can be said")
+
+
+def test_the_report_does_not_lie_among_the_pictures(pictures: Path) -> None:
+    with pytest.raises(AecodecError, match="holds the pictures"):
+        run(pictures, pictures, True, 1, [], lambda what, done, of: None)
+    with pytest.raises(AecodecError, match="cannot hold a report"):
+        run(pictures, pictures / "0.png", True, 1, [], lambda what, done, of: None)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AecodecError, match="holds no pictures"):
+        run(tmp_path, tmp_path / "out", True, 1, [], lambda what, done, of: None)
+
+
+BROWSER = next(
+    (path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None
+)
+DRIVE = """<script>
+const said = {};
+addEventListener("error", event => { said.error = event.message; });
+const names = () => [...document.querySelectorAll("#pictures tbody tr")].map(row => row.cells[1].textContent);
+document.querySelectorAll("#pictures th")[1].click(); said.up = names();
+document.querySelectorAll("#pictures th")[1].click(); said.down = names();
+const slider = document.getElementById("slider"), over = document.getElementById("over");
+said.before = over.getBoundingClientRect().width;
+slider.value = 20; slider.dispatchEvent(new Event("input"));
+said.after = over.getBoundingClientRect().width;
+said.caption = document.getElementById("caption").textContent;
+said.drawn = [...document.images].every(image => image.complete && image.naturalWidth > 0);
+const pre = document.createElement("pre"); pre.id = "said"; pre.textContent = JSON.stringify(said);
+document.body.append(pre);
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+def test_the_page_works_in_a_browser(report: Path, tmp_path: Path) -> None:
+    page = (report / "report.html").read_text()
+    errors = (
+        '<script>addEventListener("error", event => { document.title = "ERROR " + event.message; });</script>'
+    )
+    (tmp_path / "page.html").write_text(page.replace("<head>", "<head>" + errors) + DRIVE)
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    shown = subprocess.run(
+        [*command, (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    assert "<title>ERROR" not in shown
+    said = json.loads(html.unescape(shown.split('<pre id="said">')[1].split("</pre>")[0]))
+    assert "error" not in said
+    numbers = [float(text) for text in said["up"]]
+    assert numbers == sorted(numbers)
+    assert said["down"] == said["up"][::-1]
+    assert said["after"] == pytest.approx(0.4 * said["before"], rel=0.05)
+    assert "bytes" in said["caption"]
+    assert said["drawn"]

@@ -1,0 +1,131 @@
+"""Targets are kept: never over in bytes, never under in PSNR, and what is out of reach is said."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import codec
+from codec.errors import TargetError
+from codec.targets import DECIBELS, of_psnr, search, within_bytes
+from tests.common import noise, photograph, psnr_of
+
+PICTURE = photograph(220, 180)
+
+
+@pytest.mark.parametrize("limit", [900, 2500, 9000])
+def test_max_bytes_is_kept_and_used(limit: int) -> None:
+    data = codec.compress(PICTURE, max_bytes=limit)
+    assert 0.9 * limit <= len(data) <= limit
+    assert codec.decompress(data).size == (220, 180)
+
+
+def test_bpp_is_max_bytes_by_pixels() -> None:
+    data = codec.compress(PICTURE, bpp=0.5)
+    assert 0.45 < codec.info(data).bpp <= 0.5
+
+
+def test_psnr_is_reached_and_hardly_exceeded() -> None:
+    data = codec.compress(PICTURE, psnr=33)
+    assert 33 <= psnr_of(PICTURE, np.asarray(codec.decompress(data))) <= 33 + 4 * DECIBELS
+
+
+def test_metadata_and_alpha_count() -> None:
+    image = Image.fromarray(PICTURE)
+    image.putalpha(Image.fromarray(noise(220, 180)[:, :, 0]))
+    image.info["icc_profile"] = bytes(500)
+    assert len(codec.compress(image, max_bytes=45000)) <= 45000
+
+
+@pytest.mark.parametrize(
+    ("target", "fragment"),
+    [
+        ({"max_bytes": 100}, "the smallest file has"),
+        ({"bpp": 0.001}, "out of reach"),
+        ({"psnr": 80}, "best is"),
+    ],
+)
+def test_what_is_out_of_reach_is_said(target: dict[str, float], fragment: str) -> None:
+    with pytest.raises(TargetError, match=fragment):
+        codec.compress(PICTURE, **target)
+
+
+def test_targets_exclude_each_other() -> None:
+    with pytest.raises(TargetError, match="exclude each other"):
+        codec.compress(PICTURE, bpp=1, psnr=30)
+
+
+def test_lossless_is_lossless() -> None:
+    data = codec.compress(noise(40, 30), lossless=True)
+    assert codec.info(data).coding == "lossless"
+    np.testing.assert_array_equal(np.asarray(codec.decompress(data)), noise(40, 30))
+
+
+def sizes_like(steepness: float, jump: float) -> tuple[list[float], object]:
+    """A pretended encoder, and the qualities it was asked for."""
+    asked: list[float] = []
+
+    def attempt(quality: float) -> bytes:
+        asked.append(quality)
+        return bytes(round(400 * math.exp(steepness * quality) * (jump if quality > 60 else 1)))
+
+    return asked, attempt
+
+
+@pytest.mark.parametrize("steepness", [0.01, 0.03, 0.06])
+@pytest.mark.parametrize("jump", [1, 3])
+@pytest.mark.parametrize("limit", [500, 1000, 2000, 5000])
+def test_the_search_is_short_and_never_over(steepness: float, jump: float, limit: int) -> None:
+    asked, attempt = sizes_like(steepness, jump)
+    best = max((n for n in range(101) if len(attempt(n)) <= limit), default=None)  # type: ignore[operator]
+    assert best is not None
+    reachable = len(attempt(best))  # type: ignore[operator]
+    asked.clear()
+    found = within_bytes(attempt, limit)  # type: ignore[arg-type]
+    assert 0.9 * reachable <= len(found) <= limit
+    assert len(asked) <= 12
+    if jump == 1:
+        assert len(asked) <= 6
+
+
+def test_flat_curves_are_searched_to_their_ends() -> None:
+    def attempt(quality: float) -> bytes:
+        return bytes(round(1022 + quality))
+
+    assert len(within_bytes(attempt, 1022)) == 1022
+    assert len(within_bytes(attempt, 1122, fixed=1000)) == 1122
+    with pytest.raises(TargetError, match="smallest file has 1022"):
+        within_bytes(attempt, 1021)
+
+    def flattening(data: bytes) -> float:
+        return 42.26 - 0.001 * (1122 - len(data))
+
+    assert flattening(of_psnr(attempt, flattening, 42.26)) >= 42.26
+    with pytest.raises(TargetError, match=r"best is 42\.26"):
+        of_psnr(attempt, flattening, 42.27)
+
+
+@pytest.mark.parametrize("target", [0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["max_bytes", "bpp", "psnr"])
+def test_what_is_no_target_is_refused(name: str, target: float) -> None:
+    with pytest.raises(TargetError, match="no target"):
+        codec.compress(PICTURE, **{name: target})
+
+
+def test_bytes_that_do_not_depend_on_quality_leave_the_rest_used() -> None:
+    image = Image.fromarray(PICTURE)
+    image.info["icc_profile"] = bytes(20000)
+    data = codec.compress(image, max_bytes=23000)
+    assert 0.9 * 3000 <= len(data) - 20000 <= 3000
+
+
+def test_the_search_ends_where_files_turn_lossless() -> None:
+    def psnr_of_data(data: bytes) -> float:
+        return math.inf if len(data) > 50 else float(len(data))
+
+    trials = search(lambda quality: bytes(round(quality)), psnr_of_data, (60, 60.05), 0.17)
+    assert len(trials) <= 12
+    assert len(of_psnr(lambda quality: bytes(round(quality)), psnr_of_data, 60)) == 51
