@@ -9,7 +9,7 @@ import numpy as np
 from bjontegaard import bd_rate as bjontegaard_rate
 from numpy.typing import NDArray
 
-RESAMPLES = 1000  # of the pictures, for the interval
+RESAMPLES = 400  # of the pictures, for the interval
 CONFIDENCE = 95  # percent
 FEWEST_POINTS = 4
 FEWEST_PICTURES = 4  # for an interval

@@ -61,7 +61,8 @@ def export(
     weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run.", exists=True)],
     out: Annotated[Path, typer.Argument(help="Model directory to write; its name is the model's.")],
     data: Data,
-    images: Annotated[int, typer.Option(min=1, help="Pictures to fit the tables to.")] = 120,
+    images: Annotated[int, typer.Option(min=1, help="Pictures to fit the tables to.")] = 16,
+    refit: Annotated[int, typer.Option(min=0, help="Steps of refitting the scale map.")] = 250,
     summary: Annotated[str, typer.Option(help="Training record, one line.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights and of the data.")] = "",
 ) -> None:
@@ -73,6 +74,6 @@ def export(
     if out.exists():
         raise UsageError(f"{out} exists: name another directory or remove it")
     pictures = read_images(data)
-    spaced = pictures[:: max(1, len(pictures) // images)][:images]
-    model = export(weights, out, spaced, {"summary": summary, "licence": licence})
+    record = {"summary": summary, "licence": licence}
+    model = export(weights, out, pictures, record, refit_steps=refit, fitted_to=images)
     typer.echo(f"{out}: model {model.fingerprint.hex()}", err=True)

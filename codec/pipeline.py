@@ -32,7 +32,9 @@ MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
 
 EFFORT = 1  # corrections of the encoder's y, unless the caller says otherwise
-ERROR_WEIGHT = 20.0  # bits that a squared quantisation step of error is worth, chosen on validation pictures
+# Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
+# ones at the end of quality stretch its range, at a percent or two of rate.
+ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
 
 Sample = TypeVar("Sample", bound=np.generic)
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -71,11 +73,17 @@ def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> t
     return y, np.clip(z, tables.z_low, tables.z_high)
 
 
-def quantise(tables: Tables, y: Floats, index: Levels, means: Floats) -> Floats:
+def error_weight(quality: int) -> float:
+    """Bits that a squared quantisation step of error is worth at `quality` in hundredths."""
+    qualities, weights = zip(*ERROR_WEIGHTS, strict=True)
+    return float(np.interp(quality / QUALITY_UNITS, qualities, weights))
+
+
+def quantise(tables: Tables, y: Floats, index: Levels, worth: float, means: Floats) -> Floats:
     """Symbols of y given its means, still as floats; zero where they are not coded.
 
     Each is rounded to the nearest integer, or one step nearer to zero where the bits that this saves are
-    worth the error that it adds.
+    worth the error that it adds, at `worth` bits for a squared step.
     """
     residual = np.clip(y - means, -SYMBOL_LIMIT, SYMBOL_LIMIT)
     symbols = np.where(index < tables.first_level, np.float32(0), np.rint(residual))
@@ -86,7 +94,7 @@ def quantise(tables: Tables, y: Floats, index: Levels, means: Floats) -> Floats:
     saved = tables.bits_of(nearest, levels) - tables.bits_of(smaller, levels)
     added = np.square(exact - dequantise(tables, smaller, levels))
     added -= np.square(exact - dequantise(tables, nearest, levels))
-    symbols.ravel()[places] = np.where(saved > ERROR_WEIGHT * added, smaller, nearest)
+    symbols.ravel()[places] = np.where(saved > worth * added, smaller, nearest)
     return symbols
 
 
@@ -95,9 +103,9 @@ def dequantise(tables: Tables, symbols: Floats, index: Levels) -> Floats:
     return np.asarray(symbols - np.sign(symbols) * tables.inward[index], np.float32)
 
 
-def rounded(tables: Tables, y: Floats, index: Levels, means: Floats) -> Floats:
+def rounded(tables: Tables, y: Floats, index: Levels, worth: float, means: Floats) -> Floats:
     """The encoder's steps from the means to y, as the decoder will know them."""
-    return dequantise(tables, quantise(tables, y, index, means), index)
+    return dequantise(tables, quantise(tables, y, index, worth, means), index)
 
 
 def unchanged(steps: Floats, means: Floats) -> Floats:
@@ -122,7 +130,7 @@ def quantise_all(model: Model, y: Floats, z: Integers, index: Levels, quality: i
     """The symbols (M, 2h, 2w) of y alike."""
     symbols = np.empty(y.shape, np.int16)
     for tile in tiles(z.shape[1], z.shape[2], core, MEANS_HALO):
-        given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2)
+        given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2), error_weight(quality)
         part = quantise(*given, means_of(model, z, quality, tile, partial(rounded, *given)))
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
     return symbols

@@ -194,7 +194,7 @@ class Listener:
 def test_the_decoder_finds_the_latent_within_half_a_step_of_its_reconstruction_points(
     model: Model, photo: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "ERROR_WEIGHT", np.inf)  # every symbol is the nearest
+    monkeypatch.setattr(pipeline, "error_weight", lambda quality: np.inf)  # every symbol is the nearest
     latents, listener = encode_latents(model, photo, QUALITY, effort=0), Listener(model.synthesis)
     fresh = Model(model.name, model.manifest, model.files)
     fresh.__dict__["synthesis"] = listener

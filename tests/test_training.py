@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from pathlib import Path
@@ -130,13 +131,30 @@ def test_a_run_resumes_and_its_export_compresses(
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == [2, 4]
 
-    model = export(weights, tmp_path / "models" / "tiny", [IMAGES[0][:128, :128]], {"summary": "a test"})
+    model = export(
+        weights, tmp_path / "models" / "tiny", [IMAGES[0][:256, :256]], {"summary": "a test"}, 1, 1
+    )
     monkeypatch.setenv("AECODEC_MODELS", str(tmp_path / "models"))
     file = codec.compress(IMAGES[1], 60, model="tiny")
     assert codec.info(file).model == model.fingerprint.hex()
     error = np.asarray(codec.decompress(file)).astype(float) - IMAGES[1]
     assert 10 * np.log10(255**2 / np.square(error).mean()) > 28
     assert codec.info(file).bpp < 5
+
+
+def test_refitting_lowers_the_bits_of_symbols_and_changes_the_scale_map_alone(fresh: Codec) -> None:
+    from codec.training.refit import refit_scales, symbol_bits
+
+    network = copy.deepcopy(fresh).eval()
+    with torch.no_grad():
+        network.scale_map.offset.rows += 6  # scales twice as wide as they should be
+    images = torch.from_numpy(IMAGES[0][None, :256, :256].copy()).permute(0, 3, 1, 2).float() / 255
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    bits = float(symbol_bits(network, images, torch.tensor([50.0])).detach())
+    refit_scales(network, IMAGES, 12)
+    assert float(symbol_bits(network, images, torch.tensor([50.0])).detach()) < 0.995 * bits
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"scale_map.weight", "scale_map.offset.rows"}
 
 
 def test_training_can_start_from_weights(photographs: Path, tmp_path: Path, fresh: Codec) -> None:

@@ -33,6 +33,7 @@ from codec.training.data import Pixels
 from codec.training.hyperprior import SCALE_RANGE, SCALE_STEP
 from codec.training.layers import anchor_weights
 from codec.training.networks import Z_LIMITS, Codec, load_weights
+from codec.training.refit import refit_scales
 from codec.training.transforms import Widths
 
 PRECISION = 2**22  # sum of the counts of a table, about
@@ -268,17 +269,22 @@ def manifest_of(files: dict[str, bytes], record: dict[str, Any]) -> dict[str, An
     return {"fingerprint": fingerprint_of(files).hex(), "sha256": sums, **record}
 
 
-def export(weights: Path, out: Path, images: list[Pixels], record: dict[str, Any]) -> Model:
-    """Write the model directory `out` from weights (safetensors); tables are fitted to `images`.
+def export(
+    weights: Path, out: Path, images: list[Pixels], record: dict[str, Any], refit_steps: int, fitted_to: int
+) -> Model:
+    """Write the model directory `out` from weights (safetensors).
 
+    The scale map is refitted on `images` in so many steps, then the tables to so many of them, evenly spaced.
     `record` goes into the manifest: licence, data and training.
     """
-    codec = load_weights(Codec(Widths()), weights).eval()
+    codec = load_weights(Codec(Widths()), weights)
+    codec = refit_scales(codec, images, refit_steps).eval()
+    spaced = images[:: max(1, len(images) // fitted_to)][:fitted_to]
     names = [*DECODER_FILES[1:], *ENCODER_FILES]
     files = {name: graph(codec, name.removesuffix(".onnx")) for name in names}
     files[TABLES] = write_tables(initial_tables(codec))
     model = Model(out.name, manifest_of(files, record), files)
-    fitted = fit_tables(model.tables, list(observed_latents(model, images)))
+    fitted = fit_tables(model.tables, list(observed_latents(model, spaced)))
     files = {**files, TABLES: write_tables(fitted)}
     model = Model(out.name, manifest_of(files, record), files)
     out.mkdir(parents=True, exist_ok=True)

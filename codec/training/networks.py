@@ -91,22 +91,25 @@ class Codec(nn.Module):
         z = self.hyper_analysis(y).float().clamp(*Z_LIMITS)
         z_hat = round_through(z)
         index = self.scale_map(z_hat, weights).float()
-        features, means = self.first_means(z_hat, weights)
+        means = self.means(y, z_hat, index, weights)
+        return Coded(
+            images=self.synthesis(self.quantiser(y, means, index), weights),
+            y_bits=self.y_bits(y - means, index if self.training else index.round()),
+            z_bits=self.z_bits(z - self.hyper_prediction(z_hat, weights), weights),
+        )
+
+    def means(self, y: Tensor, z: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        """The means (B, M, h, w) of y, given rounded z, each from the part of y that is known before it."""
+        features, means = self.first_means(z, weights)
         turn = turns(y)
         for step, refine in enumerate((self.second_means, self.third_means), start=1):
             known = torch.where(turn < step, self.quantiser(y, means, index), 0)
             means = torch.where(turn < step, means, refine(features, means, known, weights)).float()
-        return Coded(
-            images=self.synthesis(self.quantiser(y, means, index), weights),
-            y_bits=self.y_bits(y - means, index),
-            z_bits=self.z_bits(z - self.hyper_prediction(z_hat, weights), weights),
-        )
+        return means
 
     def y_bits(self, residual: Tensor, index: Tensor) -> Tensor:
-        """Bits (B,) of y - mean: with uniform noise in training, rounded otherwise."""
+        """Bits (B,) of y - mean at scale indices: with uniform noise in training, rounded otherwise."""
         index = self.lowest_index(index).clamp(max=SCALE_LEVELS - 1)
-        if not self.training:
-            index = index.round()
         scales = SCALE_RANGE[0] * (index * SCALE_STEP).exp()
         _, likelihood = self.y_prior(residual, scales)
         return -likelihood.log2().sum((1, 2, 3))
