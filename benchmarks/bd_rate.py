@@ -43,7 +43,8 @@ def rising(points: Curve) -> Curve:
     """The points (n, 2) in order of rate, without those that cost more and are no better."""
     ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
     best = np.maximum.accumulate(np.concatenate([[-np.inf], ordered[:-1, 1]]))
-    return ordered[ordered[:, 1] > best]
+    kept: Curve = ordered[ordered[:, 1] > best]
+    return kept
 
 
 def shared_range(anchor: Curve, test: Curve) -> tuple[float, float] | None:

@@ -121,7 +121,8 @@ def encode_latents(
     index = scale_index(model.tables, z, quality)
     latents = Latents(z, quantise_all(model, analysed, z, index, quality, core), index, quality)
     for left in reversed(range(effort)):
-        y = corrected(model, analysed.copy() if left else analysed, latents, pixels.shape[:2], core)
+        size = pixels.shape[0], pixels.shape[1]
+        y = corrected(model, analysed.copy() if left else analysed, latents, size, core)
         latents = replace(latents, symbols=quantise_all(model, y, z, index, quality, core))
     return latents
 
