@@ -249,7 +249,9 @@ class Coder:
 
     def least_bits(self, prior: int) -> float:
         """The fewest bits that one position of the hyper-latent can take, in all channels."""
-        return self.tables.z_channels * float(self.tables.z_bits[prior].min())
+        counts = self.tables.z_counts[prior].astype(np.float64)
+        likeliest = float((counts.max(1) / counts.sum(1)).max())
+        return -self.tables.z_channels * float(np.log2(likeliest))
 
     def groups(self, index: Levels, levels: Levels, turn: int) -> dict[int, Integers]:
         """Each level of a turn with the places (n,) of its symbols in the flat latent, both ascending."""
