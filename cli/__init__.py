@@ -49,13 +49,21 @@ def exit_code(error: Exception) -> int | None:
     """The documented exit code of an error raised on purpose, None for any other."""
     if isinstance(error, UsageError):
         return 2
-    from codec import AecodecError, BitstreamError, MissingExtraError, TargetError, UnknownModelError
+    from codec import (
+        AecodecError,
+        BitstreamError,
+        MissingExtraError,
+        StageError,
+        TargetError,
+        UnknownModelError,
+    )
 
     codes = {
         BitstreamError: 3,
         UnknownModelError: 4,
         TargetError: 5,
         MissingExtraError: 2,
+        StageError: 2,
         AecodecError: 1,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

@@ -20,6 +20,7 @@ from codec.image import (
     fits_lossless,
     from_pillow,
     read_lossless,
+    to_gray,
     to_pillow,
     write_lossless,
 )
@@ -212,7 +213,7 @@ def decompress_picture(
     else:
         pixels = np.asarray(read_lossless(container.payload, size).convert("RGB"))[part]
     if container.gray:
-        pixels = np.repeat(luminance(pixels)[:, :, None], 3, axis=2)
+        pixels = to_gray(pixels)
     alpha = None
     if Box.ALPHA in container.boxes:
         plane = read_lossless(container.boxes[Box.ALPHA], size).convert("RGB").getchannel("G")
@@ -229,11 +230,6 @@ def window_of(region: tuple[int, int, int, int], size: tuple[int, int]) -> tuple
             f"region {','.join(map(str, region))} is not inside {size[0]}x{size[1]} pixels: move or shrink it"
         )
     return slice(top, top + height), slice(left, left + width)
-
-
-def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The rounded mean of three channels that are meant to be equal."""
-    return np.asarray((pixels.astype(np.uint16).sum(2) + 1) // 3, np.uint8)
 
 
 def mode_of(container: Container) -> str:
