@@ -13,10 +13,13 @@ import typer
 from cli.benchmark import benchmark
 from cli.compress import compress
 from cli.decompress import decompress
+from cli.denoise import denoise
+from cli.enhance import enhance
 from cli.files import UsageError
 from cli.info import info
 from cli.models import models
 from cli.train import train
+from cli.upscale import upscale
 
 app = typer.Typer(
     help="Learned image compression: small files that decode everywhere.",
@@ -28,6 +31,9 @@ app = typer.Typer(
 )
 app.command()(compress)
 app.command()(decompress)
+app.command()(denoise)
+app.command()(enhance)
+app.command()(upscale)
 app.command()(info)
 app.command()(models)
 app.command()(benchmark)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from codec.api import DEFAULT_QUALITY, Info, compress, decompress, info
+from codec.api import DEFAULT_QUALITY, Info, compress, decompress, denoise, enhance, info, upscale
 from codec.errors import (
     AecodecError,
     BitstreamError,
@@ -53,5 +53,8 @@ __all__ = [
     "__version__",
     "compress",
     "decompress",
+    "denoise",
+    "enhance",
     "info",
+    "upscale",
 ]

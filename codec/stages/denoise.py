@@ -25,10 +25,7 @@ def denoise(picture: Picture, sigma: float | None = None, method: str = "learned
     `method` is learned, or nlm for non-local means, which needs scikit-image.
     Raises StageError for a sigma or method that is not offered.
     """
-    if sigma is not None and not 0 <= sigma <= LARGEST_SIGMA:
-        raise StageError(f"sigma {sigma:g} is out of range: choose 0 to {LARGEST_SIGMA:g}")
-    if method not in METHODS:
-        raise StageError(f"denoising method {method!r} is unknown: choose of {', '.join(METHODS)}")
+    check_denoising(sigma, method)
     if sigma is None:
         sigma = min(estimate_noise(picture.pixels), LARGEST_SIGMA)
     if sigma == 0:
@@ -36,6 +33,14 @@ def denoise(picture: Picture, sigma: float | None = None, method: str = "learned
     remove = without_noise if method == "learned" else non_local_means
     pixels = remove(picture.pixels, sigma, picture.gray)
     return replace(picture, pixels=to_gray(pixels) if picture.gray else pixels)
+
+
+def check_denoising(sigma: float | None, method: str) -> None:
+    """Raises StageError for a sigma or method that `denoise` does not offer."""
+    if sigma is not None and not 0 <= sigma <= LARGEST_SIGMA:
+        raise StageError(f"sigma {sigma:g} is out of range: choose 0 to {LARGEST_SIGMA:g}")
+    if method not in METHODS:
+        raise StageError(f"denoising method {method!r} is unknown: choose of {', '.join(METHODS)}")
 
 
 def without_noise(image: NDArray[Any], sigma: float, gray: bool) -> NDArray[Any]:

@@ -8,8 +8,10 @@ from codec.image import Picture, to_gray
 from codec.stages.networks import network
 from codec.stages.restore import restored
 
+NETWORK = "enhance"
+
 
 def enhance(picture: Picture) -> Picture:
     """The picture without what lossy coding has added to it; of a size of its own."""
-    pixels = restored(network("enhance"), picture.pixels)
+    pixels = restored(network(NETWORK), picture.pixels)
     return replace(picture, pixels=to_gray(pixels) if picture.gray else pixels)

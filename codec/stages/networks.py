@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codec.engine import Network
-from codec.errors import ModelError
+from codec.errors import ModelError, UnknownModelError
 
 DIRECTORY = Path(__file__).parent / "networks"
 MANIFEST = "manifest.json"
@@ -28,6 +28,16 @@ def read_manifest() -> dict[str, dict[str, Any]]:
 def fingerprint(name: str) -> bytes:
     """The 4 bytes that name a network: the start of its SHA-256."""
     return bytes.fromhex(read_manifest()[name]["sha256"])[:4]
+
+
+def network_with(name: str, expected: bytes) -> Network:
+    """The network `name` that a file asks for by its fingerprint; raises UnknownModelError for another."""
+    if name not in read_manifest() or fingerprint(name) != expected:
+        raise UnknownModelError(
+            f"written for stage {name} {expected.hex()}, which is not installed: "
+            "install the release of aecodec that has it"
+        )
+    return network(name)
 
 
 @lru_cache(maxsize=4)

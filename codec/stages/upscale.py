@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from codec.bitstream import MAX_PIXELS
 from codec.engine import Floats, scaled, tiles
 from codec.errors import StageError
 from codec.image import Picture, Pixels
 from codec.stages.networks import network
 
 SCALES = (2, 3, 4)
-METHODS = ("learned", "srcnn", "bicubic")
+LEARNED = "learned"
+METHODS = (LEARNED, "srcnn", "bicubic")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]  # ITU-R BT.601
 CORE = 256  # pixels per tile of the small picture, each way, without the halo
 HALO = 18  # pixels: the network sees 14 to each side, interpolation 2 more
@@ -25,15 +27,24 @@ def upscale(picture: Picture, scale: int, method: str = "learned") -> Picture:
 
     `method` is learned, srcnn (Dong et al. 2016, arXiv 1501.00092: 9-5-5 on the luma) or bicubic.
     """
+    check_upscaling(scale, method)
+    height, width = (scale * side for side in picture.pixels.shape[:2])
+    if height * width > MAX_PIXELS:
+        raise StageError(
+            f"{width}x{height} pixels would be over the limit of {MAX_PIXELS}: choose a smaller scale"
+        )
+    alpha = picture.alpha
+    if alpha is not None:
+        alpha = np.asarray(Image.fromarray(alpha).resize((width, height), Image.Resampling.BICUBIC))
+    return replace(picture, pixels=enlarged(picture.pixels, scale, method), alpha=alpha)
+
+
+def check_upscaling(scale: int, method: str) -> None:
+    """Raises StageError for a scale or method that `upscale` does not offer."""
     if scale not in SCALES:
         raise StageError(f"scale {scale} is not offered: choose of {', '.join(map(str, SCALES))}")
     if method not in METHODS:
         raise StageError(f"upscaling method {method!r} is unknown: choose of {', '.join(METHODS)}")
-    alpha = picture.alpha
-    if alpha is not None:
-        size = alpha.shape[1] * scale, alpha.shape[0] * scale
-        alpha = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
-    return replace(picture, pixels=enlarged(picture.pixels, scale, method), alpha=alpha)
 
 
 def enlarged(pixels: Pixels, scale: int, method: str) -> Pixels:
@@ -50,13 +61,18 @@ def enlarged(pixels: Pixels, scale: int, method: str) -> Pixels:
     return found
 
 
+def network_name(scale: int) -> str:
+    """The name of the learned method's network."""
+    return f"upscale{scale}"
+
+
 def sharper(small: Floats, large: Floats, scale: int, method: str) -> Floats:
     """What a network adds to the luma (1, s h, s w) of a picture (3, s h, s w) enlarged from (3, h, w)."""
     luma = (large * LUMA).sum(0, keepdims=True)
     if method == "srcnn":
         (found,) = network(f"srcnn{scale}")(0, luma)
     else:
-        (found,) = network(f"upscale{scale}")(0, (small * LUMA).sum(0, keepdims=True), luma)
+        (found,) = network(network_name(scale))(0, (small * LUMA).sum(0, keepdims=True), luma)
     return np.asarray(found - luma, np.float32)
 
 
