@@ -26,9 +26,9 @@ from benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
 from codec.engine import thread_count
 from codec.image import Picture, to_gray
 from codec.stages import enhance, upscale
-from codec.stages.denoise import non_local_means, without_noise
+from codec.stages.denoising import non_local_means, without_noise
 from codec.stages.noise import estimate_noise
-from codec.stages.upscale import METHODS, SCALES, reduced
+from codec.stages.upscaling import METHODS, SCALES, reduced
 
 SIGMAS = (15, 25, 50)  # of 255
 JPEG_QUALITIES = (10, 20, 30, 40)

@@ -113,7 +113,7 @@ def kinds_of(strip: str) -> tuple[str, ...]:
 
 def noise_of(text: str) -> float | str | None:
     """What --denoise asks for; raises UsageError."""
-    from codec.stages.denoise import LARGEST_SIGMA
+    from codec.stages.denoising import LARGEST_SIGMA
 
     if text in ("off", "auto"):
         return None if text == "off" else text

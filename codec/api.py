@@ -40,10 +40,10 @@ from codec.image import psnr as psnr_of
 from codec.model import DEFAULT, Model, model_named, model_with
 from codec.pipeline import EFFORT
 from codec.stages import estimate_noise, networks
-from codec.stages.denoise import LARGEST_SIGMA
-from codec.stages.enhance import NETWORK as ENHANCE
-from codec.stages.restore import restored
-from codec.stages.upscale import LEARNED, SCALES, enlarged, network_name, reduced
+from codec.stages.denoising import LARGEST_SIGMA, SMALLEST
+from codec.stages.enhancement import NETWORK as ENHANCE
+from codec.stages.restoration import restored
+from codec.stages.upscaling import LEARNED, SCALES, enlarged, network_name, reduced
 from codec.targets import of_psnr, within_bytes
 
 DEFAULT_QUALITY = 50.0
@@ -153,7 +153,8 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
     if isinstance(noise, str):
         if noise != "auto":
             raise StageError(f"denoise {noise!r} is no noise: give its deviation, or auto")
-        measured = min(estimate_noise(picture.pixels), LARGEST_SIGMA)
+        small = min(picture.pixels.shape[:2]) < SMALLEST
+        measured = 0.0 if small else min(estimate_noise(picture.pixels), LARGEST_SIGMA)
         noise = measured if measured >= NOISY else None
     return (picture, 0.0) if not noise else (stages.denoise(picture, noise), noise)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from codec.engine import tiles
 from codec.stages.networks import network
-from codec.stages.restore import CORE, read_planes
+from codec.stages.restoration import CORE, read_planes
 
 LEVEL_UNIT = 2.0  # of 255: levels are log(1 + sigma / LEVEL_UNIT)
 NEGLIGIBLE = 0.5  # of 255: less is what rounding makes

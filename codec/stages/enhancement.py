@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from codec.image import Picture, to_gray
 from codec.stages.networks import network
-from codec.stages.restore import restored
+from codec.stages.restoration import restored
 
 NETWORK = "enhance"
 

@@ -12,9 +12,10 @@ from codec.errors import MissingExtraError, StageError
 from codec.image import Picture, to_gray
 from codec.stages.networks import network
 from codec.stages.noise import estimate_noise
-from codec.stages.restore import restored
+from codec.stages.restoration import restored
 
 METHODS = ("learned", "nlm")
+SMALLEST = 32  # pixels each way in which noise can be measured
 LARGEST_SIGMA = 60.0  # that the network was trained for, of 255
 NLM_PATCH, NLM_DISTANCE, NLM_STRENGTH = 5, 6, 0.6  # pixels, pixels, of sigma
 
@@ -27,6 +28,9 @@ def denoise(picture: Picture, sigma: float | None = None, method: str = "learned
     """
     check_denoising(sigma, method)
     if sigma is None:
+        height, width = picture.pixels.shape[:2]
+        if min(height, width) < SMALLEST:
+            raise StageError(f"{width}x{height} pixels are too few to measure noise: give it with --sigma")
         sigma = min(estimate_noise(picture.pixels), LARGEST_SIGMA)
     if sigma == 0:
         return picture
