@@ -14,7 +14,7 @@ train = typer.Typer(
     help="Train networks (needs the extra `train`).", no_args_is_help=True, rich_markup_mode=None
 )
 
-STAGES = ("denoise", "noise", "enhance", "upscale", "srcnn2", "srcnn3", "srcnn4")
+STAGES = ("denoise", "enhance", "upscale", "srcnn2", "srcnn3", "srcnn4")
 
 Data = Annotated[
     list[Path], typer.Option(help="Folder, tar archive or picture; may be repeated.", exists=True)

@@ -40,7 +40,7 @@ from codec.image import psnr as psnr_of
 from codec.model import DEFAULT, Model, model_named, model_with
 from codec.pipeline import EFFORT
 from codec.stages import estimate_noise, networks
-from codec.stages.denoising import LARGEST_SIGMA, SMALLEST
+from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.enhancement import NETWORK as ENHANCE
 from codec.stages.restoration import restored
 from codec.stages.upscaling import LEARNED, SCALES, enlarged, network_name, reduced
@@ -153,8 +153,7 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
     if isinstance(noise, str):
         if noise != "auto":
             raise StageError(f"denoise {noise!r} is no noise: give its deviation, or auto")
-        small = min(picture.pixels.shape[:2]) < SMALLEST
-        measured = 0.0 if small else min(estimate_noise(picture.pixels), LARGEST_SIGMA)
+        measured = min(estimate_noise(picture.pixels), LARGEST_SIGMA)
         noise = measured if measured >= NOISY else None
     return (picture, 0.0) if not noise else (stages.denoise(picture, noise), noise)
 

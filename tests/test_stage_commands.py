@@ -107,5 +107,5 @@ def test_a_file_says_what_was_done(photo: Path, tmp_path: Path) -> None:
 
 def test_models_lists_the_stages() -> None:
     listed = aecodec("models").stdout
-    for name in ("denoise", "noise", "enhance", "upscale2", "upscale3", "upscale4", "srcnn2", "srcnn3"):
+    for name in ("denoise", "enhance", "upscale2", "upscale3", "upscale4", "srcnn2", "srcnn3"):
         assert f"stage {name}: fingerprint" in listed

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from codec.errors import MissingExtraError, StageError
 from codec.image import Picture, to_gray
 from codec.stages.networks import network
-from codec.stages.noise import estimate_noise
+from codec.stages.noise import SMALLEST, estimate_noise
 from codec.stages.restoration import restored
 
 METHODS = ("learned", "nlm")
-SMALLEST = 32  # pixels each way in which noise can be measured
 LARGEST_SIGMA = 60.0  # that the network was trained for, of 255
 NLM_PATCH, NLM_DISTANCE, NLM_STRENGTH = 5, 6, 0.6  # pixels, pixels, of sigma
 

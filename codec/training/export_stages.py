@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from codec.stages.networks import MANIFEST
 from codec.training.graphs import to_onnx
 from codec.training.loop import load_weights
-from codec.training.stages import SCALES, SRCNN, NoiseMeter, Restorer, SubPixel
+from codec.training.stages import SCALES, SRCNN, Restorer, SubPixel
 
 
 class OneScale(nn.Module):
@@ -38,9 +38,6 @@ def graphs_of(name: str, weights: Path) -> dict[str, bytes]:
             )
             for s in SCALES
         }
-    if name == "noise":
-        network = load_weights(NoiseMeter(), weights).eval()
-        return {name: to_onnx(network, {"image": (3, 48, 64)}, ["level", "trust"], halve=False)}
     network = load_weights(Restorer(sigma=name == "denoise"), weights).eval()
     inputs = {"image": (3, 48, 64), **({"sigma": (1, 48, 64)} if name == "denoise" else {})}
     return {name: to_onnx(network, inputs, ["output"])}

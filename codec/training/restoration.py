@@ -20,13 +20,12 @@ from torch.nn import functional as F
 from codec.api import compress, decompress
 from codec.training.data import Crops, Pixels, read_images, to_tensor
 from codec.training.loop import device
-from codec.training.stages import SCALES, SRCNN, NoiseMeter, Restorer, SubPixel
+from codec.training.stages import SCALES, SRCNN, Restorer, SubPixel
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
 VALIDATION_IMAGES = 8
 VALIDATION_SIDE = 240
 LARGEST_SIGMA = 60 / 255
-LEVEL_UNIT = 2 / 255  # the noise above which its logarithm counts
 JPEG_QUALITIES = (5, 95)
 CODED_QUALITIES = (0, 70)
 CODED_IMAGES = 120  # training pictures that our own codec spoils, each twice
@@ -130,45 +129,6 @@ def add_noise(images: Tensor, sigma: Tensor, coloured: int) -> Tensor:
     noise = torch.randn_like(images)
     noise[coloured:] = noise[coloured:, :1]
     return images + sigma * noise
-
-
-class NoiseMeasurement(Denoising):
-    """How much noise there is, of a picture in five none."""
-
-    def __init__(self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 96) -> None:
-        super().__init__(images, held_out, batch, side)
-        self.network = NoiseMeter().to(device())
-
-    def loss(self, progress: float) -> Tensor:
-        none = torch.rand(self.batch) < 0.2
-        noisy, sigma, _ = self.noisy(torch.where(none, 0.0, torch.rand(self.batch)))
-        found = measured(self.network, noisy)
-        return (found - to_level(sigma).flatten()).abs().mean()
-
-    def validate(self, network: nn.Module) -> list[dict[str, float]]:
-        points = []
-        for level in (0, 5, 15, 25, 50) if len(self.held_out) else ():
-            for colour in (False, True):
-                images = self.held_out if colour else gray(self.held_out).expand_as(self.held_out)
-                torch.manual_seed(level)
-                sigma = torch.full((len(images), 1, 1, 1), level / 255)
-                found = measured(network, add_noise(images, sigma, len(images) if colour else 0))
-                sigmas = 255 * (found.exp() - 1) * LEVEL_UNIT
-                figures = {"found": float(sigmas.mean()), "spread": float(sigmas.std())}
-                points.append({"sigma": level, "colour": colour, **figures})
-        return points
-
-
-def to_level(sigma: Tensor) -> Tensor:
-    """The logarithm in which noise is measured: log(1 + sigma / LEVEL_UNIT)."""
-    return (1 + sigma / LEVEL_UNIT).log()
-
-
-def measured(network: nn.Module, images: Tensor) -> Tensor:
-    """Levels (B,) of images (B, 3, H, W), the mean over each weighted by trust."""
-    level, trust = restore(network, images)
-    weights = trust.float().flatten(1).softmax(1)
-    return (weights * level.float().flatten(1)).sum(1)
 
 
 class Enhancement(Restoration):
@@ -289,13 +249,12 @@ def reduced(luma: Tensor, scale: int) -> tuple[Tensor, Tensor]:
 
 
 def make_task(name: str, data: list[Path], validation: list[Path], batch: int = 16) -> Restoration:
-    """The task of a stage's network: denoise, noise, enhance, upscale, or srcnn2, srcnn3, srcnn4."""
+    """The task of a stage's network: denoise, enhance, upscale, or srcnn2, srcnn3, srcnn4."""
     images, held_out = read_images(data), read_images(validation) if validation else []
     if name.startswith("srcnn"):
         return SRCNNTask(images, held_out, int(name[-1]), batch)
     kinds: dict[str, type[Denoising | Enhancement | SuperResolution]] = {
         "denoise": Denoising,
-        "noise": NoiseMeasurement,
         "enhance": Enhancement,
         "upscale": SuperResolution,
     }

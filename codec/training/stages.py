@@ -1,4 +1,4 @@
-"""The networks of the stages in torch: denoising, with its meter, artefact removal, and two for upscaling."""
+"""The networks of the stages in torch: denoising and artefact removal, and two for upscaling."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SCALES = (2, 3, 4)
 class ResidualBlock(nn.Module):
     """(B, C, H, W) -> same: two 3x3 convolutions without bias around a ReLU, added to the input."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.first = nn.Conv2d(channels, hidden, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(hidden, channels, 3, padding=1, bias=False)
         with torch.no_grad():
             self.second.weight *= BRANCH_GAIN
 
@@ -24,8 +24,8 @@ class ResidualBlock(nn.Module):
         return x + self.second(F.relu(self.first(x)))
 
 
-def blocks(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+def blocks(channels: int, count: int, expansion: int = 1) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels, expansion * channels) for _ in range(count)))
 
 
 class Restorer(nn.Module):
@@ -41,7 +41,7 @@ class Restorer(nn.Module):
         super().__init__()
         half, quarter, eighth = widths
         self.enter = nn.Conv2d(4 * (3 + sigma), half, 3, padding=1, bias=False)
-        self.encode_half = blocks(half, count)
+        self.encode_half = blocks(half, count, 2)
         self.to_quarter = nn.Conv2d(half, quarter, 2, 2, bias=False)
         self.encode_quarter = blocks(quarter, count)
         self.to_eighth = nn.Conv2d(quarter, eighth, 2, 2, bias=False)
@@ -49,7 +49,7 @@ class Restorer(nn.Module):
         self.from_eighth = nn.ConvTranspose2d(eighth, quarter, 2, 2, bias=False)
         self.decode_quarter = blocks(quarter, count)
         self.from_quarter = nn.ConvTranspose2d(quarter, half, 2, 2, bias=False)
-        self.decode_half = blocks(half, count)
+        self.decode_half = blocks(half, count, 2)
         self.leave = nn.Conv2d(half, 12, 3, padding=1, bias=False)
         nn.init.zeros_(self.leave.weight)
 
@@ -60,31 +60,6 @@ class Restorer(nn.Module):
         quarter = self.decode_quarter(quarter + self.from_eighth(bottom))
         half = self.decode_half(half + self.from_quarter(quarter))
         return image - F.pixel_shuffle(self.leave(half), 2)
-
-
-class NoiseMeter(nn.Module):
-    """Image (B, 3, H, W) in [0, 1], sides multiples of 4 -> level and trust (B, 1, H/4, W/4) each.
-
-    A picture's noise is the mean of levels, in logarithms as `to_level` has it, weighted by exp(trust).
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(12, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, 2 * width, 2, 2),
-            nn.ReLU(),
-            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(2 * width, 2, 1),
-        )
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        level, trust = self.layers(F.pixel_unshuffle(image, 2)).split(1, 1)
-        return level, 8 * torch.tanh(trust / 8)
 
 
 class SRCNN(nn.Module):
