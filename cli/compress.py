@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -104,7 +104,7 @@ def compress_one(how: Compression, job: Job) -> Record:
 
     began = time.perf_counter()
     with concerning(job.source):
-        piped = read_bytes(job.source) if job.source == STANDARD else None
+        piped = read_bytes(job.source, IO.read) if job.source == STANDARD else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
         data = api.compress(

@@ -41,6 +41,9 @@ import enum
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import IO
 
 from codec.errors import (
     ChecksumError,
@@ -54,9 +57,11 @@ from codec.errors import (
 MAGIC = b"\xaeC\r\n"
 VERSION = 1
 MAX_SIDE = 2**24 - 1
-MAX_PIXELS = 2**28  # unless the caller says otherwise
+MAX_PIXELS = 178_956_970  # unless the caller says otherwise; above it Pillow too refuses
 QUALITY_UNITS = 100  # per unit of quality
 MAX_VARINT_BYTES = 4
+MAX_FILE = 2**31  # bytes, more than five payloads and boxes of the greatest length
+CHUNK = 2**20  # bytes that are read at a time
 
 VERSION_SHIFT = 4
 KIND_CODING = 0b0011
@@ -158,6 +163,17 @@ def serialise(container: Container) -> bytes:
             parts += [bytes([box]), write_varint(len(content)), content]
     body = b"".join([*parts, write_varint(len(container.payload)), container.payload])
     return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def read_file(file: IO[bytes]) -> bytes:
+    """The bytes of an open file, or as many of them as show that it is none of ours.
+
+    So an endless file, which a pipe or a device may be, does no harm.
+    """
+    parts = [file.read(len(MAGIC))]
+    if parts[0] == MAGIC:
+        parts += islice(iter(partial(file.read, CHUNK), b""), MAX_FILE // CHUNK)
+    return b"".join(parts)
 
 
 def parse(data: bytes, max_pixels: int = MAX_PIXELS) -> Container:
