@@ -13,7 +13,7 @@ that are integers. In the order in which it is decoded:
    of a turn grouped by their refined level from the lowest to the highest, each group in the order
    channel, row, column. The other symbols are zero. A symbol s with |s| <= L, the level's reach, is
    coded as s + L; 2 L + 1 is the escape. At the end of each turn follows, of every symbol that was
-   the escape, in the same order, its value plus 2**15 in 16 bits;
+   the escape, in the same order, its value plus 2**15, which is never 0, in 16 bits;
 3. the end mark, 2**16 - 1 in 16 bits, by which a stream that is too short or too long is known. Being
    large, it also fills the coder's state, without which the first symbols could cost nothing.
 
@@ -223,7 +223,10 @@ class Coder:
             flat[places] = codes - reach
             escapes.append(places[codes == 2 * reach + 1])
         if len(places := np.concatenate(escapes)):
-            flat[places] = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
+            values = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
+            if (values < -SYMBOL_LIMIT).any():
+                raise BitstreamError("payload holds a symbol out of range: the file is damaged")
+            flat[places] = values
 
     def decode(self, stream: bytes, size: tuple[int, int], quality: int, prior: int) -> Latents:
         """The latents of a stream; `size` (h, w) is the hyper-latent's, `quality` in hundredths.
