@@ -76,9 +76,9 @@ def turns(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels:
-    """The levels (M, 2h, 2w) of the symbols of a turn, from scale indices and the symbols before it.
+    """The levels (M, 2h, 2w) of the coded symbols of a turn, from scale indices and the symbols before it.
 
-    Those of other turns are scale indices still.
+    The others are scale indices still.
 
     Around each latent, magnitudes of symbols that are known, and the mean magnitudes of their levels, are
     summed with the weights of `neighbourhood`. How the sums compare selects a column of `level_shift`.
@@ -94,7 +94,7 @@ def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels
         found = neighbourhood(np.where(known, found, 0))[:, inner[0], inner[1]]
         expected = neighbourhood(np.where(known, tables.magnitude[own], 0))[:, inner[0], inner[1]]
         own = own[:, inner[0], inner[1]]
-        due = turns(own.shape) == turn  # tiles begin at even places
+        due = (turns(own.shape) == turn) & (own >= tables.first_level)  # tiles begin at even places
         level, found, expected = own[due].astype(np.int16), found[due] * 64 + 128, expected[due] + 2
         column = np.zeros(level.shape, np.uint8)
         for threshold in RATIOS:
