@@ -15,9 +15,10 @@ coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 byt
             hundredths, 0 to 10000), prior of the hyper-latent (1 byte).
 boxes       if bit 3 is set: a count (1 byte, 1 to 15), then for each a type (1 byte), a length
             (varint) and that many bytes. A type appears at most once. A reader refuses types it
-            does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a lossless WebP).
+            does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a WebP as in coding 1).
 length      of the payload.
-payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file.
+payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file whose first
+            chunk is VP8L, of the same width and height.
 CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The file ends here.
 
 Meaning: a learned payload holds ceil(height / 32) x ceil(width / 32) hyper-latent positions and twice
