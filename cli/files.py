@@ -8,6 +8,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from operator import methodcaller
 from pathlib import Path
 from typing import IO
 
@@ -57,8 +58,8 @@ def concerning(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
-def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes]) -> bytes:
-    """What `read` takes from a file or the standard input; an AecodecError where it cannot be read."""
+def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("read")) -> bytes:
+    """All of a file or the standard input, or what `read` takes of it; raises AecodecError."""
     from codec import AecodecError
 
     try:

@@ -240,6 +240,12 @@ def strip(picture: Picture, kinds: Iterable[Box]) -> Picture:
     return replace(picture, metadata={box: data for box, data in picture.metadata.items() if box not in gone})
 
 
+def to_gray(pixels: Pixels) -> Pixels:
+    """Pixels (H, W, 3) whose channels are meant to be equal, made so: their mean, rounded, a half upwards."""
+    mean = (pixels.astype(np.uint16).sum(2) + 1) // 3
+    return np.repeat(mean.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
 def psnr(reference: Pixels, decoded: Pixels) -> float | None:
     """Peak signal-to-noise ratio in dB of 8-bit pictures of one shape; None where they are equal."""
     error = 0.0

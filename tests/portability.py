@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from codec.api import luminance
 from codec.bitstream import Container, parse
 from codec.entropy import Latents
+from codec.image import to_gray
 from codec.model import model_with
 from codec.pipeline import cells, synthesise, whole
 
@@ -98,9 +98,9 @@ def decode_golden() -> Report:
         size = container.height, container.width
         pixels = synthesise(model_with(container.learned.fingerprint), latents, whole(size))
         if container.gray:
-            pixels = luminance(pixels)
+            pixels = to_gray(pixels)
         with Image.open(path.with_suffix(".png")) as image:
-            expected = np.asarray(image.convert("L" if container.gray else "RGB"))
+            expected = np.asarray(image.convert("RGB"))
         error = np.abs(pixels.astype(int) - expected)
         files, largest = files + 1, max(largest, int(error.max()))
         differing, samples = differing + int((error > 0).sum()), samples + error.size

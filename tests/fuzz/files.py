@@ -15,6 +15,7 @@ from codec.bitstream import (
     Box,
     Container,
     Reader,
+    Stages,
     read_fields,
     serialise,
     write_varint,
@@ -46,7 +47,8 @@ def learned(pixels: Pixels, quality: int, gray: bool = False, boxes: dict[Box, b
     """The learned file of a picture (H, W, 3), however well lossless coding would serve it."""
     model = model_named(DEFAULT)
     header, payload = pipeline.encode(model, pixels, quality * QUALITY_UNITS, effort=0)
-    return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, header, boxes or {}))
+    stages = Stages(noise=12) if boxes else Stages()
+    return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, header, boxes or {}, stages))
 
 
 def lossless(pixels: Pixels, gray: bool = False, boxes: dict[Box, bytes] | None = None) -> bytes:
