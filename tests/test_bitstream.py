@@ -36,6 +36,8 @@ LOSSLESS, LEARNED, GRAY_WITH_BOXES = b"\x11", b"\x10", b"\x1c"
 CODED = bytes.fromhex("deadbeef a113 07")  # fingerprint, quality 50.25, prior
 EMPTY_PAYLOAD = b"\0"
 
+CONTENTS = sorted(set(Box) - {Box.STAGES})  # boxes of any bytes
+
 SMALL = Container(
     300,
     1,
@@ -68,7 +70,7 @@ def containers(draw: st.DrawFn) -> Container:
         draw(st.booleans()),
         draw(st.binary(max_size=300)),
         draw(st.none() | learned),
-        draw(st.dictionaries(st.sampled_from(Box), st.binary(max_size=200))),
+        draw(st.dictionaries(st.sampled_from(CONTENTS), st.binary(max_size=200))),
     )
 
 
@@ -151,7 +153,8 @@ MALFORMED = {
     "no boxes": (sealed(b"\x19\x01\x01", b"\x00", EMPTY_PAYLOAD), LimitError, "0 boxes are out of range"),
     "16 boxes": (sealed(b"\x19\x01\x01", b"\x10", EMPTY_PAYLOAD), LimitError, "16 boxes are out of range"),
     "box 0": (sealed(b"\x19\x01\x01", b"\x01\x00\x00", EMPTY_PAYLOAD), LimitError, "box type 0 is unknown"),
-    "box 5": (sealed(b"\x19\x01\x01", b"\x01\x05\x00", EMPTY_PAYLOAD), LimitError, "box type 5 is unknown"),
+    "box 6": (sealed(b"\x19\x01\x01", b"\x01\x06\x00", EMPTY_PAYLOAD), LimitError, "box type 6 is unknown"),
+    "no stages": (sealed(b"\x19\x01\x01", b"\x01\x05\x00", EMPTY_PAYLOAD), LimitError, "the stages are not"),
     "box again": (
         sealed(b"\x19\x01\x01", b"\x02\x01\x00\x01\x00", EMPTY_PAYLOAD),
         LimitError,
