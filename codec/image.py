@@ -39,7 +39,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
 READABLE_SUFFIXES = {*FORMATS, ".gif"}
-READABLE = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+READABLE = ("PNG", "JPEG", "BMP", "GIF", "AVIF", "TIFF", "WEBP")  # those first that Pillow loads at once
 MALFORMED = (  # what Pillow raises on odd files
     ArithmeticError,
     AttributeError,
