@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from codec.bitstream import (
     MAGIC,
@@ -200,6 +201,11 @@ def test_pixel_limit_is_the_readers() -> None:
     assert parse(data, max_pixels=600).width == 20
     with pytest.raises(LimitError, match="over the limit of 599 pixels"):
         parse(data, max_pixels=599)
+
+
+def test_pixel_limit_is_pillows_unless_told_otherwise() -> None:
+    assert Image.MAX_IMAGE_PIXELS
+    assert MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS  # where it raises DecompressionBombError
 
 
 @settings(max_examples=300)
