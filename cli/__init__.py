@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unk
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -42,12 +43,13 @@ app.add_typer(train, name="train")
 
 def main() -> None:
     """Run the command; an error becomes one line on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # after cleaning up
     try:
         app(prog_name="aecodec")
     except Exception as error:
         if (code := exit_code(error)) is None:
             raise
-        print(f"aecodec: {error}", file=sys.stderr)
+        print(f"aecodec: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         sys.exit(code)
 
 
@@ -71,5 +73,6 @@ def exit_code(error: Exception) -> int | None:
         MissingExtraError: 2,
         StageError: 2,
         AecodecError: 1,
+        OSError: 1,  # what is left of them concerns the standard streams
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

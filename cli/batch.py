@@ -133,7 +133,10 @@ def run(
             typer.echo(json.dumps(record) if batch.as_json else would)
         return
     if len(jobs) == 1:
-        say(work(jobs[0]), describe, batch)
+        outcome = attempt(work, jobs[0])
+        if isinstance(outcome, Exception):
+            raise outcome
+        say(outcome, describe, batch)
         return
     records: list[Record] = []
     failures = 0

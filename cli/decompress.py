@@ -40,7 +40,7 @@ def decompress(
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
     upscale: Annotated[int, typer.Option(min=1, max=4, help="Enlarge 2, 3 or 4 times.")] = 1,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 268435456.")
+        int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 178956970.")
     ] = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -81,12 +81,13 @@ def region_of(text: str) -> tuple[int, int, int, int] | None:
 def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
     import codec
+    from codec.bitstream import read_file
     from codec.image import encode_image, format_for
 
     began = time.perf_counter()
     named = job.target if job.target != STANDARD else Path(f"out{how.suffix}")
     with concerning(job.source):
-        data = read_bytes(job.source)
+        data = read_bytes(job.source, read_file)
         image = codec.decompress(
             data, max_pixels=how.max_pixels, region=how.region, enhance=how.enhance, upscale=how.upscale
         )

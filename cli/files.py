@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from operator import methodcaller
 from pathlib import Path
+from typing import IO
 
 SUFFIX = ".aec"
 STANDARD = Path("-")  # the standard input or output
+TEMPORARY = ".aecodec-"  # how the names of unfinished files begin
 
 
 class UsageError(Exception):
@@ -54,16 +58,17 @@ def concerning(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
-def read_bytes(source: Path) -> bytes:
-    """The content of a file or of the standard input; an AecodecError where it cannot be read."""
+def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("read")) -> bytes:
+    """All of a file or the standard input, or what `read` takes of it; raises AecodecError."""
     from codec import AecodecError
 
     try:
         if source != STANDARD:
-            return source.read_bytes()
+            with source.open("rb") as file:
+                return read(file)
         if sys.stdin is None:
             raise AecodecError("there is no standard input: name a file")
-        return sys.stdin.buffer.read()
+        return read(sys.stdin.buffer)
     except OSError as error:
         raise AecodecError(f"cannot be read: {error.strerror}") from error
 
@@ -105,30 +110,33 @@ def write_atomically(target: Path, data: bytes, force: bool) -> None:
     """
     from codec import AecodecError
 
-    temporary = None
+    temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        mode = target.stat().st_mode if target.exists() else 0o666 & ~current_umask()
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".aecodec-", delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("xb") as file:
+            if target.exists():
+                temporary.chmod(target.stat().st_mode)
             file.write(data)
-        temporary.chmod(mode)
-        if force:
-            temporary.replace(target)
-        else:
-            os.link(temporary, target)
+        put_in_place(temporary, target, force)
     except OSError as error:
         raise AecodecError(f"{target}: cannot be written: {error.strerror}") from error
     finally:
-        if temporary:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
-def current_umask() -> int:
-    """The permissions that new files of this process lack."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def put_in_place(temporary: Path, target: Path, force: bool) -> None:
+    """Give a file its final name; raises FileExistsError where another has it, unless `force`."""
+    if not force:
+        try:
+            os.link(temporary, target)
+            return
+        except FileExistsError:
+            raise
+        except OSError:  # of a file system without links, as that of most memory cards
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+    temporary.replace(target)
 
 
 def shown(path: Path) -> str:

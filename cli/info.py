@@ -20,9 +20,10 @@ def info(
     from dataclasses import asdict
 
     import codec
+    from codec.bitstream import read_file
 
     with concerning(source):
-        about = codec.info(read_bytes(source))
+        about = codec.info(read_bytes(source, read_file))
     if as_json:
         typer.echo(json.dumps({**asdict(about), "bpp": about.bpp}))
         return

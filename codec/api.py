@@ -342,16 +342,16 @@ def decompress_picture(
     container = parse(data, max_pixels)
     size = container.width, container.height
     part = window_of(region or (0, 0, *size), size)
+    alpha = None  # read first: what is wrong with it is known sooner than the pixels
+    if Box.ALPHA in container.boxes:
+        plane = read_lossless(container.boxes[Box.ALPHA], size).getchannel("G")
+        alpha = np.asarray(plane)[part]
     if container.learned:
         pixels = decode_learned(container, container.learned, part)
     else:
-        pixels = np.asarray(read_lossless(container.payload, size).convert("RGB"))[part]
+        pixels = np.asarray(read_lossless(container.payload, size))[part][..., :3]
     if container.gray:
         pixels = to_gray(pixels)
-    alpha = None
-    if Box.ALPHA in container.boxes:
-        plane = read_lossless(container.boxes[Box.ALPHA], size).convert("RGB").getchannel("G")
-        alpha = np.asarray(plane)[part]
     metadata: dict[Box, bytes] = {k: v for k, v in container.boxes.items() if k != Box.ALPHA}
     return Picture(pixels, container.gray, alpha, metadata)
 

@@ -15,13 +15,14 @@ coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 byt
             hundredths, 0 to 10000), prior of the hyper-latent (1 byte).
 boxes       if bit 3 is set: a count (1 byte, 1 to 15), then for each a type (1 byte), a length
             (varint) and that many bytes. A type appears at most once. A reader refuses types it
-            does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a lossless WebP), 5 stages.
+            does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a WebP as in coding 1), 5 stages.
 stages      for each, in ascending order, a type (1 byte) and what belongs to it: 1 denoised before coding
             (deviation of the noise, 1 byte, in quarters of one of 255 levels); 2 enhance after decoding
             (4 bytes); 3 upscale last (scale, 1 byte, 2 to 4; 4 bytes). The 4 bytes are the fingerprint of
             the network. 2 and 3 are for coding 0 alone.
 length      of the payload.
-payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file.
+payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file whose first
+            chunk is VP8L, of the same width and height.
 CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The file ends here.
 
 Meaning: a learned payload holds ceil(height / 32) x ceil(width / 32) hyper-latent positions and twice
@@ -46,6 +47,9 @@ import enum
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import IO
 
 from codec.errors import (
     ChecksumError,
@@ -59,9 +63,11 @@ from codec.errors import (
 MAGIC = b"\xaeC\r\n"
 VERSION = 1
 MAX_SIDE = 2**24 - 1
-MAX_PIXELS = 2**28  # unless the caller says otherwise
+MAX_PIXELS = 178_956_970  # unless the caller says otherwise; above it Pillow too refuses
 QUALITY_UNITS = 100  # per unit of quality
 MAX_VARINT_BYTES = 4
+MAX_FILE = 2**31  # bytes, more than five payloads and boxes of the greatest length
+CHUNK = 2**20  # bytes that are read at a time
 
 VERSION_SHIFT = 4
 KIND_CODING = 0b0011
@@ -190,6 +196,17 @@ def serialise(container: Container) -> bytes:
             parts += [bytes([box]), write_varint(len(content)), content]
     body = b"".join([*parts, write_varint(len(container.payload)), container.payload])
     return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def read_file(file: IO[bytes]) -> bytes:
+    """The bytes of an open file, or as many of them as show that it is none of ours.
+
+    So an endless file, which a pipe or a device may be, does no harm.
+    """
+    parts = [file.read(len(MAGIC))]
+    if parts[0] == MAGIC:
+        parts += islice(iter(partial(file.read, CHUNK), b""), MAX_FILE // CHUNK)
+    return b"".join(parts)
 
 
 def parse(data: bytes, max_pixels: int = MAX_PIXELS) -> Container:

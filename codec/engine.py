@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.errors import AecodecError
+from codec.errors import AecodecError, ModelError
 
 Floats = NDArray[np.float32]
 Window = tuple[slice, slice]
@@ -53,7 +53,11 @@ def scaled(window: Window, factor: int) -> Window:
 
 
 class Network:
-    """One exported graph. Threads: AECODEC_THREADS, else all cores this process may use."""
+    """One exported graph. Threads: AECODEC_THREADS, else all cores this process may use.
+
+    Raises ModelError where the engine cannot load it, and AecodecError where it cannot run it, of which
+    too little memory is the usual reason.
+    """
 
     def __init__(self, graph: bytes) -> None:
         import onnxruntime
@@ -61,8 +65,14 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count()
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4  # what fails is raised
+        try:
+            self.session: Any = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the engine's errors have no root of their own
+            remedy = f"upgrade onnxruntime {onnxruntime.__version__}, or free memory"
+            raise ModelError(f"a network cannot be loaded ({one_line(error)}): {remedy}") from error
         names = [i.name for i in self.session.get_inputs()]
         self.takes_quality = "quality" in names
         self.names = [name for name in names if name != "quality"]
@@ -72,7 +82,14 @@ class Network:
         feed = {name: array[None] for name, array in zip(self.names, inputs, strict=True)}
         if self.takes_quality:
             feed["quality"] = np.array([quality], np.float32)
-        return [output[0] for output in self.session.run(None, feed)]
+        try:
+            return [output[0] for output in self.session.run(None, feed)]
+        except Exception as error:
+            raise AecodecError(f"a network cannot be run ({one_line(error)}): free memory") from error
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def thread_count() -> int:

@@ -13,7 +13,7 @@ that are integers. In the order in which it is decoded:
    of a turn grouped by their refined level from the lowest to the highest, each group in the order
    channel, row, column. The other symbols are zero. A symbol s with |s| <= L, the level's reach, is
    coded as s + L; 2 L + 1 is the escape. At the end of each turn follows, of every symbol that was
-   the escape, in the same order, its value plus 2**15 in 16 bits;
+   the escape, in the same order, its value plus 2**15, which is never 0, in 16 bits;
 3. the end mark, 2**16 - 1 in 16 bits, by which a stream that is too short or too long is known. Being
    large, it also fills the coder's state, without which the first symbols could cost nothing.
 
@@ -76,9 +76,9 @@ def turns(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels:
-    """The levels (M, 2h, 2w) of the symbols of a turn, from scale indices and the symbols before it.
+    """The levels (M, 2h, 2w) of the coded symbols of a turn, from scale indices and the symbols before it.
 
-    Those of other turns are scale indices still.
+    The others are scale indices still.
 
     Around each latent, magnitudes of symbols that are known, and the mean magnitudes of their levels, are
     summed with the weights of `neighbourhood`. How the sums compare selects a column of `level_shift`.
@@ -94,7 +94,7 @@ def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels
         found = neighbourhood(np.where(known, found, 0))[:, inner[0], inner[1]]
         expected = neighbourhood(np.where(known, tables.magnitude[own], 0))[:, inner[0], inner[1]]
         own = own[:, inner[0], inner[1]]
-        due = turns(own.shape) == turn  # tiles begin at even places
+        due = (turns(own.shape) == turn) & (own >= tables.first_level)  # tiles begin at even places
         level, found, expected = own[due].astype(np.int16), found[due] * 64 + 128, expected[due] + 2
         column = np.zeros(level.shape, np.uint8)
         for threshold in RATIOS:
@@ -224,7 +224,10 @@ class Coder:
             flat[places] = codes - reach
             escapes.append(places[codes == 2 * reach + 1])
         if len(places := np.concatenate(escapes)):
-            flat[places] = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
+            values = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
+            if (values < -SYMBOL_LIMIT).any():
+                raise BitstreamError("payload holds a symbol out of range: the file is damaged")
+            flat[places] = values
 
     def decode(self, stream: bytes, size: tuple[int, int], quality: int, prior: int) -> Latents:
         """The latents of a stream; `size` (h, w) is the hyper-latent's, `quality` in hundredths.

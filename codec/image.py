@@ -168,6 +168,21 @@ def encode_image(image: Image.Image, format: str) -> bytes:
     """The file of an image in a format that FORMATS names, metadata included; raises ImageError."""
     if image.mode in ("LA", "RGBA") and format in OPAQUE_FORMATS:
         raise ImageError(f"the picture has transparency, which {format} cannot hold: choose .png or .webp")
+    file = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata
+            metadata = metadata_for(format, image)
+            image.save(file, format, **SAVE_OPTIONS.get(format, {}), **metadata)
+    except (*MALFORMED, RuntimeError) as error:
+        raise ImageError(f"cannot be written as {format} ({error}): choose .png") from error
+    return file.getvalue()
+
+
+def metadata_for(format: str, image: Image.Image) -> dict[str, Any]:
+    """The arguments of Pillow's `save` by which a format keeps what an image carries; BMP keeps nothing."""
+    if format == "BMP":
+        return {}
     metadata = {key: image.info[key] for key in METADATA.values() if key in image.info}
     if format == "PNG" and (xmp := metadata.pop("xmp", None)):
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
@@ -176,14 +191,7 @@ def encode_image(image: Image.Image, format: str) -> bytes:
         metadata["exif"] = exif = Image.Exif()
         exif.load(image.info.get("exif", b""))
         exif[XMP_IN_TIFF] = xmp
-    if format == "BMP":
-        metadata = {}
-    file = io.BytesIO()
-    try:
-        image.save(file, format, **SAVE_OPTIONS.get(format, {}), **metadata)
-    except (OSError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error) as error:
-        raise ImageError(f"cannot be written as {format} ({error}): choose .png") from error
-    return file.getvalue()
+    return metadata
 
 
 def fits_lossless(width: int, height: int) -> bool:
@@ -201,16 +209,27 @@ def write_lossless(image: Image.Image, effort: int = 4) -> bytes:
     return file.getvalue()
 
 
+def lossless_size(data: bytes) -> tuple[int, int]:
+    """Width and height that a lossless WebP file states; raises BitstreamError for any other file.
+
+    The header is that of the WebP Lossless Bitstream Specification, section 3.
+    """
+    if len(data) < 25 or (data[:4], data[8:16], data[20]) != (b"RIFF", b"WEBPVP8L", 0x2F):
+        raise BitstreamError("the WebP inside is none, or not a lossless one: the file is damaged")
+    sides = int.from_bytes(data[21:25], "little")
+    return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
+
+
 def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:
-    """The image in a WebP file of `size` (width, height); raises BitstreamError."""
+    """The image, RGB or RGBA, in a lossless WebP of `size` (width, height); raises BitstreamError."""
     if not fits_lossless(*size):
         raise LimitError(f"{size[0]}x{size[1]} pixels are too many to be stored losslessly: damaged")
+    if (found := lossless_size(data)) != size:
+        raise BitstreamError(f"the WebP inside is {found}, the header says {size}: damaged")
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
-            if image.size != size:
-                raise BitstreamError(f"the WebP inside is {image.size}, the header says {size}: damaged")
             image.load()
-            return image.copy()
+            return image
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BitstreamError(f"the WebP inside cannot be read ({error}): the file is damaged") from error
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 from PIL import Image, ImageFile
 
 from codec.api import compress, decompress, mode_of
-from codec.bitstream import MAGIC, Box, parse
+from codec.bitstream import MAGIC, Box, parse, read_file
 from codec.errors import AecodecError
 from codec.image import METADATA, from_pillow, read_exif, read_metadata
 
@@ -37,7 +37,7 @@ class AecImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp
-        self.data = self.fp.read()
+        self.data = read_file(self.fp)
         try:
             container = parse(self.data)
         except AecodecError as error:

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from codec.bitstream import (
     MAGIC,
@@ -35,6 +36,8 @@ from tests.common import sealed
 LOSSLESS, LEARNED, GRAY_WITH_BOXES = b"\x11", b"\x10", b"\x1c"
 CODED = bytes.fromhex("deadbeef a113 07")  # fingerprint, quality 50.25, prior
 EMPTY_PAYLOAD = b"\0"
+
+CONTENTS = sorted(set(Box) - {Box.STAGES})  # boxes of any bytes
 
 SMALL = Container(
     300,
@@ -68,7 +71,7 @@ def containers(draw: st.DrawFn) -> Container:
         draw(st.booleans()),
         draw(st.binary(max_size=300)),
         draw(st.none() | learned),
-        draw(st.dictionaries(st.sampled_from(Box), st.binary(max_size=200))),
+        draw(st.dictionaries(st.sampled_from(CONTENTS), st.binary(max_size=200))),
     )
 
 
@@ -151,7 +154,8 @@ MALFORMED = {
     "no boxes": (sealed(b"\x19\x01\x01", b"\x00", EMPTY_PAYLOAD), LimitError, "0 boxes are out of range"),
     "16 boxes": (sealed(b"\x19\x01\x01", b"\x10", EMPTY_PAYLOAD), LimitError, "16 boxes are out of range"),
     "box 0": (sealed(b"\x19\x01\x01", b"\x01\x00\x00", EMPTY_PAYLOAD), LimitError, "box type 0 is unknown"),
-    "box 5": (sealed(b"\x19\x01\x01", b"\x01\x05\x00", EMPTY_PAYLOAD), LimitError, "box type 5 is unknown"),
+    "box 6": (sealed(b"\x19\x01\x01", b"\x01\x06\x00", EMPTY_PAYLOAD), LimitError, "box type 6 is unknown"),
+    "no stages": (sealed(b"\x19\x01\x01", b"\x01\x05\x00", EMPTY_PAYLOAD), LimitError, "the stages are not"),
     "box again": (
         sealed(b"\x19\x01\x01", b"\x02\x01\x00\x01\x00", EMPTY_PAYLOAD),
         LimitError,
@@ -197,6 +201,11 @@ def test_pixel_limit_is_the_readers() -> None:
     assert parse(data, max_pixels=600).width == 20
     with pytest.raises(LimitError, match="over the limit of 599 pixels"):
         parse(data, max_pixels=599)
+
+
+def test_pixel_limit_is_pillows_unless_told_otherwise() -> None:
+    assert Image.MAX_IMAGE_PIXELS
+    assert MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS  # where it raises DecompressionBombError
 
 
 @settings(max_examples=300)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.engine import scaled, thread_count, tiles
-from codec.errors import AecodecError
+from codec.engine import Network, scaled, thread_count, tiles
+from codec.errors import AecodecError, ModelError
+from codec.model import Model
 
 SIDES = st.integers(1, 40)
 
@@ -62,3 +63,13 @@ def test_thread_count_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch, ch
     if chosen is not None:
         monkeypatch.setenv("AECODEC_THREADS", chosen)
     assert 1 <= thread_count() <= (os.cpu_count() or 1)
+
+
+def test_a_graph_that_the_engine_cannot_load_is_refused() -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        Network(b"no graph")
+
+
+def test_what_the_engine_cannot_run_is_an_error_of_ours(model: Model) -> None:
+    with pytest.raises(AecodecError, match="cannot be run"):
+        model.synthesis(50, np.zeros((1, 2, 2), np.float32))

@@ -57,6 +57,14 @@ def test_every_symbol_may_be_an_escape(value: int) -> None:
     assert_round_trip(latents, 0)
 
 
+def test_a_symbol_that_has_no_magnitude_is_refused() -> None:
+    latents = random_latents(TABLES, (1, 1), 5000, 1)
+    symbols = np.where(latents.index < TABLES.first_level, 0, -SYMBOL_LIMIT - 1)
+    stream = CODER.encode(replace(latents, symbols=symbols), 0)
+    with pytest.raises(BitstreamError, match="symbol out of range"):
+        CODER.decode(stream, (1, 1), 5000, 0)
+
+
 def test_symbols_at_the_edge_of_their_tables() -> None:
     latents = random_latents(TABLES, (2, 2), 8000, 2)
     reach = TABLES.y_reach[latents.index]

@@ -6,8 +6,10 @@ CHANGELOG, under *Bitstream*, says that its model or format is no longer read.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,9 @@ from PIL import Image
 
 import codec
 from codec.bitstream import parse
-from codec.model import model_with
-from codec.pipeline import cells
+from tests.common import ROOT, run_python
+from tests.portability import GOLDEN, WAYS, digests, dispatched, latents_of, run
 
-GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.glob("*.aec"))
 
 
@@ -41,11 +42,23 @@ def test_pixels(path: Path) -> None:
 def test_symbols(path: Path) -> None:
     container = parse(path.read_bytes())
     expected = json.loads(path.with_suffix(".json").read_text())
-    if not (learned := container.learned):
-        assert expected == {}
-        return
-    coder = model_with(learned.fingerprint).coder
-    size = cells(container.height, container.width)
-    latents = coder.decode(container.payload, size, learned.quality, learned.prior)
-    assert hashlib.sha256(latents.z.astype("<i4").tobytes()).hexdigest() == expected["z"]
-    assert hashlib.sha256(latents.symbols.astype("<i2").tobytes()).hexdigest() == expected["symbols"]
+    assert (digests(latents_of(container)) if container.learned else {}) == expected
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_other_ways_to_compute(name: str) -> None:
+    report = run([sys.executable], WAYS[name])
+    assert report.files == sum(parse(path.read_bytes()).learned is not None for path in FILES)
+    assert report.wrong_symbols == 0
+    assert report.largest <= 1
+
+
+def test_numpy_can_be_told_what_not_to_use() -> None:
+    """Or else the way that is called so would test nothing."""
+    script = "from tests.portability import dispatched; print(dispatched())"
+    assert run_python(script).strip() == dispatched()
+    environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": dispatched(), "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == ""

@@ -7,6 +7,7 @@ import struct
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps
 from skimage.metrics import peak_signal_noise_ratio
 
 from codec.bitstream import Box
-from codec.errors import AecodecError, ImageError
+from codec.errors import AecodecError, BitstreamError, ImageError
 from codec.image import (
     FORMATS,
     LOSSLESS_MAX_SIDE,
@@ -36,6 +37,7 @@ from tests.common import (
     TAKEN,
     assert_close,
     assert_same_picture,
+    make_exif,
     noise,
     picture_of_mode,
     read_exif,
@@ -204,6 +206,21 @@ def test_every_suffix_has_a_format_that_writes() -> None:
             assert_close(np.asarray(opened.convert("RGB")), np.asarray(image), levels=60)
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    "exif", [b"junk", b"Exif\0\0MM\0*\0\0\0\x08\0\x07\x01", b"II*\0\xff\xff\xff\xff", b"MM"]
+)
+def test_odd_metadata_are_written_or_refused(suffix: str, exif: bytes) -> None:
+    image = picture_of_mode("RGB", 31, 17)
+    image.info.update(icc_profile=b"junk", exif=exif, xmp=b"\0\xff")
+    try:
+        data = encode_image(image, FORMATS[suffix])
+    except ImageError:
+        assert suffix not in (".png", ".bmp")
+    else:
+        assert read_picture(io.BytesIO(data)).pixels.shape == (17, 31, 3)
+
+
 @pytest.mark.parametrize("name", ["a.xyz", "a", "a.aec"])
 def test_unknown_suffix_is_refused(name: str) -> None:
     with pytest.raises(ImageError, match=r"unknown suffix .*choose one of"):
@@ -243,6 +260,16 @@ def test_lossless_round_trip_keeps_what_alpha_hides() -> None:
 def test_lossless_of_another_size_is_refused() -> None:
     with pytest.raises(AecodecError, match="the header says"):
         read_lossless(write_lossless(Image.new("RGB", (5, 4))), (4, 5))
+
+
+@pytest.mark.parametrize("options", [{"quality": 80}, {"save_all": True}, {"exif": make_exif()}])
+def test_a_webp_that_we_do_not_write_is_refused(options: dict[str, Any]) -> None:
+    """Lossy, animated, or with a canvas of its own, by which a decoder might allocate."""
+    first, second, file = Image.fromarray(noise(9, 7)), Image.fromarray(noise(9, 7, 1)), io.BytesIO()
+    more = {"append_images": [second]} if "save_all" in options else {}
+    first.save(file, "WEBP", lossless="quality" not in options, **options, **more)
+    with pytest.raises(BitstreamError, match="not a lossless one"):
+        read_lossless(file.getvalue(), (9, 7))
 
 
 @pytest.mark.parametrize("length", [0, 4, 30, -1])

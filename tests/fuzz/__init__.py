@@ -1,0 +1,1 @@
+"""What is thrown at the decoder, and the check that nothing undocumented comes of it."""

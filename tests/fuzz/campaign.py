@@ -1,0 +1,192 @@
+"""The counts of docs/hardening.md: `python -m tests.fuzz.campaign [mutations] [seed]`.
+
+Every truncation, every flipped bit and every other value of every byte of the tiny valid files, then
+random mutations of them, then the hungriest and slowest inputs known, each in a process of its own. An
+input that breaks the promise is kept in the working folder, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from codec.bitstream import MAX_PIXELS, Box, Container, Learned, serialise
+from codec.entropy import Latents
+from codec.hyperprior import hyper_steps, scale_index
+from codec.image import LOSSLESS_MAX_SIDE, write_lossless
+from codec.model import DEFAULT, model_named
+from codec.pipeline import cells
+from tests.common import run_python
+from tests.fuzz.files import each_field_broken, each_field_of_another, mutated, sealed_again, seeds
+from tests.fuzz.target import PICTURE, outcome
+
+MUTATIONS, SEED = 10_000, 1
+PATIENCE = 5  # seconds that a refusal may take
+LIMIT_SIDE = int(MAX_PIXELS**0.5) // 32 * 32  # of the largest square that is read unless told otherwise
+
+MEASURE = """
+import re, sys, time
+from tests.fuzz.target import outcome
+from codec.bitstream import MAX_PIXELS
+data, began = open(sys.argv[1], "rb").read(), time.process_time()
+came = outcome(data, MAX_PIXELS)
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
+print(f"{came}, {time.process_time() - began:.2f} s, {peak} MiB")
+"""  # seconds of one core; peak resident memory, which Linux tells
+
+
+def truncations(data: bytes) -> Iterator[bytes]:
+    for length in range(len(data)):
+        yield data[:length]
+
+
+def truncations_sealed(data: bytes) -> Iterator[bytes]:
+    """A file cut at every length, its checksum right."""
+    for length in range(4, len(data)):
+        yield sealed_again(data[:length])
+
+
+def other_bytes(data: bytes) -> Iterator[bytes]:
+    """A file with each byte, in turn, set to all values that it does not have; all flipped bits are there."""
+    for place, byte in enumerate(data):
+        for other in range(256):
+            if other != byte:
+                yield data[:place] + bytes([other]) + data[place + 1 :]
+
+
+def broken_fields(files: dict[str, bytes]) -> Iterator[bytes]:
+    for data in files.values():
+        yield from (spoilt for _, spoilt in each_field_broken(data))
+        for other in files.values():
+            yield from (spoilt for _, spoilt in each_field_of_another(data, other))
+
+
+def mutations(files: dict[str, bytes], count: int, seed: int) -> Iterator[bytes]:
+    """Mutations of files taken in turn."""
+    random, originals = Random(seed), list(files.values())
+    for number in range(count):
+        yield mutated(random, originals[number % len(originals)])
+
+
+def try_all(what: str, inputs: Iterable[bytes]) -> Counter[str]:
+    """What came of inputs, counted and printed; bugs are kept as files and counted as `crash` or `hang`."""
+    counts: Counter[str] = Counter()
+    slowest = 0.0
+    for data in inputs:
+        began = time.process_time()
+        signal.alarm(PATIENCE)
+        try:
+            came = outcome(data)
+        except Exception as error:
+            came = "hang" if isinstance(error, TimeoutError) else "crash"
+            Path(f"{came}-{hashlib.sha256(data).hexdigest()[:8]}.aec").write_bytes(data)
+            traceback.print_exc()
+        signal.alarm(0)
+        counts[came] += 1
+        slowest = max(slowest, time.process_time() - began)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{what}: {counts.total()} inputs, slowest {slowest * 1000:.0f} ms, peak so far {memory} MiB")
+    print("   ", ", ".join(f"{name} {count}" for name, count in counts.most_common()), flush=True)
+    return counts
+
+
+def quiet_latents(side: int) -> tuple[Latents, int]:
+    """The latents of a square picture that take the fewest bytes, and their prior."""
+    model = model_named(DEFAULT)
+    tables, quality = model.tables, 0
+    prior = min(range(len(tables.z_counts)), key=model.coder.least_bits)
+    z = np.zeros((tables.z_channels, *cells(side, side)), np.int32)
+    span, likeliest = tables.z_high - tables.z_low, tables.z_counts[prior].argmax(1)
+    for step in hyper_steps(tables, z, quality):
+        values = likeliest[step.context] + step.origin - span
+        z[step.channel].reshape(-1)[step.places] = np.clip(values, tables.z_low, tables.z_high)
+    index = scale_index(tables, z, quality)
+    return Latents(z, np.zeros(index.shape, np.int16), index, quality), prior
+
+
+def bomb(side: int, sound: bool) -> bytes:
+    """The smallest file of a large square picture; unless it is sound, only its last bits tell."""
+    latents, prior = quiet_latents(side)
+    model = model_named(DEFAULT)
+    payload = model.coder.encode(latents, prior)
+    header = Learned(model.fingerprint, latents.quality, prior)
+    return serialise(Container(side, side, False, payload if sound else payload[4:], header))
+
+
+def plain(side: int) -> bytes:
+    """A lossless WebP of a square of one colour."""
+    return write_lossless(Image.new("RGB", (side, side)))
+
+
+def claiming(payload: bytes, side: int, alpha: bytes | None = None) -> bytes:
+    """A learned file, or a lossless one for a WebP, that claims to be a large square."""
+    model = model_named(DEFAULT)
+    header = None if payload[:4] == b"RIFF" else Learned(model.fingerprint, 5000, 0)
+    boxes = {} if alpha is None else {Box.ALPHA: alpha}
+    return serialise(Container(side, side, False, payload, header, boxes))
+
+
+def claims() -> Iterator[tuple[str, bytes]]:
+    """Small files that claim much, all of which are refused."""
+    dot, huge = write_lossless(Image.new("RGB", (1, 1))), LOSSLESS_MAX_SIDE
+    claim = (huge - 1 | huge - 1 << 14).to_bytes(4, "little")
+    canvas = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xfe\xff\x00" * 2
+    noise = np.random.default_rng(SEED).bytes(400_000)
+    yield "learned, claims 13376 x 13376, 8 bytes of payload", claiming(noise[:8], LIMIT_SIDE)
+    yield "learned, the same with 400 kB of noise", claiming(noise, LIMIT_SIDE)
+    yield "lossless, WebP of 1 x 1 claims 16383 x 16383", claiming(dot[:21] + claim + dot[25:], 1)
+    yield "lossless, WebP with a canvas of 65279 x 65279", claiming(canvas, 1)
+    yield "learned, 1 x 1, alpha that claims 16383 x 16383", claiming(b"", 1, dot[:21] + claim + dot[25:])
+    yield "lossless, WebP that claims 8192 x 8192, cut", claiming(plain(8192)[:50], 8192)
+
+
+def bombs() -> Iterator[tuple[str, bytes]]:
+    """Small files of large pictures, and such as show only at their end that they are damaged."""
+    yield "lossless, 8192 x 8192 of one colour, sound", claiming(plain(8192), 8192)
+    for side in (1024, 4096, LIMIT_SIDE):
+        yield f"learned, {side} x {side} of the fewest bytes, wrong at its very end", bomb(side, False)
+    for side in (1024, 4096):
+        yield f"learned, {side} x {side} of the fewest bytes, sound", bomb(side, True)
+
+
+def raise_timeout(*_: Any) -> None:
+    raise TimeoutError(f"not done after {PATIENCE} s")
+
+
+def main() -> None:
+    count, seed = map(int, sys.argv[1:] + [str(MUTATIONS), str(SEED)][len(sys.argv) - 1 :])
+    signal.signal(signal.SIGALRM, raise_timeout)
+    files = seeds()
+    print("files:", ", ".join(f"{name} {len(data)} bytes" for name, data in files.items()))
+    small = [data for data in files.values() if len(data) < 2000]  # bytes
+    cut = try_all("truncations", (cut for data in files.values() for cut in truncations(data)))
+    changed = try_all("every other value of every byte", (one for data in small for one in other_bytes(data)))
+    print(f"undetected: {cut[PICTURE]} truncations, {changed[PICTURE]} changed bytes")
+    sealed = (cut for data in files.values() for cut in truncations_sealed(data))
+    counts = cut + changed + try_all("truncations, checksum right", sealed)
+    counts += try_all("each field broken", broken_fields(files))
+    counts += try_all("random mutations", mutations(files, count, seed))
+    for name, data in chain(claims(), bombs()):
+        with tempfile.NamedTemporaryFile() as file:
+            Path(file.name).write_bytes(data)
+            print(f"{name}, {len(data)} bytes: {run_python(MEASURE, file.name).strip()}", flush=True)
+    print(f"{counts.total()} inputs, {counts['crash']} crashes, {counts['hang']} hangs")
+    sys.exit(bool(counts["crash"] or counts["hang"] or cut[PICTURE] or changed[PICTURE]))
+
+
+if __name__ == "__main__":
+    main()

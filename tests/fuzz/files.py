@@ -1,0 +1,155 @@
+"""Valid files, tiny, and ways to break them that know where their fields are."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from random import Random
+
+from PIL import Image
+
+from codec import pipeline
+from codec.bitstream import (
+    MAX_PIXELS,
+    QUALITY_UNITS,
+    Box,
+    Container,
+    Reader,
+    Stages,
+    read_fields,
+    serialise,
+    write_varint,
+)
+from codec.image import write_lossless
+from codec.model import DEFAULT, model_named
+from codec.pipeline import Pixels
+from tests.common import METADATA, noise, photograph
+
+CHECKSUM_BYTES = 4
+EDGES = (0, 1, 2, 32, 33, 127, 128, 10000, 10001, 16383, 16384, 2**16 - 1, 2**24 - 1, 2**24, 2**28 - 1)
+BYTES = (b"", b"\0", b"\xff", b"\x80\x00", b"\xff" * 4, b"\xff" * 5, bytes(300))
+
+
+def seeds() -> dict[str, bytes]:
+    """A valid file of each kind, made with the installed model."""
+    alpha = {Box.ALPHA: write_lossless(Image.fromarray(noise(70, 33)[:, :, 0]))}
+    return {
+        "dot": learned(photograph(1, 1), 0),
+        "photograph": learned(photograph(40, 24), 50),
+        "noise": learned(noise(33, 7), 100),
+        "everything": learned(photograph(70, 33), 20, gray=True, boxes={**METADATA, **alpha}),
+        "lossless": lossless(photograph(9, 7)),
+        "lossless with everything": lossless(photograph(70, 33), gray=True, boxes={**METADATA, **alpha}),
+    }
+
+
+def learned(pixels: Pixels, quality: int, gray: bool = False, boxes: dict[Box, bytes] | None = None) -> bytes:
+    """The learned file of a picture (H, W, 3), however well lossless coding would serve it."""
+    model = model_named(DEFAULT)
+    header, payload = pipeline.encode(model, pixels, quality * QUALITY_UNITS, effort=0)
+    stages = Stages(noise=12) if boxes else Stages()
+    return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, header, boxes or {}, stages))
+
+
+def lossless(pixels: Pixels, gray: bool = False, boxes: dict[Box, bytes] | None = None) -> bytes:
+    """The lossless file of a picture (H, W, 3)."""
+    payload = write_lossless(Image.fromarray(pixels))
+    return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, None, boxes or {}))
+
+
+class Recorder(Reader):
+    """A reader that remembers what it read, field by field."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.fields: list[tuple[str, bytes]] = []
+
+    def take(self, count: int, what: str) -> bytes:
+        piece = super().take(count, what)
+        if self.fields and self.fields[-1][0] == what:  # the bytes of a varint
+            self.fields[-1] = what, self.fields[-1][1] + piece
+        else:
+            self.fields.append((what, piece))
+        return piece
+
+
+def fields(data: bytes) -> list[tuple[str, bytes]]:
+    """The fields of a valid file, each with its name, without the checksum."""
+    recorder = Recorder(data)
+    recorder.take(4, "magic")
+    read_fields(recorder, MAX_PIXELS)
+    return recorder.fields
+
+
+def sealed_again(data: bytes) -> bytes:
+    """A file with the checksum that its bytes ask for, so that damage reaches what is behind it."""
+    body = data[:-CHECKSUM_BYTES]
+    return body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def joined(pieces: list[bytes]) -> bytes:
+    """The file of some fields, its checksum right."""
+    return sealed_again(b"".join(pieces) + bytes(CHECKSUM_BYTES))
+
+
+def each_field_broken(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """A file with each field, in turn, set to edges, damaged, missing, doubled or exchanged with the next."""
+    pieces = [piece for _, piece in fields(data)]
+    for place, (name, piece) in enumerate(fields(data)):
+        others = [*map(write_varint, EDGES), *BYTES, piece[:-1], piece + b"\0", piece * 2]
+        others.append(damaged(Random(place), piece))
+        for other in others:
+            yield name, joined([*pieces[:place], other, *pieces[place + 1 :]])
+        exchanged = pieces.copy()
+        exchanged[place : place + 2] = reversed(exchanged[place : place + 2])
+        yield name, joined(exchanged)
+
+
+def each_field_of_another(data: bytes, other: bytes) -> Iterator[tuple[str, bytes]]:
+    """A file with each field, in turn, replaced by the field of that name in another file."""
+    pieces, theirs = [piece for _, piece in fields(data)], dict(fields(other))
+    for place, (name, _) in enumerate(fields(data)):
+        if name in theirs:
+            yield name, joined([*pieces[:place], theirs[name], *pieces[place + 1 :]])
+    payload = [write_varint(len(theirs["payload"])), theirs["payload"]]
+    yield "payload with its length", joined([*pieces[:-2], *payload])
+
+
+def broken(random: Random, data: bytes) -> bytes:
+    """A valid file after one to four breakages of its fields, its checksum right."""
+    pieces = [piece for _, piece in fields(data)]
+    for _ in range(random.randint(1, 4)):
+        place, other = random.randrange(len(pieces)), random.randrange(len(pieces))
+        match random.randrange(7):
+            case 0:
+                pieces[place] = write_varint(random.choice(EDGES))
+            case 1:
+                pieces[place] = damaged(random, pieces[place])
+            case 2:
+                pieces[place] = random.randbytes(random.choice((len(pieces[place]), random.randrange(64))))
+            case 3:
+                pieces[place], pieces[other] = pieces[other], pieces[place]
+            case 4:
+                pieces[place:place] = pieces[other : other + 3]  # as many fields as a box has
+            case 5 if len(pieces) > 1:
+                del pieces[place]
+            case _:
+                pieces[place] = pieces[place][: random.randrange(len(pieces[place]) + 1)]
+    return joined(pieces)
+
+
+def damaged(random: Random, data: bytes) -> bytes:
+    """Bytes of which one to eight were changed, if there are any."""
+    changed = bytearray(data)
+    for _ in range(random.randint(1, 8) if data else 0):
+        changed[random.randrange(len(changed))] = random.choice((0, 1, 127, 128, 255, random.randrange(256)))
+    return bytes(changed)
+
+
+def mutated(random: Random, data: bytes) -> bytes:
+    """A valid file that was broken by its fields, or damaged anywhere with a right or a wrong checksum."""
+    kind = random.randrange(4)
+    if kind < 2:
+        return broken(random, data)
+    changed = damaged(random, data)
+    return sealed_again(changed) if kind == 2 else changed

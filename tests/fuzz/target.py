@@ -1,0 +1,33 @@
+"""The one thing that is tested: of any bytes comes a picture or a documented error."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import codec
+from codec.image import encode_image
+
+PICTURE = "picture"
+PIXELS = 2**16  # more are refused, so that valid files are decoded soon
+FORMATS = ("PNG", "TIFF", "WEBP")  # each writes metadata in a way of its own
+
+
+def outcome(data: bytes, max_pixels: int = PIXELS) -> str:
+    """`picture`, or the name of the AecodecError that refuses the data; whatever else is raised is a bug."""
+    try:
+        image = codec.decompress(data, max_pixels=max_pixels)
+    except codec.AecodecError as error:
+        return type(error).__name__
+    about = codec.info(data)
+    assert (image.size, image.mode) == ((about.width, about.height), about.mode)
+    if about.metadata:
+        for name in FORMATS:
+            with suppress(codec.ImageError):
+                encode_image(image, name)
+    return PICTURE
+
+
+def read_container(data: bytes) -> None:
+    """Parses alone, which takes microseconds."""
+    with suppress(codec.BitstreamError):
+        codec.info(data)

@@ -1,0 +1,140 @@
+"""The table of docs/portability.md: `python -m tests.portability [COMMAND ...]`.
+
+The golden files are decoded in fresh processes, each told to compute in another way; then once by each
+COMMAND, which starts another Python ("/old/bin/python", "qemu-x86_64 -cpu Nehalem /usr/bin/python3").
+The exit code is 1 unless all symbols are those of the golden files and all pixels theirs within one level.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from codec.bitstream import Container, parse
+from codec.entropy import Latents
+from codec.image import to_gray
+from codec.model import model_with
+from codec.pipeline import cells, synthesise, whole
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+PACKAGES = ("numpy", "onnxruntime", "constriction")
+WAYS: dict[str, dict[str, str]] = {
+    "as it comes": {},
+    "1 thread": {"AECODEC_THREADS": "1"},
+    "2 threads": {"AECODEC_THREADS": "2"},
+    "8 threads": {"AECODEC_THREADS": "8"},
+    "hash seed 0": {"PYTHONHASHSEED": "0"},
+    "hash seed 12345": {"PYTHONHASHSEED": "12345"},
+    "numpy without its dispatched instructions": {"NPY_DISABLE_CPU_FEATURES": "dispatched"},
+    "OpenBLAS for Prescott (SSE3)": {"OPENBLAS_CORETYPE": "Prescott"},
+    "OpenBLAS for Haswell (AVX2)": {"OPENBLAS_CORETYPE": "Haswell"},
+    "OpenBLAS for Skylake X (AVX-512)": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    "C library without AVX2, AVX-512, FMA": {
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX2_Usable,-AVX512F,-AVX512F_Usable,-FMA,-FMA_Usable"
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a process found: its versions, files decoded, how far their pixels are from the golden ones."""
+
+    versions: str
+    files: int
+    wrong_symbols: int  # files whose symbols are not those of the golden file
+    largest: int  # difference of a sample, in levels
+    differing: int  # samples
+    samples: int
+
+    @property
+    def holds(self) -> bool:
+        return self.files > 0 and self.wrong_symbols == 0 and self.largest <= 1
+
+
+def dispatched() -> str:
+    """The instruction sets that numpy uses in this process beyond its baseline, by name."""
+    core: Any = np._core if hasattr(np, "_core") else np.core  # from numpy 2 on, and before
+    found = core._multiarray_umath
+    return " ".join(name for name in found.__cpu_dispatch__ if found.__cpu_features__.get(name))
+
+
+def latents_of(container: Container) -> Latents:
+    """The latents of a learned file."""
+    learned = container.learned
+    assert learned
+    size = cells(container.height, container.width)
+    coder = model_with(learned.fingerprint).coder
+    return coder.decode(container.payload, size, learned.quality, learned.prior)
+
+
+def digests(latents: Latents) -> dict[str, str]:
+    """What the golden files say of their symbols."""
+    planes = {"z": latents.z.astype("<i4"), "symbols": latents.symbols.astype("<i2")}
+    return {name: hashlib.sha256(plane.tobytes()).hexdigest() for name, plane in planes.items()}
+
+
+def decode_golden() -> Report:
+    """Decodes the learned golden files in this process."""
+    files = wrong = largest = differing = samples = 0
+    for path in sorted(GOLDEN.glob("*.aec")):
+        container = parse(path.read_bytes())
+        if not container.learned:
+            continue
+        latents = latents_of(container)
+        wrong += digests(latents) != json.loads(path.with_suffix(".json").read_text())
+        size = container.height, container.width
+        pixels = synthesise(model_with(container.learned.fingerprint), latents, whole(size))
+        if container.gray:
+            pixels = to_gray(pixels)
+        with Image.open(path.with_suffix(".png")) as image:
+            expected = np.asarray(image.convert("RGB"))
+        error = np.abs(pixels.astype(int) - expected)
+        files, largest = files + 1, max(largest, int(error.max()))
+        differing, samples = differing + int((error > 0).sum()), samples + error.size
+    named = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    return Report(f"{platform.machine()}, {named}", files, wrong, largest, differing, samples)
+
+
+def run(command: list[str], way: dict[str, str]) -> Report:
+    """What another process finds that computes in some way."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **way}
+    if "NPY_DISABLE_CPU_FEATURES" in way:
+        environment["NPY_DISABLE_CPU_FEATURES"] = dispatched()
+    script = [*command, "-m", "tests.portability", "--decode"]
+    result = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return Report(**json.loads(result.stdout))
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--decode"]:
+        report = decode_golden()
+        print(json.dumps({name: getattr(report, name) for name in Report.__slots__}))
+        return
+    ways = [(name, [sys.executable], way) for name, way in WAYS.items()]
+    ways += [(command, shlex.split(command), {}) for command in sys.argv[1:]]
+    holds = True
+    print("| how | symbols | largest difference | samples that differ | with |\n|---|---|---|---|---|")
+    for name, command, way in ways:
+        report = run(command, way)
+        symbols = "equal" if report.wrong_symbols == 0 else f"**{report.wrong_symbols} files differ**"
+        share = f"{report.differing} of {report.samples}"
+        print(f"| {name} | {symbols} | {report.largest} | {share} | {report.versions} |", flush=True)
+        holds = holds and report.holds
+    sys.exit(not holds)
+
+
+if __name__ == "__main__":
+    main()
