@@ -208,11 +208,12 @@ def attempt(work: Callable[[Job], Record], job: Job) -> Record | Exception:
 
 
 def say(record: Record, describe: Callable[[Record], str], batch: Batch) -> None:
-    """What came of one file, as a line for people and as JSON."""
+    """What came of one file, as a line for people, one more for each note, and as JSON."""
     if batch.as_json:
         typer.echo(json.dumps(record))
     if not batch.quiet:
-        typer.echo(describe(record), err=True)
+        for line in (describe(record), *(f"{record['output']}: note: {note}" for note in record["notes"])):
+            typer.echo(line, err=True)
 
 
 def show_progress(done: int, of: int, batch: Batch) -> None:

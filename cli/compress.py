@@ -133,6 +133,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         "seconds": seconds,
         "coding": about.coding,
         "quality": about.quality,
+        "notes": picture.notes,
     }
 
 

@@ -77,14 +77,15 @@ def region_of(text: str) -> tuple[int, int, int, int] | None:
 def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
     import codec
-    from codec.image import encode_image, format_for
+    from codec.image import encode_image, format_for, notes_of_writing
 
     began = time.perf_counter()
     named = job.target if job.target != STANDARD else Path(f"out{how.suffix}")
     with concerning(job.source):
         data = read_bytes(job.source)
         image = codec.decompress(data, max_pixels=how.max_pixels, region=how.region)
-        picture = encode_image(image, format_for(named))
+        kind = format_for(named)
+        picture = encode_image(image, kind)
     write(job.target, picture, how.force)
     if how.keep_times:
         keep_times(job.source, job.target)
@@ -97,6 +98,7 @@ def decompress_one(how: Decompression, job: Job) -> Record:
         "height": image.height,
         "mode": image.mode,
         "seconds": time.perf_counter() - began,
+        "notes": notes_of_writing(image, kind),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +71,8 @@ def compress(
     """Compress a picture into one file.
 
     `image` is a Pillow image, a Picture, or an array of bytes (H, W) or (H, W, 3). `quality`, 0 to 100,
-    rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless.
+    rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless. What is
+    converted or left out of a Pillow image is a UserWarning; a Picture has it in its `notes`.
 
     `effort`, 0 to 9, is how often the encoder corrects itself by what the decoder would make of its file:
     each time takes longer and gains less.
@@ -166,10 +168,14 @@ class Attempt:
 
 
 def to_picture(image: ImageLike) -> Picture:
+    """The Picture of what `compress` takes; warns of what is not kept of a Pillow image."""
     if isinstance(image, Picture):
         return image
     if isinstance(image, Image.Image):
-        return from_pillow(image)
+        picture = from_pillow(image)
+        for note in picture.notes:
+            warnings.warn(note, stacklevel=3)
+        return picture
     if not isinstance(image, np.ndarray):
         raise ImageError(f"{type(image).__name__} is no picture: give a Pillow image or an array")
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):

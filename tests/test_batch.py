@@ -180,6 +180,19 @@ def test_strip_and_keep_times(folder: Path) -> None:
     refusal(aecodec("compress", source, "--strip", "gps", "-f"), 2, "choose of")
 
 
+def test_what_is_not_kept_is_noted(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8)).save(tmp_path / "inks.jpg")
+    result = aecodec("compress", tmp_path / "inks.jpg", "--json")
+    assert json.loads(result.stdout)["notes"] == [
+        "CMYK without an ICC profile became RGB by a formula: colours may differ"
+    ]
+    assert "inks.aec: note: CMYK without" in result.stderr
+    Image.new("L", (8, 8)).save(tmp_path / "profiled.png", icc_profile=make_icc())
+    assert aecodec("compress", tmp_path / "profiled.png").returncode == 0
+    result = aecodec("decompress", tmp_path / "profiled.aec", tmp_path / "plain.bmp")
+    assert "note: BMP holds no ICC: left out" in result.stderr
+
+
 def test_targets_on_the_command_line(folder: Path) -> None:
     source, target = folder / "in" / "a.png", folder / "in" / "a.aec"
     assert aecodec("compress", source, "--max-bytes", 600).returncode == 0

@@ -103,7 +103,13 @@ def test_truncated_at_every_length() -> None:
             Image.open(io.BytesIO(data[:length])).load()
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "I;16", "F", "HSV"])
+def test_what_is_not_kept_on_save_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="CMYK without an ICC profile"):
+        data = saved(Image.new("CMYK", (20, 20), (0, 255, 255, 0)))
+    assert Image.open(io.BytesIO(data)).getpixel((3, 4)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F", "HSV"])
 def test_wrong_mode_on_save(mode: str) -> None:
     with pytest.raises(OSError, match="mode"):
         saved(Image.new(mode, (20, 20)))
