@@ -12,7 +12,18 @@ import typer
 
 from cli.batch import Batch, Job, Record, plan, run
 from cli.files import STANDARD, SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
-from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+from cli.options import (
+    AsJson,
+    Cluster,
+    DryRun,
+    Force,
+    Jobs,
+    KeepTimes,
+    OutputDir,
+    Quiet,
+    Recursive,
+    Resume,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,8 @@ def decompress(
     dry_run: DryRun = False,
     keep_times: KeepTimes = False,
     force: Force = False,
+    resume: Resume = False,
+    cluster: Cluster = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -54,7 +67,7 @@ def decompress(
     suffix, part = "." + format.lower().removeprefix("."), region_of(region)
     if suffix not in FORMATS:
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
     planned = plan(paths, {SUFFIX}, suffix, batch)
     for job in planned:
         if job.target != STANDARD and not job.refusal and job.target.suffix.lower() not in FORMATS:
