@@ -104,9 +104,9 @@ def compress(
     if bpp is not None:
         max_bytes = int(bpp * attempt.pixels / 8)
     if max_bytes is not None:
-        return within_bytes(attempt.at, max_bytes, attempt.fixed)
+        return within_bytes(attempt.at, attempt.rough_size, max_bytes, attempt.fixed)
     if psnr is not None:
-        return of_psnr(attempt.at, attempt.psnr, psnr)
+        return of_psnr(attempt.at, attempt.psnr, attempt.rough_psnr, psnr)
     return attempt.at(quality)
 
 
@@ -147,8 +147,7 @@ class Attempt:
 
     def at(self, quality: float) -> bytes:
         """The file at a quality, 0 to 100; a lossless one if it is worth having instead."""
-        units = round(quality * QUALITY_UNITS)
-        header, payload = pipeline.encode(self.model, self.picture.pixels, units, self.effort)
+        header, payload = pipeline.encode(self.model, self.picture.pixels, units_of(quality), self.effort)
         if self.lossless_serves(len(payload) + LOSSLESS_WORTH):
             return self.losslessly()
         return self.file(payload, header)
@@ -161,10 +160,28 @@ class Attempt:
             return False
         return len(self.lossless) <= limit
 
+    def rough_size(self, quality: float) -> int:
+        """About the bytes of the file at a quality: without correction, and without reading it again."""
+        latents = pipeline.encode_latents(self.model, self.picture.pixels, units_of(quality), 0)
+        prior = self.model.coder.best_prior(latents.z, latents.quality)
+        return self.fixed + len(self.model.coder.encode(latents, prior))
+
+    def rough_psnr(self, quality: float) -> float:
+        """About the PSNR in dB of the file at a quality: that without correction."""
+        latents = pipeline.encode_latents(self.model, self.picture.pixels, units_of(quality), 0)
+        decoded = pipeline.synthesise(self.model, latents, pipeline.whole((self.height, self.width)))
+        figure = psnr_of(self.picture.pixels, decoded)
+        return math.inf if figure is None else figure
+
     def psnr(self, data: bytes) -> float:
         """PSNR in dB of a file's pixels; infinite where they are equal."""
         figure = psnr_of(self.picture.pixels, decompress_picture(data).pixels)
         return math.inf if figure is None else figure
+
+
+def units_of(quality: float) -> int:
+    """A quality in hundredths."""
+    return round(quality * QUALITY_UNITS)
 
 
 def to_picture(image: ImageLike) -> Picture:
