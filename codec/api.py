@@ -139,7 +139,7 @@ class Attempt:
     @cached_property
     def quickly_lossless(self) -> int:
         """Bytes of a lossless WebP that took little effort."""
-        return len(write_lossless(Image.fromarray(self.picture.pixels), 0))
+        return len(write_lossless(Image.fromarray(self.picture.pixels), efforts=(0,)))
 
     def losslessly(self) -> bytes:
         """The file that keeps every pixel."""

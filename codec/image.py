@@ -21,6 +21,7 @@ Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
+LOSSLESS_EFFORTS = (0, 4)
 FORMATS = {
     ".avif": "AVIF",
     ".bmp": "BMP",
@@ -240,14 +241,19 @@ def notes_of_writing(image: Image.Image, format: str) -> tuple[str, ...]:
     return (f"{format} holds no {' or '.join(kinds)}: left out",) if kinds and format == "BMP" else ()
 
 
-def write_lossless(image: Image.Image, effort: int = 4) -> bytes:
-    """A lossless WebP of an image, `effort` 0 to 6; raises ImageError where it does not fit."""
+def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS) -> bytes:
+    """The smallest of lossless WebPs of an image, of efforts 0 to 6: the lowest also finds what others miss.
+
+    Raises ImageError where it does not fit.
+    """
     if not fits_lossless(*image.size):
         raise ImageError(f"{image.width}x{image.height} pixels are too many to store losslessly")
-    file = io.BytesIO()
-    quality = 75 if effort else 0  # of a lossless WebP: more effort, not more loss
-    image.save(file, "WEBP", lossless=True, method=effort, quality=quality, exact=True)
-    return file.getvalue()
+    files = []
+    for effort in efforts:
+        file = io.BytesIO()
+        image.save(file, "WEBP", lossless=True, method=effort, quality=75, exact=True)
+        files.append(file.getvalue())
+    return min(files, key=len)
 
 
 def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:

@@ -31,8 +31,10 @@ def shipped_photograph(name: str) -> Pixels:
 
 
 def photograph(width: int, height: int) -> Pixels:
-    """A part of a photograph, (height, width, 3)."""
-    return np.ascontiguousarray(shipped_photograph("astronaut")[20 : 20 + height, 60 : 60 + width])
+    """A part of a photograph, (height, width, 3), mirrored where it ends."""
+    part = shipped_photograph("astronaut")[20 : 20 + height, 60 : 60 + width]
+    below, right = height - part.shape[0], width - part.shape[1]
+    return np.pad(part, ((0, below), (0, right), (0, 0)), mode="reflect")
 
 
 def noise(width: int, height: int, seed: int = 0) -> Pixels:
