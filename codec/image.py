@@ -247,7 +247,8 @@ def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS
     Raises ImageError where it does not fit.
     """
     if not fits_lossless(*image.size):
-        raise ImageError(f"{image.width}x{image.height} pixels are too many to store losslessly")
+        limits = f"sides end at {LOSSLESS_MAX_SIDE}, pictures at {LOSSLESS_MAX_PIXELS}"
+        raise ImageError(f"{image.width}x{image.height} pixels are too many to store losslessly: {limits}")
     files = []
     for effort in efforts:
         file = io.BytesIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,6 +33,12 @@ def test_sanity(mode: str) -> None:
         opened.load()
         assert psnr_of(np.asarray(image), np.asarray(opened)) > 28
         assert opened.copy().tobytes() == codec.decompress(saved(image, quality=80)).tobytes()
+
+
+def test_imageio_reads_and_writes_through_pillow(tmp_path: Path) -> None:
+    pixels = np.asarray(picture_of_mode("RGB", 61, 47))
+    imageio.imwrite(tmp_path / "a.aec", pixels, plugin="pillow", quality=80)
+    assert psnr_of(pixels, imageio.imread(tmp_path / "a.aec", plugin="pillow")) > 28
 
 
 def test_opening_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
