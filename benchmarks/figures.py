@@ -30,8 +30,10 @@ COLOURS = (
     "#8C6D1F",
     "#7F7F7F",
     "#882255",
+    "#44AA99",
+    "#AA4499",
 )
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "d")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "d", "p", "h")
 WIDTH, HEIGHT, DOTS = 8.0, 5.0, 120  # inches, inches, per inch
 
 Labels = dict[str, str]  # of the SVG's elements, by id

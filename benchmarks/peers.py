@@ -19,8 +19,8 @@ from codec.engine import thread_count
 from codec.model import DEFAULT, model_named
 
 QUALITY = "QUALITY"  # stands for the quality in a peer's options
-OURS = "aecodec"
-JPEG = "JPEG 4:2:0"
+OURS, OURS_ENHANCED = "aecodec", "aecodec, enhanced"
+JPEG, JPEG_ENHANCED = "JPEG 4:2:0", "JPEG 4:2:0, enhanced"
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 55, 70, 80, 90, 95)
 AVIF_QUALITIES = (5, 20, 35, 50, 60, 70, 80, 90)
 PLUGIN_QUALITIES = (10, 25, 40, 55, 70, 80, 90, 95)
@@ -31,7 +31,8 @@ class Peer:
     """One codec with one set of options.
 
     `format` is Pillow's name of it, empty for ours; `plugin` the module that teaches Pillow the format.
-    `span` is the range of its quality, `step` the finest difference that it takes.
+    `enhanced` pictures are decoded and then freed of artefacts by our stage. `span` is the range of its
+    quality, `step` the finest difference that it takes.
     """
 
     name: str
@@ -41,15 +42,18 @@ class Peer:
     options: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
     plugin: str = ""
+    enhanced: bool = False
     span: tuple[float, float] = (0, 100)
     step: float = 1
 
     @property
     def settings(self) -> str:
         """The call that writes a file."""
-        if not self.format:
-            return f"codec.compress(image, quality={QUALITY})"
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        if not self.format:
+            return f"codec.compress(image, {options})".replace(f"'{QUALITY}'", QUALITY)
+        if self.enhanced:
+            options += "), then codec.enhance(decoded"
         return f"image.save(file, {self.format!r}, {options})".replace(f"'{QUALITY}'", QUALITY)
 
     def options_at(self, quality: float) -> dict[str, Any]:
@@ -66,7 +70,7 @@ class Peer:
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """The file of an RGB image, all of it."""
         if not self.format:
-            return codec.compress(image, quality)
+            return codec.compress(image, **self.options_at(quality))
         load_plugin(self.plugin)
         file = io.BytesIO()
         image.save(file, self.format, **self.options_at(quality))
@@ -78,7 +82,8 @@ class Peer:
             return codec.decompress(data).convert("RGB")
         load_plugin(self.plugin)
         with Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB")
+            decoded = image.convert("RGB")
+        return codec.enhance(decoded) if self.enhanced else decoded
 
 
 @cache
@@ -90,17 +95,36 @@ def load_plugin(module: str) -> None:
             plugin.register_heif_opener()
 
 
-def ours() -> Peer:
-    """This project's codec; its version tells apart whatever may change a file."""
+def ours() -> list[Peer]:
+    """This project's codec, alone and with its stage; versions tell apart whatever may change a file."""
+    version_of_ours = our_version()
+    options = {"quality": QUALITY}
+    return [
+        Peer(OURS, "", version_of_ours, tuple(range(0, 101, 5)), options, "BSD-3-Clause", step=0.01),
+        Peer(
+            OURS_ENHANCED,
+            "",
+            version_of_ours,
+            tuple(range(0, 101, 10)),
+            {**options, "enhance": True},
+            "BSD-3-Clause",
+            step=0.01,
+        ),
+    ]
+
+
+def our_version() -> str:
+    """The version of this project's codec, a digest of its code and networks included."""
     model = model_named(DEFAULT)
     digest = hashlib.sha256()
-    for path in sorted(Path(codec.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    package = Path(codec.__file__).parent
+    for path in [*sorted(package.glob("*.py")), *sorted((package / "stages").rglob("*.*"))]:
+        if path.suffix in (".py", ".onnx"):
+            digest.update(path.read_bytes())
     for name in sorted(model.files):
         digest.update(model.files[name])
     text = f"aecodec {codec.__version__}, model {DEFAULT} {model.fingerprint.hex()}"
-    text += f", onnxruntime {version('onnxruntime')}, build {digest.hexdigest()[:8]}"
-    return Peer(OURS, "", text, tuple(range(0, 101, 5)), licence="BSD-3-Clause", step=0.01)
+    return text + f", onnxruntime {version('onnxruntime')}, build {digest.hexdigest()[:8]}"
 
 
 def library(name: str, feature: str) -> str:
@@ -115,6 +139,16 @@ def of_pillow() -> tuple[list[Peer], dict[str, str]]:
     licence = "IJG, BSD-3-Clause"
     peers = [
         Peer(JPEG, "JPEG", jpeg, JPEG_QUALITIES, {**base, "subsampling": "4:2:0"}, licence, span=(1, 95)),
+        Peer(
+            JPEG_ENHANCED,
+            "JPEG",
+            f"{jpeg}; {our_version()}",
+            JPEG_QUALITIES,
+            {**base, "subsampling": "4:2:0"},
+            licence,
+            enhanced=True,
+            span=(1, 95),
+        ),
         Peer("JPEG 4:4:4 progressive", "JPEG", jpeg, JPEG_QUALITIES, progressive, licence, span=(1, 95)),
     ]
     absent = {}
@@ -180,4 +214,4 @@ def all_peers() -> tuple[list[Peer], dict[str, str]]:
     """Ours first, then what can run here; and a reason for each that cannot."""
     (first, missing), (second, absent) = of_pillow(), of_plugins()
     zoo = {"compressai's models": "their weights are not at hand; their published points are drawn"}
-    return [ours(), *first, *second], {**missing, **absent, **zoo}
+    return [*ours(), *first, *second], {**missing, **absent, **zoo}

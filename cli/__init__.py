@@ -13,10 +13,13 @@ import typer
 from cli.benchmark import benchmark
 from cli.compress import compress
 from cli.decompress import decompress
+from cli.denoise import denoise
+from cli.enhance import enhance
 from cli.files import UsageError
 from cli.info import info
 from cli.models import models
 from cli.train import train
+from cli.upscale import upscale
 
 app = typer.Typer(
     help="Learned image compression: small files that decode everywhere.",
@@ -28,6 +31,9 @@ app = typer.Typer(
 )
 app.command()(compress)
 app.command()(decompress)
+app.command()(denoise)
+app.command()(enhance)
+app.command()(upscale)
 app.command()(info)
 app.command()(models)
 app.command()(benchmark)
@@ -49,13 +55,21 @@ def exit_code(error: Exception) -> int | None:
     """The documented exit code of an error raised on purpose, None for any other."""
     if isinstance(error, UsageError):
         return 2
-    from codec import AecodecError, BitstreamError, MissingExtraError, TargetError, UnknownModelError
+    from codec import (
+        AecodecError,
+        BitstreamError,
+        MissingExtraError,
+        StageError,
+        TargetError,
+        UnknownModelError,
+    )
 
     codes = {
         BitstreamError: 3,
         UnknownModelError: 4,
         TargetError: 5,
         MissingExtraError: 2,
+        StageError: 2,
         AecodecError: 1,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

@@ -60,13 +60,15 @@ class Batch:
         return self.resume or (self.cluster is not None and not self.force)
 
 
-def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch) -> list[Job]:
+def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch, pairs: bool = False) -> list[Job]:
     """The jobs that IN... and perhaps OUT ask for; raises UsageError where that makes no sense.
 
     `suffixes` are those of inputs, by which folders are searched; `suffix` is that of derived outputs.
+    With `pairs` outputs may look like inputs: of two paths the second is OUT, without --output-dir.
     """
     try:
-        sources, output = split_output(paths, suffixes)
+        named = pairs and len(paths) == 2 and not batch.output_dir and not paths[1].is_dir()
+        sources, output = (paths[:1], paths[1]) if named else split_output(paths, suffixes)
         if output is not None and batch.output_dir:
             raise UsageError(f"{output} and --output-dir exclude each other: give one")
         if STANDARD in sources and (len(sources) > 1 or batch.output_dir):

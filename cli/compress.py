@@ -40,6 +40,9 @@ class Compression:
     max_bytes: int | None
     bpp: float | None
     psnr: float | None
+    denoise: float | str | None
+    enhance: bool
+    reduce: int | str
     strip: tuple[str, ...]
     keep_times: bool
     force: bool
@@ -59,6 +62,15 @@ def compress(
     bpp: Annotated[float | None, typer.Option(min=0, help="As good as fits these bits a pixel.")] = None,
     psnr: Annotated[float | None, typer.Option(min=0, help="As small as this PSNR in dB allows.")] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep every pixel as it is.")] = False,
+    denoise: Annotated[
+        str, typer.Option(help="Remove noise first: off, auto, or its deviation of 255.")
+    ] = "off",
+    enhance: Annotated[
+        bool, typer.Option("--enhance", help="Have artefacts removed on decoding, where that helps.")
+    ] = False,
+    reduce: Annotated[
+        str, typer.Option(help="Code a smaller picture, enlarged on decoding: off, auto, 2, 3 or 4.")
+    ] = "off",
     strip: Annotated[str, typer.Option(help="Metadata to leave out: exif,icc,xmp or all.")] = "",
     effort: Annotated[
         int, typer.Option("--effort", "-e", min=0, max=9, help="Smaller files for more time.")
@@ -92,6 +104,9 @@ def compress(
         max_bytes=max_bytes,
         bpp=bpp,
         psnr=psnr,
+        denoise=noise_of(denoise),
+        enhance=enhance,
+        reduce=reduction_of(reduce),
         strip=kinds,
         keep_times=keep_times,
         force=force,
@@ -107,6 +122,30 @@ def kinds_of(strip: str) -> tuple[str, ...]:
         if kind not in (*KINDS, "all"):
             raise UsageError(f"--strip {kind}: choose of {', '.join(KINDS)}, all")
     return KINDS if "all" in kinds else tuple(kinds)
+
+
+def noise_of(text: str) -> float | str | None:
+    """What --denoise asks for; raises UsageError."""
+    from codec.stages.denoising import LARGEST_SIGMA
+
+    if text in ("off", "auto"):
+        return None if text == "off" else text
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = -1
+    if not 0 <= sigma <= LARGEST_SIGMA:
+        raise UsageError(f"--denoise {text}: choose off, auto, or a deviation of 0 to {LARGEST_SIGMA:g}")
+    return sigma
+
+
+def reduction_of(text: str) -> int | str:
+    """What --reduce asks for; raises UsageError."""
+    if text not in ("off", "auto", "2", "3", "4"):
+        raise UsageError(f"--reduce {text}: choose off, auto, 2, 3 or 4")
+    if text == "auto":
+        return text
+    return 1 if text == "off" else int(text)
 
 
 def compress_one(how: Compression, job: Job) -> Record:
@@ -129,6 +168,9 @@ def compress_one(how: Compression, job: Job) -> Record:
             max_bytes=how.max_bytes,
             bpp=how.bpp,
             psnr=how.psnr,
+            denoise=how.denoise,
+            enhance=how.enhance,
+            reduce=how.reduce,
         )
         before = job.source.stat().st_size if piped is None else len(piped)
     write(job.target, data, how.force)
@@ -147,6 +189,9 @@ def compress_one(how: Compression, job: Job) -> Record:
         "coding": about.coding,
         "quality": about.quality,
         "notes": picture.notes,
+        "noise": about.noise,
+        "enhanced": about.enhanced,
+        "scale": about.scale,
     }
 
 
@@ -154,4 +199,12 @@ def describe(record: Record) -> str:
     before, after = record["bytes_before"], record["bytes_after"]
     sizes = f"{readable_size(before)} -> {readable_size(after)}, {record['ratio']:.1f}:1"
     decibels = "lossless" if record["psnr"] is None else f"{record['psnr']:.2f} dB"
-    return f"{record['output']}: {sizes}, {record['bpp']:.3f} bpp, {decibels}, {record['seconds']:.2f} s"
+    figures = [sizes, f"{record['bpp']:.3f} bpp", decibels, f"{record['seconds']:.2f} s"]
+    return f"{record['output']}: {', '.join([*figures, *stages_of(record)])}"
+
+
+def stages_of(record: Record) -> list[str]:
+    """What was done besides coding, a phrase each."""
+    found = [f"noise of {record['noise']:g} removed"] if record["noise"] else []
+    found += ["enhanced"] if record["enhanced"] else []
+    return found + ([f"coded at 1/{record['scale']} size"] if record["scale"] > 1 else [])

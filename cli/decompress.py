@@ -33,6 +33,8 @@ class Decompression:
     suffix: str  # of the format, where the output's name does not say
     region: tuple[int, int, int, int] | None  # left, top, width, height
     max_pixels: int
+    enhance: bool
+    upscale: int
     keep_times: bool
     force: bool
 
@@ -46,6 +48,8 @@ def decompress(
         str, typer.Option(help="Format where OUT has no name of its own: png, jpg, webp, bmp, tiff, avif.")
     ] = "png",
     region: Annotated[str, typer.Option(help="Only this part: left,top,width,height in pixels.")] = "",
+    enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
+    upscale: Annotated[int, typer.Option(min=1, max=4, help="Enlarge 2, 3 or 4 times.")] = 1,
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 268435456.")
     ] = None,
@@ -72,7 +76,7 @@ def decompress(
     for job in planned:
         if job.target != STANDARD and not job.refusal and job.target.suffix.lower() not in FORMATS:
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    how = Decompression(suffix, part, max_pixels or MAX_PIXELS, keep_times, force)
+    how = Decompression(suffix, part, max_pixels or MAX_PIXELS, enhance, upscale, keep_times, force)
     run(planned, partial(decompress_one, how), describe, batch)
 
 
@@ -96,7 +100,9 @@ def decompress_one(how: Decompression, job: Job) -> Record:
     named = job.target if job.target != STANDARD else Path(f"out{how.suffix}")
     with concerning(job.source):
         data = read_bytes(job.source)
-        image = codec.decompress(data, max_pixels=how.max_pixels, region=how.region)
+        image = codec.decompress(
+            data, max_pixels=how.max_pixels, region=how.region, enhance=how.enhance, upscale=how.upscale
+        )
         kind = format_for(named)
         picture = encode_image(image, kind)
     write(job.target, picture, how.force)

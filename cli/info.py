@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.compress import stages_of
 from cli.files import concerning, read_bytes, readable_size, shown
 
 
@@ -28,5 +29,7 @@ def info(
     how = about.coding if about.quality is None else f"quality {about.quality:g}, model {about.model}"
     typer.echo(f"{shown(source)}: {about.width}x{about.height} {about.mode}, {how}")
     typer.echo(f"{readable_size(about.size)}, {about.bpp:.3f} bpp")
+    for phrase in stages_of(asdict(about)):
+        typer.echo(phrase)
     for kind, size in about.metadata.items():
         typer.echo(f"{kind}: {readable_size(size)}")

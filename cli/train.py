@@ -1,7 +1,8 @@
-"""`aecodec train`: train the codec and export it; needs the extra `train`."""
+"""`aecodec train`: train the codec and the stages, and export them; needs the extra `train`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from cli.files import UsageError
 train = typer.Typer(
     help="Train networks (needs the extra `train`).", no_args_is_help=True, rich_markup_mode=None
 )
+
+STAGES = ("denoise", "noise", "enhance", "upscale", "srcnn2", "srcnn3", "srcnn4")
 
 Data = Annotated[
     list[Path], typer.Option(help="Folder, tar archive or picture; may be repeated.", exists=True)
@@ -31,29 +34,76 @@ def require_torch() -> None:
         raise MissingExtraError(f"{error}: run pip install 'aecodec[train]'") from error
 
 
+Out = Annotated[Path, typer.Option(help="Folder of the run; a checkpoint there is resumed.")]
+Validation = Annotated[list[Path] | None, typer.Option(help="Pictures to log figures on.")]
+Hours = Annotated[float | None, typer.Option(min=0, help="Budget of training time.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Budget of steps instead.")]
+Start = Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.", exists=True)]
+Crops = Annotated[int, typer.Option(min=2, help="Crops a step.")]
+Rate = Annotated[float, typer.Option(min=0, help="Learning rate.")]
+Seed = Annotated[int, typer.Option(help="Of the random crops.")]
+
+
 @train.command()
 def codec(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder of the run; a checkpoint there is resumed.")],
-    validation: Annotated[list[Path] | None, typer.Option(help="Pictures to log rate and PSNR on.")] = None,
-    hours: Annotated[float | None, typer.Option(min=0, help="Budget of training time.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Budget of steps instead.")] = None,
-    start: Annotated[
-        Path | None, typer.Option(help="Weights (safetensors) to start from.", exists=True)
-    ] = None,
-    batch: Annotated[int, typer.Option(min=2, help="Crops a step.")] = 16,
-    rate: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 2e-3,
-    seed: Annotated[int, typer.Option(help="Of the random crops and the start.")] = 0,
+    out: Out,
+    validation: Validation = None,
+    hours: Hours = None,
+    steps: Steps = None,
+    start: Start = None,
+    batch: Crops = 16,
+    rate: Rate = 2e-3,
+    seed: Seed = 0,
 ) -> None:
     """Train the codec on photographs; resumes where it stopped."""
+    require_budget(hours, steps)
+    require_torch()
+    from codec.training.loop import Schedule
+    from codec.training.loop import train as run
+    from codec.training.rate_distortion import RateDistortion
+
+    task = RateDistortion.of(data, validation or [], batch)
+    weights = run(Schedule(hours, steps, rate, seed=seed), task, out, start)
+    typer.echo(f"{weights}: export it with `aecodec train export`", err=True)
+
+
+def train_stage(name: str) -> Callable[..., None]:
+    """The command that trains one stage."""
+
+    def command(
+        data: Data,
+        out: Out,
+        validation: Validation = None,
+        hours: Hours = None,
+        steps: Steps = None,
+        start: Start = None,
+        batch: Crops = 16,
+        rate: Rate = 1e-3,
+        seed: Seed = 0,
+    ) -> None:
+        require_budget(hours, steps)
+        require_torch()
+        from codec.training.loop import Schedule
+        from codec.training.loop import train as run
+        from codec.training.restoration import make_task
+
+        task = make_task(name, data, validation or [], batch)
+        weights = run(Schedule(hours, steps, rate, seed=seed), task, out, start)
+        typer.echo(f"{weights}: export it with `aecodec train export-stage {name}`", err=True)
+
+    command.__doc__ = f"Train the stage `{name}` on photographs; resumes where it stopped."
+    return command
+
+
+for stage in STAGES:
+    train.command(stage)(train_stage(stage))
+
+
+def require_budget(hours: float | None, steps: int | None) -> None:
+    """Raises UsageError unless one of the budgets is given."""
     if (hours is None) == (steps is None):
         raise UsageError("give a budget: either --hours or --steps")
-    require_torch()
-    from codec.training.train import Recipe, train
-
-    recipe = Recipe(hours=hours, steps=steps, batch=batch, rate=rate, linear_rate=rate / 20, seed=seed)
-    weights = train(recipe, data, out, validation or [], start)
-    typer.echo(f"{weights}: export it with `aecodec train export`", err=True)
 
 
 @train.command()
@@ -77,3 +127,21 @@ def export(
     record = {"summary": summary, "licence": licence}
     model = export(weights, out, pictures, record, refit_steps=refit, fitted_to=images)
     typer.echo(f"{out}: model {model.fingerprint.hex()}", err=True)
+
+
+@train.command("export-stage")
+def export_stage(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(STAGES)}.")],
+    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run.", exists=True)],
+    out: Annotated[Path, typer.Argument(help="Folder that receives the graphs and their record.")],
+    summary: Annotated[str, typer.Option(help="Training record, one line.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the weights and of the data.")] = "",
+) -> None:
+    """Export a stage's trained weights; put them into codec/stages/networks to use them."""
+    require_torch()
+    from codec.training.export_stages import export_stage
+
+    if name not in STAGES:
+        raise UsageError(f"{name} is no stage: choose of {', '.join(STAGES)}")
+    names = export_stage(name, weights, out, {"summary": summary, "licence": licence})
+    typer.echo(f"{out}: {', '.join(names)}", err=True)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from codec.api import DEFAULT_QUALITY, Info, compress, decompress, info
+from codec.api import DEFAULT_QUALITY, Info, compress, decompress, denoise, enhance, info, upscale
 from codec.errors import (
     AecodecError,
     BitstreamError,
@@ -21,6 +21,7 @@ from codec.errors import (
     NotAecodecError,
     QualityError,
     RegionError,
+    StageError,
     TargetError,
     TrailingDataError,
     TruncatedError,
@@ -43,6 +44,7 @@ __all__ = [
     "NotAecodecError",
     "QualityError",
     "RegionError",
+    "StageError",
     "TargetError",
     "TrailingDataError",
     "TruncatedError",
@@ -51,5 +53,8 @@ __all__ = [
     "__version__",
     "compress",
     "decompress",
+    "denoise",
+    "enhance",
     "info",
+    "upscale",
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -13,20 +14,37 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from codec import pipeline
-from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Box, Container, Learned, check_size, parse, serialise
-from codec.errors import ImageError, LimitError, QualityError, RegionError, TargetError
+from codec import pipeline, stages
+from codec.bitstream import (
+    MAX_PIXELS,
+    QUALITY_UNITS,
+    Box,
+    Container,
+    Learned,
+    Stages,
+    check_size,
+    parse,
+    serialise,
+)
+from codec.engine import Window
+from codec.errors import ImageError, LimitError, QualityError, RegionError, StageError, TargetError
 from codec.image import (
     Picture,
     fits_lossless,
     from_pillow,
     read_lossless,
+    to_gray,
     to_pillow,
     write_lossless,
 )
 from codec.image import psnr as psnr_of
 from codec.model import DEFAULT, Model, model_named, model_with
 from codec.pipeline import EFFORT
+from codec.stages import estimate_noise, networks
+from codec.stages.denoising import LARGEST_SIGMA, SMALLEST
+from codec.stages.enhancement import NETWORK as ENHANCE
+from codec.stages.restoration import restored
+from codec.stages.upscaling import LEARNED, SCALES, enlarged, network_name, reduced
 from codec.targets import of_psnr, within_bytes
 
 DEFAULT_QUALITY = 50.0
@@ -34,6 +52,9 @@ MOST_EFFORT = 9
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
 SMALL = 2**16  # pixels
+NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
+HELPS = 0.02  # dB by which a stage must be better than none
+REDUCED_BELOW = 10.0  # quality above which "auto" does not try a reduced picture
 
 ImageLike: TypeAlias = Image.Image | NDArray[np.uint8] | Picture
 
@@ -48,6 +69,9 @@ class Info:
     coding: str  # learned or lossless
     quality: float | None  # 0 to 100; None for lossless
     model: str | None  # fingerprint of the model, hexadecimal; None for lossless
+    noise: float  # deviation, of 255, of the noise that was removed before coding; 0 for none
+    enhanced: bool  # whether the decoder removes artefacts
+    scale: int  # by which the decoder enlarges the coded picture; 1 for not at all
     size: int  # bytes of the file
     metadata: Mapping[str, int]  # bytes of each kind
 
@@ -67,6 +91,9 @@ def compress(
     max_bytes: int | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
+    denoise: float | str | None = None,
+    enhance: bool = False,
+    reduce: int | str = 1,
 ) -> bytes:
     """Compress a picture into one file.
 
@@ -80,8 +107,14 @@ def compress(
     One of these takes the place of the quality: `lossless`; `max_bytes`, which the file never exceeds;
     `bpp`, the same in bits per pixel; `psnr`, in dB, which it reaches.
 
-    Raises ImageError for what cannot be coded, QualityError for a quality or effort out of range,
-    TargetError for a target out of reach and UnknownModelError for a model that is not installed.
+    Stages, all off if not asked for: `denoise`, the noise's deviation of 255, or "auto" to measure it and to
+    remove it where there is some; `enhance` to have the decoder remove artefacts where that raises the PSNR;
+    `reduce`, the scale 2, 3 or 4 by which the coded picture is smaller, which the decoder makes up for, or
+    "auto" where that raises the PSNR of a file of the size, or is the only way to it.
+
+    Raises ImageError for what cannot be coded, QualityError for a quality or effort out of range, StageError
+    for what a stage does not offer, TargetError for a target out of reach and UnknownModelError for a model
+    that is not installed.
 
     >>> from PIL import Image
     >>> import codec
@@ -98,23 +131,72 @@ def compress(
             raise TargetError(f"{name} {target} is no target: give a positive number")
     if effort not in range(MOST_EFFORT + 1):
         raise QualityError(f"effort {effort} is out of range: choose 0 to {MOST_EFFORT}")
-    attempt = Attempt(to_picture(image), model_named(model), effort)
+    if reduce not in ("auto", 1, *SCALES):
+        raise StageError(f"pictures cannot be reduced by {reduce!r}: choose auto, 1, 2, 3 or 4")
+    picture, noise = clean(to_picture(image), denoise)
+    scale = reduce if isinstance(reduce, int) else 1
+    attempt = Attempt(picture, model_named(model), effort, noise, enhance, scale)
     if lossless:
         return attempt.losslessly()
     if bpp is not None:
         max_bytes = int(bpp * attempt.pixels / 8)
     if max_bytes is not None:
-        return within_bytes(attempt.at, attempt.rough_size, max_bytes, attempt.fixed)
+        return within(attempt, max_bytes, SCALES if reduce == "auto" else ())
     if psnr is not None:
-        return of_psnr(attempt.at, attempt.psnr, attempt.rough_psnr, psnr)
-    return attempt.at(quality)
+        return of_psnr(attempt.at, attempt.rough, attempt.psnr, psnr)
+    return reduced_if_better(attempt, quality) if reduce == "auto" else attempt.at(quality)
+
+
+def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
+    """The picture without noise of a deviation (of 255), and the deviation that was removed.
+
+    "auto" measures the noise, and leaves as much as a photograph may have; None leaves all.
+    """
+    if isinstance(noise, str):
+        if noise != "auto":
+            raise StageError(f"denoise {noise!r} is no noise: give its deviation, or auto")
+        small = min(picture.pixels.shape[:2]) < SMALLEST
+        measured = 0.0 if small else min(estimate_noise(picture.pixels), LARGEST_SIGMA)
+        noise = measured if measured >= NOISY else None
+    return (picture, 0.0) if not noise else (stages.denoise(picture, noise), noise)
+
+
+def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> bytes:
+    """The best file of at most `limit` bytes, reduced by the first of the scales that it takes, if any."""
+    try:
+        return within_bytes(attempt.at, attempt.rough, limit, attempt.fixed)
+    except TargetError:
+        if not scales:
+            raise
+        return within(attempt.reduced(scales[0]), limit, scales[1:])
+
+
+def reduced_if_better(attempt: Attempt, quality: float) -> bytes:
+    """The file at a quality, or a reduced one of its size that comes nearer to the picture."""
+    data = attempt.at(quality)
+    if quality <= REDUCED_BELOW and info(data).quality is not None:
+        smaller = attempt.reduced(SCALES[0])
+        with suppress(TargetError):
+            other = within_bytes(smaller.at, smaller.rough, len(data), smaller.fixed)
+            if attempt.psnr(other) >= attempt.psnr(data) + HELPS:
+                return other
+    return data
 
 
 class Attempt:
     """The files that a picture may become."""
 
-    def __init__(self, picture: Picture, model: Model, effort: int) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        model: Model,
+        effort: int,
+        noise: float = 0,
+        enhance: bool = False,
+        scale: int = 1,
+    ) -> None:
         self.picture, self.model, self.effort = picture, model, effort
+        self.noise, self.enhance, self.scale = noise, enhance, scale
         self.height, self.width = picture.pixels.shape[:2]
         self.pixels = self.height * self.width
         check_input(self.width, self.height)
@@ -122,9 +204,24 @@ class Attempt:
         if picture.alpha is not None:
             self.boxes[Box.ALPHA] = write_lossless(Image.fromarray(picture.alpha))
 
-    def file(self, payload: bytes, learned: Learned | None) -> bytes:
-        picture = self.picture
-        return serialise(Container(self.width, self.height, picture.gray, payload, learned, self.boxes))
+    def reduced(self, scale: int) -> Attempt:
+        """The same for a coded picture that is smaller by a scale."""
+        return Attempt(self.picture, self.model, self.effort, self.noise, self.enhance, scale)
+
+    @cached_property
+    def coded(self) -> NDArray[np.uint8]:
+        """The pixels (h, w, 3) that are coded."""
+        return reduced(self.picture.pixels, self.scale) if self.scale > 1 else self.picture.pixels
+
+    def file(self, payload: bytes, learned: Learned | None, enhance: bool = False) -> bytes:
+        done = Stages(noise=min(round(4 * self.noise), 255))
+        if learned and enhance:
+            done = replace(done, enhance=networks.fingerprint(ENHANCE))
+        if learned and self.scale > 1:
+            upscale = networks.fingerprint(network_name(self.scale))
+            done = replace(done, upscale=upscale, scale=self.scale)
+        gray = self.picture.gray
+        return serialise(Container(self.width, self.height, gray, payload, learned, self.boxes, done))
 
     @property
     def fixed(self) -> int:
@@ -146,11 +243,20 @@ class Attempt:
         return self.file(self.lossless, None)
 
     def at(self, quality: float) -> bytes:
-        """The file at a quality, 0 to 100; a lossless one if it is worth having instead."""
-        header, payload = pipeline.encode(self.model, self.picture.pixels, units_of(quality), self.effort)
+        """The file at a quality, 0 to 100; a lossless one if it is worth having instead.
+
+        It is enhanced if that was asked for and raises the PSNR.
+        """
+        units = round(quality * QUALITY_UNITS)
+        header, payload = pipeline.encode(self.model, self.coded, units, self.effort)
         if self.lossless_serves(len(payload) + LOSSLESS_WORTH):
             return self.losslessly()
-        return self.file(payload, header)
+        plain = self.file(payload, header)
+        if self.enhance:
+            enhanced = self.file(payload, header, enhance=True)
+            if self.psnr(enhanced) >= self.psnr(plain) + HELPS:
+                return enhanced
+        return plain
 
     def lossless_serves(self, limit: int) -> bool:
         """Whether a lossless payload has at most `limit` bytes; of a large one a quick try may deny it."""
@@ -160,28 +266,17 @@ class Attempt:
             return False
         return len(self.lossless) <= limit
 
-    def rough_size(self, quality: float) -> int:
-        """About the bytes of the file at a quality: without correction, and without reading it again."""
-        latents = pipeline.encode_latents(self.model, self.picture.pixels, units_of(quality), 0)
+    def rough(self, quality: float) -> bytes:
+        """About the file at a quality: without correction, and without being read again."""
+        latents = pipeline.encode_latents(self.model, self.coded, round(quality * QUALITY_UNITS), 0)
         prior = self.model.coder.best_prior(latents.z, latents.quality)
-        return self.fixed + len(self.model.coder.encode(latents, prior))
-
-    def rough_psnr(self, quality: float) -> float:
-        """About the PSNR in dB of the file at a quality: that without correction."""
-        latents = pipeline.encode_latents(self.model, self.picture.pixels, units_of(quality), 0)
-        decoded = pipeline.synthesise(self.model, latents, pipeline.whole((self.height, self.width)))
-        figure = psnr_of(self.picture.pixels, decoded)
-        return math.inf if figure is None else figure
+        payload = self.model.coder.encode(latents, prior)
+        return self.file(payload, Learned(self.model.fingerprint, latents.quality, prior), self.enhance)
 
     def psnr(self, data: bytes) -> float:
         """PSNR in dB of a file's pixels; infinite where they are equal."""
         figure = psnr_of(self.picture.pixels, decompress_picture(data).pixels)
         return math.inf if figure is None else figure
-
-
-def units_of(quality: float) -> int:
-    """A quality in hundredths."""
-    return round(quality * QUALITY_UNITS)
 
 
 def to_picture(image: ImageLike) -> Picture:
@@ -210,16 +305,48 @@ def check_input(width: int, height: int) -> None:
 
 
 def decompress(
-    data: bytes, *, max_pixels: int = MAX_PIXELS, region: tuple[int, int, int, int] | None = None
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    region: tuple[int, int, int, int] | None = None,
+    enhance: bool = False,
+    upscale: int = 1,
 ) -> Image.Image:
     """The picture in a file: mode L, LA, RGB or RGBA, with ICC profile, EXIF and XMP in `info`.
 
     `region` (left, top, width, height), in pixels, asks for a part, whose pixels are those of the whole
-    within one level.
+    within one level. `enhance` removes artefacts of coding, `upscale` (2, 3 or 4) enlarges what comes of it.
 
-    Raises a BitstreamError that says what is wrong with the data, UnknownModelError, or RegionError.
+    Raises a BitstreamError that says what is wrong with the data, UnknownModelError, RegionError, StageError.
     """
-    return to_pillow(decompress_picture(data, max_pixels, region))
+    if upscale not in (1, *SCALES):
+        raise StageError(f"scale {upscale} is not offered: choose 1, 2, 3 or 4")
+    picture = decompress_picture(data, max_pixels, region)
+    about = info(data, max_pixels=max_pixels)
+    if enhance and about.quality is not None and not about.enhanced:
+        picture = stages.enhance(picture)
+    return to_pillow(stages.upscale(picture, upscale) if upscale > 1 else picture)
+
+
+def denoise(image: ImageLike, sigma: float | None = None, method: str = "learned") -> Image.Image:
+    """The picture without noise of deviation `sigma`, of 255, measured if not given.
+
+    `method` is learned, or nlm for non-local means. Raises ImageError, or StageError for what is not offered.
+    """
+    return to_pillow(stages.denoise(to_picture(image), sigma, method))
+
+
+def enhance(image: ImageLike) -> Image.Image:
+    """The picture without artefacts of JPEG or of our own coding; raises ImageError."""
+    return to_pillow(stages.enhance(to_picture(image)))
+
+
+def upscale(image: ImageLike, scale: int, method: str = "learned") -> Image.Image:
+    """The picture 2, 3 or 4 times as wide and as high; `method` is learned, srcnn or bicubic.
+
+    Raises ImageError, or StageError for what is not offered.
+    """
+    return to_pillow(stages.upscale(to_picture(image), scale, method))
 
 
 def decompress_picture(
@@ -230,18 +357,33 @@ def decompress_picture(
     size = container.width, container.height
     part = window_of(region or (0, 0, *size), size)
     if container.learned:
-        model = model_with(container.learned.fingerprint)
-        pixels = pipeline.decode(model, container.learned, container.payload, size[::-1], part)
+        pixels = decode_learned(container, container.learned, part)
     else:
         pixels = np.asarray(read_lossless(container.payload, size).convert("RGB"))[part]
     if container.gray:
-        pixels = np.repeat(luminance(pixels)[:, :, None], 3, axis=2)
+        pixels = to_gray(pixels)
     alpha = None
     if Box.ALPHA in container.boxes:
         plane = read_lossless(container.boxes[Box.ALPHA], size).convert("RGB").getchannel("G")
         alpha = np.asarray(plane)[part]
     metadata: dict[Box, bytes] = {k: v for k, v in container.boxes.items() if k != Box.ALPHA}
     return Picture(pixels, container.gray, alpha, metadata)
+
+
+def decode_learned(container: Container, learned: Learned, part: Window) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) of a part, rows and columns, of a learned picture, after its stages."""
+    model, wanted, size = model_with(learned.fingerprint), container.stages, container.coded_size
+    if not (wanted.enhance or wanted.upscale):
+        return pipeline.decode(model, learned, container.payload, size, part)
+    enhancer = networks.network_with(ENHANCE, wanted.enhance) if wanted.enhance else None
+    if wanted.upscale:
+        networks.network_with(network_name(wanted.scale), wanted.upscale)
+    pixels = pipeline.decode(model, learned, container.payload, size)
+    if enhancer:
+        pixels = restored(enhancer, pixels)
+    if wanted.upscale:
+        pixels = enlarged(pixels, wanted.scale, LEARNED)
+    return pixels[part]
 
 
 def window_of(region: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[slice, slice]:
@@ -252,11 +394,6 @@ def window_of(region: tuple[int, int, int, int], size: tuple[int, int]) -> tuple
             f"region {','.join(map(str, region))} is not inside {size[0]}x{size[1]} pixels: move or shrink it"
         )
     return slice(top, top + height), slice(left, left + width)
-
-
-def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The rounded mean of three channels that are meant to be equal."""
-    return np.asarray((pixels.astype(np.uint16).sum(2) + 1) // 3, np.uint8)
 
 
 def mode_of(container: Container) -> str:
@@ -275,6 +412,9 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         coding=container.coding.name.lower(),
         quality=learned.quality / QUALITY_UNITS if learned else None,
         model=learned.fingerprint.hex() if learned else None,
+        noise=container.stages.noise / 4,
+        enhanced=bool(container.stages.enhance),
+        scale=container.stages.scale,
         size=len(data),
         metadata={box.name.lower(): len(content) for box, content in container.boxes.items()},
     )

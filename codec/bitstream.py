@@ -15,14 +15,19 @@ coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 byt
             hundredths, 0 to 10000), prior of the hyper-latent (1 byte).
 boxes       if bit 3 is set: a count (1 byte, 1 to 15), then for each a type (1 byte), a length
             (varint) and that many bytes. A type appears at most once. A reader refuses types it
-            does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a lossless WebP).
+            does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a lossless WebP), 5 stages.
+stages      for each, in ascending order, a type (1 byte) and what belongs to it: 1 denoised before coding
+            (deviation of the noise, 1 byte, in quarters of one of 255 levels); 2 enhance after decoding
+            (4 bytes); 3 upscale last (scale, 1 byte, 2 to 4; 4 bytes). The 4 bytes are the fingerprint of
+            the network. 2 and 3 are for coding 0 alone.
 length      of the payload.
 payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file.
 CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The file ends here.
 
 Meaning: a learned payload holds ceil(height / 32) x ceil(width / 32) hyper-latent positions and twice
 as many latents each way; the picture that they give is cropped to height x width from its top left
-corner (the writer pads by repeating the last row and column). `codec.entropy.turns` defines the order
+corner (the writer pads by repeating the last row and column). Where it is upscaled, the payload holds a
+picture of ceil(height / scale) x ceil(width / scale) in the same way. `codec.entropy.turns` defines the order
 in which means are refined, `codec.pipeline` how. With the gray bit the picture is the mean of its three
 channels, rounded, a half upwards. Of the WebP files only red, green and blue count, in the alpha box
 only green.
@@ -78,6 +83,25 @@ class Box(enum.IntEnum):
     EXIF = 2
     XMP = 3
     ALPHA = 4
+    STAGES = 5
+
+
+class Stage(enum.IntEnum):
+    """What is done besides coding."""
+
+    DENOISE = 1
+    ENHANCE = 2
+    UPSCALE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What was done before coding, and what the decoder does; nothing of the kind by default."""
+
+    noise: int = 0  # that was removed, in quarters of a level, 1 to 255
+    enhance: bytes = b""  # fingerprint of the network, 4 bytes
+    upscale: bytes = b""  # the same
+    scale: int = 1  # 2 to 4 where it is upscaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +123,12 @@ class Container:
     payload: bytes
     learned: Learned | None = None
     boxes: Mapping[Box, bytes] = field(default_factory=dict)
+    stages: Stages = Stages()
+
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """Height and width of the picture in the payload."""
+        return -(-self.height // self.stages.scale), -(-self.width // self.stages.scale)
 
     @property
     def coding(self) -> Coding:
@@ -147,14 +177,16 @@ class Reader:
 def serialise(container: Container) -> bytes:
     """The file of a container; raises LimitError for sides that no reader accepts."""
     check_size(container.width, container.height, MAX_SIDE**2)
-    gray, boxes = KIND_GRAY * container.gray, KIND_BOXES * bool(container.boxes)
-    parts = [MAGIC, bytes([VERSION << VERSION_SHIFT | container.coding | gray | boxes])]
+    stages = write_stages(container.stages)
+    boxes = {**container.boxes, Box.STAGES: stages} if stages else container.boxes
+    kind = container.coding | KIND_GRAY * container.gray | KIND_BOXES * bool(boxes)
+    parts = [MAGIC, bytes([VERSION << VERSION_SHIFT | kind])]
     parts += [write_varint(container.width), write_varint(container.height)]
     if learned := container.learned:
         parts += [learned.fingerprint, learned.quality.to_bytes(2, "little"), bytes([learned.prior])]
-    if container.boxes:
-        parts.append(bytes([len(container.boxes)]))
-        for box, content in sorted(container.boxes.items()):
+    if boxes:
+        parts.append(bytes([len(boxes)]))
+        for box, content in sorted(boxes.items()):
             parts += [bytes([box]), write_varint(len(content)), content]
     body = b"".join([*parts, write_varint(len(container.payload)), container.payload])
     return body + zlib.crc32(body).to_bytes(4, "little")
@@ -192,8 +224,11 @@ def read_fields(reader: Reader, max_pixels: int) -> Container:
     check_size(width, height, max_pixels)
     learned = read_learned(reader) if coding == Coding.LEARNED else None
     boxes = read_boxes(reader) if first & KIND_BOXES else {}
+    stages = read_stages(boxes.pop(Box.STAGES)) if Box.STAGES in boxes else Stages()
+    if learned is None and (stages.enhance or stages.upscale):
+        raise LimitError("a lossless picture has stages after it: the file is damaged")
     payload = reader.take(reader.varint("payload's length"), "payload")
-    return Container(width, height, bool(first & KIND_GRAY), payload, learned, boxes)
+    return Container(width, height, bool(first & KIND_GRAY), payload, learned, boxes, stages)
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -223,3 +258,34 @@ def read_boxes(reader: Reader) -> dict[Box, bytes]:
             raise LimitError(f"box type {kind} is unknown or repeated: the file is damaged")
         boxes[Box(kind)] = reader.take(reader.varint("box length"), "box")
     return boxes
+
+
+def write_stages(stages: Stages) -> bytes:
+    """The box of stages; nothing where there are none."""
+    parts = []
+    if stages.noise:
+        parts += [bytes([Stage.DENOISE, stages.noise])]
+    if stages.enhance:
+        parts += [bytes([Stage.ENHANCE]), stages.enhance]
+    if stages.upscale:
+        parts += [bytes([Stage.UPSCALE, stages.scale]), stages.upscale]
+    return b"".join(parts)
+
+
+def read_stages(box: bytes) -> Stages:
+    """The stages that a box says, at least one; raises LimitError for what `write_stages` would not write."""
+    reader, noise, enhance, upscale, scale = Reader(box), 0, b"", b"", 1
+    while reader.position < len(box):
+        kind = reader.byte("stage")
+        if kind == Stage.DENOISE:
+            noise = reader.byte("noise")
+        elif kind == Stage.ENHANCE:
+            enhance = reader.take(4, "fingerprint of a stage")
+        elif kind == Stage.UPSCALE:
+            scale, upscale = reader.byte("scale"), reader.take(4, "fingerprint of a stage")
+        else:
+            raise LimitError(f"stage {kind} is unknown: the file is damaged or of a later release")
+    stages = Stages(noise, enhance, upscale, scale)
+    if not box or write_stages(stages) != box or (upscale and scale not in (2, 3, 4)):
+        raise LimitError("the stages are not as they are written: the file is damaged")
+    return stages

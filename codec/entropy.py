@@ -117,7 +117,8 @@ def neighbourhood(values: Integers) -> Integers:
     total[:, :, 1:] += around[:, :, :-1]
     total[:, :, :-1] += around[:, :, 1:]
     sums = np.zeros((len(values) + 1, *values.shape[1:]), np.int32)
-    np.cumsum(values, axis=0, out=sums[1:])
+    for before, own, after in zip(sums, values, sums[1:], strict=False):
+        np.add(before, own, out=after)  # np.cumsum does the same, five times slower
     last = len(values)
     channel = np.arange(last)
     for reach in CHANNEL_REACHES:

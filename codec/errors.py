@@ -11,6 +11,7 @@ AecodecError
  │   └─ LimitError        dimensions or lengths out of bounds
  ├─ QualityError          the quality is out of range; also a ValueError
  ├─ RegionError           the region is not inside the picture; also a ValueError
+ ├─ StageError            a sigma, scale or method that a stage does not offer; also a ValueError
  ├─ TargetError           the size or PSNR that was asked for is out of reach, or no target
  ├─ UnknownModelError     the file was written with a model that is not installed
  ├─ ModelError            a model directory is incomplete or was changed
@@ -62,6 +63,10 @@ class QualityError(AecodecError, ValueError):
 
 class RegionError(AecodecError, ValueError):
     """The region is not inside the picture."""
+
+
+class StageError(AecodecError, ValueError):
+    """A stage does not offer what was asked of it."""
 
 
 class TargetError(AecodecError):

@@ -40,7 +40,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
 READABLE_SUFFIXES = {*FORMATS, ".gif"}
-READABLE = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+READABLE = ("PNG", "JPEG", "BMP", "GIF", "AVIF", "TIFF", "WEBP")  # those first that Pillow loads at once
 MALFORMED = (  # what Pillow raises on odd files
     ArithmeticError,
     AttributeError,
@@ -275,6 +275,12 @@ def strip(picture: Picture, kinds: Iterable[Box]) -> Picture:
     """The picture without metadata of some kinds."""
     gone = set(kinds)
     return replace(picture, metadata={box: data for box, data in picture.metadata.items() if box not in gone})
+
+
+def to_gray(pixels: Pixels) -> Pixels:
+    """Pixels (H, W, 3) whose channels are meant to be equal, made so: their mean, rounded, a half upwards."""
+    mean = (pixels.astype(np.uint16).sum(2) + 1) // 3
+    return np.repeat(mean.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def psnr(reference: Pixels, decoded: Pixels) -> float | None:

@@ -1,7 +1,7 @@
 """Finds the quality at which a file has the size, or a picture the PSNR, that was asked for.
 
 Size and PSNR rise with quality, so a few qualities are tried, each interpolated between those before it:
-first roughly, which costs a third of a file or less, until one is about right, then with whole files from
+first roughly, which takes less than half the time, until one is about right, then with whole files from
 there until one is near enough. Quality enters the analysis network, so every trial has to run it.
 """
 
@@ -26,26 +26,28 @@ DECIBELS = 0.05  # by which a PSNR may be better than what was asked for
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A quality, what was measured there, and the file if one was written."""
+    """A file, the quality it was written at, and what was measured of it."""
 
     quality: float
     value: float
-    data: bytes = b""
+    data: bytes
 
 
 def search(
-    attempt: Callable[[float], Trial],
+    attempt: Callable[[float], bytes],
+    measure: Callable[[bytes], float],
     window: tuple[float, float],
     slope: float,
     first: float = FIRST,
     most: int = MOST_TRIALS,
 ) -> list[Trial]:
-    """Trials whose values approach a window; ends in it, next to it or at an end of quality."""
+    """Files at qualities whose values approach a window; ends in it, next to it or at an end of quality."""
     low, high = window
     trials: list[Trial] = []
     quality = first
     while len(trials) < most:
-        trials.append(attempt(quality))
+        data = attempt(quality)
+        trials.append(Trial(quality, measure(data), data))
         if low <= trials[-1].value <= high:
             break
         quality = next_quality(
@@ -78,39 +80,31 @@ def next_quality(below: list[Trial], above: list[Trial], aim: float, slope: floa
 
 
 def search_roughly_first(
-    rough: Callable[[float], float],
-    attempt: Callable[[float], Trial],
+    attempt: Callable[[float], bytes],
+    rough: Callable[[float], bytes],
+    measure: Callable[[bytes], float],
     window: tuple[float, float],
     kind: str,
 ) -> list[Trial]:
-    """Trials of whole files, the first at the quality that rough values say."""
-
-    def guess(quality: float) -> Trial:
-        return Trial(quality, rough(quality) + CORRECTED[kind])
-
-    guesses = search(guess, window, SLOPES[kind], most=ROUGH_TRIALS)
+    """As `search`, from the quality on that rough files say."""
+    slope, corrected = SLOPES[kind], CORRECTED[kind]
+    guesses = search(rough, lambda data: measure(data) + corrected, window, slope, most=ROUGH_TRIALS)
     nearest = min(guesses, key=lambda trial: abs(trial.value - sum(window) / 2))
-    return search(attempt, window, SLOPES[kind], nearest.quality)
+    return search(attempt, measure, window, slope, nearest.quality)
 
 
 def within_bytes(
-    attempt: Callable[[float], bytes], rough: Callable[[float], int], limit: int, fixed: int = 0
+    attempt: Callable[[float], bytes], rough: Callable[[float], bytes], limit: int, fixed: int = 0
 ) -> bytes:
     """The best file tried that has at most `limit` bytes, of which `fixed` do not depend on quality.
 
-    `rough` says about how many bytes a file would have. Raises TargetError where the smallest has more.
+    `rough` writes about what `attempt` writes, in less time. Raises TargetError where the smallest has more.
     """
     spare = max(limit - fixed, 1)
-
-    def value(size: int) -> float:
-        return log(max(size - fixed, 1))
-
-    def trial(quality: float) -> Trial:
-        data = attempt(quality)
-        return Trial(quality, value(len(data)), data)
-
     window = log(WELL_USED * spare), log(spare)
-    trials = search_roughly_first(lambda quality: value(rough(quality)), trial, window, "bytes")
+    trials = search_roughly_first(
+        attempt, rough, lambda data: log(max(len(data) - fixed, 1)), window, "bytes"
+    )
     fitting = [trial for trial in trials if len(trial.data) <= limit]
     if not fitting:
         least = min(len(trial.data) for trial in trials)
@@ -120,20 +114,15 @@ def within_bytes(
 
 def of_psnr(
     attempt: Callable[[float], bytes],
+    rough: Callable[[float], bytes],
     measure: Callable[[bytes], float],
-    rough: Callable[[float], float],
     decibels: float,
 ) -> bytes:
-    """The file of the lowest quality tried that has at least a PSNR in dB, which `rough` says about.
+    """The file of the lowest quality tried that has at least a PSNR in dB; raises TargetError.
 
-    Raises TargetError where none has.
+    `rough` writes about what `attempt` writes, in less time.
     """
-
-    def trial(quality: float) -> Trial:
-        data = attempt(quality)
-        return Trial(quality, measure(data), data)
-
-    trials = search_roughly_first(rough, trial, (decibels, decibels + DECIBELS), "psnr")
+    trials = search_roughly_first(attempt, rough, measure, (decibels, decibels + DECIBELS), "psnr")
     good = [trial for trial in trials if trial.value >= decibels]
     if not good:
         most = max(trial.value for trial in trials)

@@ -10,7 +10,7 @@ from PIL import Image
 
 import codec
 from codec.errors import TargetError
-from codec.targets import DECIBELS, Trial, of_psnr, search, within_bytes
+from codec.targets import DECIBELS, of_psnr, search, within_bytes
 from tests.common import noise, photograph, psnr_of
 
 PICTURE = photograph(220, 180)
@@ -77,9 +77,9 @@ class Encoder:
         self.written += 1
         return bytes(self.size(quality))
 
-    def guess(self, quality: float) -> int:
+    def guess(self, quality: float) -> bytes:
         self.guessed += 1
-        return round(0.98 * self.size(quality))
+        return bytes(round(0.98 * self.size(quality)))
 
 
 @pytest.mark.parametrize("steepness", [0.01, 0.03, 0.06])
@@ -97,32 +97,26 @@ def test_the_search_is_short_and_never_over(steepness: float, jump: float, limit
 @pytest.mark.parametrize("error", [0.5, 0.9, 1.1, 2])
 def test_rough_sizes_that_are_far_off_cost_time_but_no_bytes(error: float) -> None:
     encoder = Encoder(0.03)
-    found = within_bytes(encoder.write, lambda quality: round(error * encoder.size(quality)), 2000)
+    found = within_bytes(encoder.write, lambda quality: bytes(round(error * encoder.size(quality))), 2000)
     assert 0.97 * 2000 <= len(found) <= 2000
     assert encoder.written <= 6
 
 
 def test_flat_curves_are_searched_to_their_ends() -> None:
-    def size(quality: float) -> int:
-        return round(1022 + quality)
-
     def attempt(quality: float) -> bytes:
-        return bytes(size(quality))
+        return bytes(round(1022 + quality))
 
-    assert len(within_bytes(attempt, size, 1022)) == 1022
-    assert 0.97 * 122 <= len(within_bytes(attempt, size, 1122, fixed=1000)) - 1000 <= 122
+    assert len(within_bytes(attempt, attempt, 1022)) == 1022
+    assert 0.97 * 122 <= len(within_bytes(attempt, attempt, 1122, fixed=1000)) - 1000 <= 122
     with pytest.raises(TargetError, match="smallest file has 1022"):
-        within_bytes(attempt, size, 1021)
-
-    def decibels(quality: float) -> float:
-        return 42.26 - 0.001 * (1122 - size(quality))
+        within_bytes(attempt, attempt, 1021)
 
     def flattening(data: bytes) -> float:
-        return decibels(len(data) - 1022)
+        return 42.26 - 0.001 * (1122 - len(data))
 
-    assert flattening(of_psnr(attempt, flattening, decibels, 42.26)) >= 42.26
+    assert flattening(of_psnr(attempt, attempt, flattening, 42.26)) >= 42.26
     with pytest.raises(TargetError, match=r"best is 42\.26"):
-        of_psnr(attempt, flattening, decibels, 42.27)
+        of_psnr(attempt, attempt, flattening, 42.27)
 
 
 @pytest.mark.parametrize("target", [0, -1, math.nan, math.inf])
@@ -140,9 +134,12 @@ def test_bytes_that_do_not_depend_on_quality_leave_the_rest_used() -> None:
 
 
 def test_the_search_ends_where_files_turn_lossless() -> None:
-    def measured(quality: float) -> Trial:
-        return Trial(quality, math.inf if round(quality) > 50 else round(quality))
+    def attempt(quality: float) -> bytes:
+        return bytes(round(quality))
 
-    trials = search(measured, (60, 60.05), 0.17)
+    def psnr_of_data(data: bytes) -> float:
+        return math.inf if len(data) > 50 else float(len(data))
+
+    trials = search(attempt, psnr_of_data, (60, 60.05), 0.17)
     assert len(trials) <= 12
-    assert min(trial.quality for trial in trials if trial.value > 60) < 51
+    assert len(of_psnr(attempt, attempt, psnr_of_data, 60)) == 51

@@ -17,8 +17,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
     from codec.training.hyperprior import Lookup, turns
     from codec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
-    from codec.training.networks import Z_LIMITS, Codec, load_weights
-    from codec.training.train import Recipe, Run, principal_components, train, validate
+    from codec.training.loop import Run, Schedule, load_weights, train
+    from codec.training.networks import Z_LIMITS, Codec
+    from codec.training.rate_distortion import RateDistortion
 
 import codec
 from codec import pipeline
@@ -27,7 +28,7 @@ from codec.pipeline import dequantise
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 
-RECIPE = Recipe(steps=4, batch=4, crops=(64, 128), warm_up=2, average=0.5)
+SCHEDULE = Schedule(steps=4, warm_up=2, average=0.5)
 IMAGES = [np.asarray(data.astronaut()), np.asarray(data.coffee())]
 
 
@@ -39,10 +40,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def small_task(batch: int = 4) -> RateDistortion:
+    torch.manual_seed(0)
+    return RateDistortion(IMAGES, [IMAGES[0][:256, :256]], batch, crops=(64, 128))
+
+
 @pytest.fixture(scope="module")
 def fresh() -> Codec:
-    torch.manual_seed(0)
-    return Codec(RECIPE.widths, principal_components(IMAGES, 0))
+    return small_task().network
 
 
 def test_qualities_interpolate_the_anchors() -> None:
@@ -105,29 +110,29 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_start_is_already_a_linear_codec(fresh: Codec) -> None:
-    points = validate(fresh.eval(), [IMAGES[0][:256, :256]])
+    with torch.no_grad():
+        points = small_task().validate(fresh.eval())
     assert points[-1]["psnr"] > 36
     assert points[0]["bpp"] < 1
     assert [p["psnr"] for p in points] == sorted(p["psnr"] for p in points)
 
 
-def test_the_loss_falls(fresh: Codec) -> None:
-    torch.manual_seed(0)
-    run = Run(Recipe(steps=40, warm_up=2, batch=8), fresh.train())
+def test_the_loss_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = small_task(8)
     batch = torch.from_numpy(IMAGES[0][:128, :512].reshape(128, 4, 128, 3).copy())
     images = batch.permute(1, 3, 0, 2).float() / 255
-    losses = [run.train_step(images) for _ in range(12)]
+    monkeypatch.setattr(task, "loss", lambda progress: task.loss_of(images))
+    run = Run(Schedule(steps=40, warm_up=2), task)
+    losses = [run.train_step() for _ in range(12)]
     assert np.mean(losses[-3:]) < 0.97 * np.mean(losses[:3])
 
 
-def test_a_run_resumes_and_its_export_compresses(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from codec.training.export import export
 
     out = tmp_path / "run"
-    train(Recipe(steps=2, batch=4, crops=(64, 128), warm_up=2), [photographs], out, [photographs])
-    weights = train(RECIPE, [photographs], out, [photographs])
+    train(Schedule(steps=2, warm_up=2), small_task(), out)
+    weights = train(SCHEDULE, small_task(), out)
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == [2, 4]
 
@@ -157,10 +162,26 @@ def test_refitting_lowers_the_bits_of_symbols_and_changes_the_scale_map_alone(fr
     assert changed == {"scale_map.weight", "scale_map.offset.rows"}
 
 
-def test_training_can_start_from_weights(photographs: Path, tmp_path: Path, fresh: Codec) -> None:
+def test_training_can_start_from_weights(tmp_path: Path, fresh: Codec) -> None:
     from safetensors.torch import save_file
 
-    save_file({k: v.contiguous() for k, v in fresh.state_dict().items()}, tmp_path / "start.safetensors")
-    recipe = Recipe(steps=1, batch=4, crops=(64, 128))
-    weights = train(recipe, [photographs], tmp_path / "run", [], start=tmp_path / "start.safetensors")
+    halved = {name: tensor.half().contiguous() for name, tensor in fresh.state_dict().items()}
+    save_file(halved, tmp_path / "start.safetensors")
+    task = small_task()
+    weights = train(Schedule(steps=1), task, tmp_path / "run", start=tmp_path / "start.safetensors")
     assert weights.exists()
+    assert float(task.network.y_prior.likelihood_lower_bound.bound) == pytest.approx(1e-9)
+    with pytest.raises(codec.AecodecError, match="checkpoint already"):
+        train(Schedule(steps=1), task, tmp_path / "run", start=tmp_path / "start.safetensors")
+
+
+def test_the_command_trains(photographs: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from cli import app
+
+    sources = ["--data", str(photographs), "--validation", str(photographs)]
+    command = ["train", "codec", *sources, "--out", str(tmp_path / "run"), "--steps", "1", "--batch", "4"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "weights.safetensors").exists()

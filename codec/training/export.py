@@ -6,20 +6,15 @@ The tables are fitted last, to the symbols that the exported graphs themselves p
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from codec.bitstream import QUALITY_UNITS
@@ -30,9 +25,11 @@ from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, f
 from codec.pipeline import encode_latents
 from codec.tables import SCALE_LEVELS, Tables, write_tables
 from codec.training.data import Pixels
+from codec.training.graphs import to_onnx
 from codec.training.hyperprior import SCALE_RANGE, SCALE_STEP
 from codec.training.layers import anchor_weights
-from codec.training.networks import Z_LIMITS, Codec, load_weights
+from codec.training.loop import load_weights
+from codec.training.networks import Z_LIMITS, Codec
 from codec.training.refit import refit_scales
 from codec.training.transforms import Widths
 
@@ -44,7 +41,6 @@ PRIOR_WEIGHT = 30.0  # observations that what all files share is worth in each c
 PRIORS = 8  # of the hyper-latent, one of which each file names
 FIT_ROUNDS = 2
 FIT_QUALITIES = tuple(range(0, 101, 10))
-OPSET = 18
 
 
 class Part(nn.Module):
@@ -76,33 +72,7 @@ def graph(codec: Codec, name: str) -> bytes:
         "synthesis": {"y": (m, 4, 6)},
     }[name]
     outputs = {"analysis": ["y", "z"], "first_means": ["features", "means"]}.get(name, ["output"])
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Part(codec, name),
-            (*(torch.rand(1, *size) for size in sizes.values()), torch.tensor([50.0])),
-            file,
-            input_names=[*sizes, "quality"],
-            output_names=outputs,
-            dynamic_axes={key: {2: "rows", 3: "columns"} for key in [*sizes, *outputs]},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return halve_weights(onnx.load_from_string(file.getvalue())).SerializeToString()
-
-
-def halve_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with its large float32 weights stored as float16 and cast back when it is loaded."""
-    for weight in list(model.graph.initializer):
-        array = numpy_helper.to_array(weight)
-        if array.dtype == np.float32 and array.size > 1024:
-            half = numpy_helper.from_array(array.astype(np.float16), weight.name + "_half")
-            model.graph.initializer.remove(weight)
-            model.graph.initializer.append(half)
-            cast = onnx.helper.make_node("Cast", [half.name], [weight.name], to=onnx.TensorProto.FLOAT)
-            model.graph.node.insert(0, cast)
-    return model
+    return to_onnx(Part(codec, name), {**sizes, "quality": None}, outputs)
 
 
 def gaussian(deviation: float, reach: int) -> NDArray[np.float64]:

@@ -17,16 +17,12 @@ gains per quality follow Cui et al. 2021 (Gained VAE); the hyperprior Minnen et 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from compressai.ops import LowerBound
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from codec.errors import ModelError
 from codec.tables import SCALE_LEVELS
 from codec.training.hyperprior import (
     SCALE_RANGE,
@@ -121,13 +117,3 @@ class Codec(nn.Module):
         likelihood = likelihood.reshape(batch, ANCHORS, channels, height, width)
         mixture = (likelihood * weights[:, :, None, None, None]).sum(1)
         return -mixture.clamp(min=1e-9).log2().sum((1, 2, 3))
-
-
-def load_weights(codec: Codec, path: Path) -> Codec:
-    """The codec with the weights of a safetensors file; raises ModelError where they are not its own."""
-    try:
-        codec.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ModelError(f"{path} does not hold this codec's weights ({reason}): choose others") from error
-    return codec

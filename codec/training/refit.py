@@ -13,7 +13,7 @@ import torch
 from codec.training.data import Crops, Pixels
 from codec.training.layers import anchor_weights
 from codec.training.networks import Z_LIMITS, Codec
-from codec.training.train import stratified_qualities
+from codec.training.rate_distortion import stratified_qualities
 
 BATCH, CROP = 8, 256  # crops, pixels
 WEIGHT_RATE, OFFSET_RATE = 2e-3, 2e-2  # learning rates, at their highest

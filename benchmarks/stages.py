@@ -1,0 +1,158 @@
+"""What the stages are worth on the field's test sets, beside bicubic interpolation and non-local means.
+
+    python -m benchmarks.stages SETS [--only upscale] [--json FILE]
+
+SETS holds Set5, Set14 (super-resolution), BSD68, McMaster (denoising) and classic5 (JPEG artefacts). PSNRs
+are means over a set, of results rounded to bytes. Super-resolution is measured on BT.601 luma of video range,
+the picture cropped to a multiple of the scale and `scale` pixels left out at each border. Noise of picture
+number i is RandomState(i).randn, not clipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
+from codec.engine import thread_count
+from codec.image import Picture, to_gray
+from codec.stages import enhance, upscale
+from codec.stages.denoising import non_local_means, without_noise
+from codec.stages.noise import estimate_noise
+from codec.stages.upscaling import METHODS, SCALES, reduced
+
+SIGMAS = (15, 25, 50)  # of 255
+JPEG_QUALITIES = (10, 20, 30, 40)
+VIDEO_RANGE = 219 / 255  # of luma, between black and white
+PICTURES = (".bmp", ".png", ".tif")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The mean PSNR in dB of one method on one set at one strength of damage."""
+
+    stage: str
+    set: str
+    damage: str
+    method: str
+    psnr: float
+    pictures: int
+
+
+def pictures(folder: Path) -> list[Picture]:
+    """The pictures of a set, by name."""
+    found = []
+    for path in sorted(path for path in folder.iterdir() if path.suffix in PICTURES):
+        image = Image.open(path)
+        found.append(Picture(np.asarray(image.convert("RGB")), image.mode == "L"))
+    return found
+
+
+def row(
+    stage: str, folder: Path, damage: str, method: str, one: Callable[[int, Picture], float], gray: bool
+) -> Row:
+    """The mean over a set of what `one` measures of each picture, whose number it is given too."""
+    found = [
+        one(number, Picture(to_gray(picture.pixels), True) if gray else picture)
+        for number, picture in enumerate(pictures(folder))
+    ]
+    return Row(stage, folder.name, damage, method, float(np.mean(found)), len(found))
+
+
+def upscaling(sets: Path) -> Iterator[Row]:
+    for name in ("Set5", "Set14"):
+        for scale in SCALES:
+            for method in METHODS[::-1]:
+
+                def one(_: int, picture: Picture, scale: int = scale, method: str = method) -> float:
+                    height, width = (side // scale * scale for side in picture.pixels.shape[:2])
+                    whole = picture.pixels[:height, :width]
+                    found = upscale(Picture(reduced(whole, scale)), scale, method).pixels
+                    inner = (slice(scale, -scale),) * 2
+                    return psnr_of(video_luma(whole)[inner], video_luma(found)[inner])
+
+                yield row("upscale", sets / name, f"x{scale}", method, one, False)
+
+
+def video_luma(pixels: Pixels) -> NDArray[np.float64]:
+    """BT.601 luma, 16 to 235, not rounded."""
+    return np.asarray(16 + VIDEO_RANGE * (pixels @ np.array(LUMA)))
+
+
+def denoising(sets: Path) -> Iterator[Row]:
+    methods: dict[str, Callable[[NDArray[Any], float, bool], NDArray[Any]]] = {
+        "noisy": lambda noisy, sigma, gray: noisy,
+        "non-local means": non_local_means,
+        "learned": without_noise,
+        "learned, blind": lambda noisy, sigma, gray: without_noise(noisy, estimate_noise(noisy), gray),
+    }
+    for name, gray in (("BSD68", True), ("McMaster", False)):
+        for sigma in SIGMAS:
+            for method, remove in methods.items():
+
+                def one(
+                    number: int,
+                    picture: Picture,
+                    sigma: int = sigma,
+                    remove: Callable[[NDArray[Any], float, bool], NDArray[Any]] = remove,
+                ) -> float:
+                    pixels = picture.pixels[:, :, :1] if picture.gray else picture.pixels
+                    noise = np.random.RandomState(number).randn(*pixels.shape) * sigma
+                    noisy = ((pixels + noise) / 255).astype(np.float32)
+                    found = remove(np.repeat(noisy, 3, 2) if picture.gray else noisy, sigma, picture.gray)
+                    decoded = 255 * found.astype(np.float64)
+                    if remove is not methods["noisy"]:
+                        decoded = np.rint(decoded.mean(2, keepdims=True) if picture.gray else decoded)
+                    return psnr_of(pixels.astype(np.float64), decoded[:, :, : pixels.shape[2]])
+
+                yield row("denoise", sets / name, f"sigma {sigma}", method, one, gray)
+
+
+def artefact_removal(sets: Path) -> Iterator[Row]:
+    for quality in JPEG_QUALITIES:
+        for method, remove in (("JPEG", lambda picture: picture), ("learned", enhance)):
+
+            def one(
+                _: int,
+                picture: Picture,
+                quality: int = quality,
+                remove: Callable[[Picture], Picture] = remove,
+            ) -> float:
+                file = io.BytesIO()
+                Image.fromarray(picture.pixels[:, :, 0]).save(file, "JPEG", quality=quality)
+                damaged = Picture(np.asarray(Image.open(file).convert("RGB")), True)
+                return psnr_rgb(picture.pixels, remove(damaged).pixels)
+
+            yield row("enhance", sets / "classic5", f"JPEG {quality}", method, one, True)
+
+
+STAGES = {"upscale": upscaling, "denoise": denoising, "enhance": artefact_removal}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("sets", type=Path)
+    parser.add_argument("--only", choices=STAGES)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rows = []
+    for name, measured in STAGES.items():
+        for found in measured(arguments.sets) if arguments.only in (None, name) else ():
+            rows.append(found)
+            print(f"{found.stage:8} {found.set:9} {found.damage:9} {found.method:16} {found.psnr:6.2f} dB")
+    if arguments.json:
+        results = {"threads": thread_count(), "rows": [asdict(each) for each in rows]}
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What the commands of the stages share: pictures into pictures."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.batch import Batch, Job, Record, plan, run
+from cli.files import STANDARD, UsageError, concerning, keep_times, read_bytes, readable_size, write
+
+if TYPE_CHECKING:
+    from codec.image import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """What is done to each picture."""
+
+    stage: Callable[[Picture], Picture]
+    keep_times: bool
+    force: bool
+
+
+def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times: bool, batch: Batch) -> None:
+    """Run a stage on IN... and write OUT; raises UsageError."""
+    from codec.image import FORMATS, READABLE_SUFFIXES
+
+    planned = plan(paths, READABLE_SUFFIXES, ".png", batch, pairs=True)
+    for job in planned:
+        if job.target != STANDARD and not job.refusal and job.target.suffix.lower() not in FORMATS:
+            raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
+    run(planned, partial(run_one, Processing(stage, keep_times, batch.force)), describe, batch)
+
+
+def run_one(how: Processing, job: Job) -> Record:
+    """Run the stage on one picture; what came of it."""
+    from codec.image import encode_image, format_for, read_picture, to_pillow
+
+    began = time.perf_counter()
+    named = job.target if job.target != STANDARD else Path("out.png")
+    with concerning(job.source):
+        piped = read_bytes(job.source) if job.source == STANDARD else None
+        picture = read_picture(job.source if piped is None else io.BytesIO(piped))
+        image = to_pillow(how.stage(picture))
+        before = job.source.stat().st_size if piped is None else len(piped)
+        data = encode_image(image, format_for(named))
+    write(job.target, data, how.force)
+    if how.keep_times:
+        keep_times(job.source, job.target)
+    return {
+        "input": str(job.source),
+        "output": str(job.target),
+        "bytes_before": before,
+        "bytes_after": len(data),
+        "width": image.width,
+        "height": image.height,
+        "mode": image.mode,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def describe(record: Record) -> str:
+    sizes = f"{readable_size(record['bytes_before'])} -> {readable_size(record['bytes_after'])}"
+    shape = f"{record['width']}x{record['height']} {record['mode']}"
+    return f"{record['output']}: {sizes}, {shape}, {record['seconds']:.2f} s"

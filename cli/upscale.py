@@ -1,0 +1,37 @@
+"""`aecodec upscale IN OUT`: larger pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.batch import Batch
+from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+from cli.stage import run_stage
+
+
+def upscale(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN... OUT", help="Pictures, and one to write; or see --output-dir."),
+    ],
+    scale: Annotated[int, typer.Option("--scale", "-s", min=2, max=4, help="2, 3 or 4.")] = 2,
+    method: Annotated[str, typer.Option(help="learned, srcnn or bicubic.")] = "learned",
+    output_dir: OutputDir = None,
+    recursive: Recursive = False,
+    jobs: Jobs = 1,
+    dry_run: DryRun = False,
+    keep_times: KeepTimes = False,
+    force: Force = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Enlarge pictures."""
+    from codec import stages
+
+    stages.check_upscaling(scale, method)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    run_stage(paths, partial(stages.upscale, scale=scale, method=method), keep_times, batch)

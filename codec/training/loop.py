@@ -1,0 +1,204 @@
+"""The one training loop: resumable, scheduled over a budget of hours or of steps.
+
+A run's folder receives `checkpoint.pt` (everything needed to go on), `weights.safetensors` (the averaged
+weights, which export reads and `--start` accepts) and `log.jsonl` (figures on validation pictures).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from codec.errors import AecodecError, ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast to train; a run ends after `hours` of training or `steps`, whichever is given."""
+
+    hours: float | None = None
+    steps: int | None = None
+    rate: float = 2e-3  # learning rate
+    warm_up: int = 300  # steps
+    clip: float = 5.0  # largest norm of the gradient
+    average: float = 0.9995  # decay of the weights' moving average
+    minutes_between_checkpoints: float = 5.0
+    seed: int = 0
+
+
+class Task(Protocol):
+    """What a loop trains."""
+
+    network: nn.Module
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """The network's parameters in groups; `share` of a group is that of the learning rate."""
+
+    def seed(self, number: int) -> None:
+        """Draw the batches that belong to this number."""
+
+    def loss(self, progress: float) -> Tensor:
+        """The loss of a batch of its own choosing, when `progress`, 0 to 1, of the budget is spent."""
+
+    def validate(self, network: nn.Module) -> list[dict[str, float]]:
+        """Figures of a network like its own on validation pictures; none without pictures."""
+
+
+class Average:
+    """A copy of a network whose weights follow it as an exponential moving average."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+
+    def update(self, network: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine = list(self.network.parameters())
+        theirs = [p.detach() for p in network.parameters()]
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def learning_rate(progress: float, step: int, warm_up: int) -> float:
+    """Share of the full learning rate: a linear warm-up, then a cosine to almost nothing."""
+    return min(1.0, (step + 1) / warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+class Run:
+    """The state of one training run: network, average, optimiser, step and seconds so far."""
+
+    def __init__(self, schedule: Schedule, task: Task) -> None:
+        self.schedule, self.task = schedule, task
+        self.network = task.network.to(memory_format=torch.channels_last)
+        self.average = Average(self.network, schedule.average)
+        groups = [{"lr": group.pop("share", 1) * schedule.rate, **group} for group in task.parameters()]
+        self.optimiser = torch.optim.Adam(groups, lr=schedule.rate, betas=(0.9, 0.99), fused=True)
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.step = 0
+        self.seconds = 0.0
+
+    def progress(self) -> float:
+        """Share of the budget that is spent."""
+        if self.schedule.steps is not None:
+            return self.step / self.schedule.steps
+        return self.seconds / (3600 * (self.schedule.hours or 1.0))
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.average.network.load_state_dict(state["average"])
+        groups = self.optimiser.state_dict()["param_groups"]  # this schedule's, not the checkpoint's
+        self.optimiser.load_state_dict({**state["optimiser"], "param_groups": groups})
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def train_step(self) -> float:
+        """One step; returns the loss."""
+        began = time.perf_counter()
+        share = learning_rate(self.progress(), self.step, self.schedule.warm_up)
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * share
+        loss = self.task.loss(self.progress())
+        self.network.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+            self.average.update(self.network, self.step)
+        self.step += 1
+        self.seconds += time.perf_counter() - began
+        return float(loss.detach())
+
+
+def device() -> torch.device:
+    """The device to train on."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_weights(network: nn.Module, path: Path) -> nn.Module:
+    """The network with the weights of a safetensors file; raises ModelError where they are not its own.
+
+    What a network holds besides weights, such as bounds of likelihoods, stays as it was made.
+    """
+    try:
+        weights = dict(network.named_parameters())
+        kept = {name: tensor for name, tensor in network.state_dict().items() if name not in weights}
+        network.load_state_dict({**load_file(path), **kept})
+    except (RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ModelError(f"{path} does not hold this network's weights ({reason}): choose others") from error
+    return network
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors."""
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) -> Path:
+    """Train a task's network; resumes where `out` holds a checkpoint. Returns the averaged weights' path.
+
+    `start` names weights (safetensors) to begin with.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint, weights = out / "checkpoint.pt", out / "weights.safetensors"
+    if start:
+        load_weights(task.network, start)
+    run = Run(schedule, task)
+    if checkpoint.exists():
+        if start:
+            raise AecodecError(f"{out} holds a checkpoint already: resume it without --start, or empty it")
+        run.load(torch.load(checkpoint, map_location=device(), weights_only=True))
+    torch.manual_seed(schedule.seed + run.step)
+    task.seed(schedule.seed + run.step)
+
+    def save() -> None:
+        partial = out / "partial"
+        torch.save(run.state(), partial)
+        partial.replace(checkpoint)
+        save_weights(run.average.network, partial)
+        partial.replace(weights)
+        with torch.no_grad():
+            points = task.validate(run.average.network)
+        with (out / "log.jsonl").open("a") as log:
+            record = {"step": run.step, "hours": run.seconds / 3600, "loss": loss, "points": points}
+            log.write(json.dumps(record) + "\n")
+
+    loss = math.nan
+    saved = time.monotonic()
+    with tqdm(
+        total=100,
+        initial=100 * run.progress(),
+        unit="%",
+        bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}",
+    ) as bar:
+        try:
+            while run.progress() < 1:
+                now = run.train_step()
+                loss = now if math.isnan(loss) else loss + 0.01 * (now - loss)
+                bar.n = 100 * run.progress()
+                bar.set_postfix_str(f"step {run.step}, loss {loss:.3f}", refresh=run.step % 10 == 0)
+                if time.monotonic() - saved > 60 * schedule.minutes_between_checkpoints:
+                    save()
+                    saved = time.monotonic()
+        finally:  # an interrupted run loses nothing
+            if not math.isnan(loss):
+                save()
+    return weights

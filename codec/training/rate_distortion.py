@@ -1,0 +1,104 @@
+"""What the codec is trained to: few bits and little error, at every quality at once.
+
+aecodec train codec --data PHOTOS --out RUN --hours 8
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codec.training.data import Crops, Pixels, read_images, to_tensor
+from codec.training.layers import Pointwise, lagrangian
+from codec.training.loop import device
+from codec.training.networks import Codec, Coded
+from codec.training.transforms import PrincipalComponents, Widths, to_patches
+
+VALIDATION_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
+VALIDATION_IMAGES = 8
+WEIGHTING = 0.4  # each image's loss is divided by lambda to this power
+LARGER_FROM = 0.6  # share of the budget after which crops have the second size, and are half as many
+LINEAR_SHARE = 0.05  # of the learning rate, for the linear path and the scale map
+
+
+def principal_components(images: list[Pixels], seed: int) -> PrincipalComponents:
+    """The Karhunen-Loeve transform of some 65 000 patches of the training images."""
+    crops = Crops(images, 128, seed)
+    patches = [to_patches(crops.batch(64, 128) - 0.5).permute(0, 2, 3, 1).reshape(-1, 768) for _ in range(16)]
+    x = torch.cat(patches).double()
+    energy, vectors = torch.linalg.eigh(torch.cov(x.T))
+    spread = energy.flip(0).clamp(min=1e-9).sqrt()
+    return PrincipalComponents(x.mean(0).float(), vectors.flip(1).T.float(), spread.float())
+
+
+def rate_distortion_loss(coded: Coded, images: Tensor, quality: Tensor) -> Tensor:
+    """Mean over the batch of (bpp + lambda * 255**2 * MSE) / lambda**WEIGHTING."""
+    bpp = (coded.y_bits + coded.z_bits) / (images.shape[2] * images.shape[3])
+    error = (coded.images.float() - images).square().mean((1, 2, 3))
+    weight = lagrangian(quality)
+    return ((bpp + weight * 255**2 * error) / weight**WEIGHTING).mean()
+
+
+def stratified_qualities(count: int) -> Tensor:
+    """One quality (count,) out of each of `count` equal parts of 0 to 100."""
+    return (torch.arange(count) + torch.rand(count)) * (100 / count)
+
+
+class RateDistortion:
+    """The task of the codec: `images` to train on, `held_out` to measure, `batch` crops of the first size."""
+
+    def __init__(
+        self, images: list[Pixels], held_out: list[Pixels], batch: int, crops: tuple[int, int] = (128, 256)
+    ) -> None:
+        self.images, self.held_out = images, held_out[:VALIDATION_IMAGES]
+        self.batch, self.sides = batch, crops
+        self.seed(0)
+        self.network = Codec(Widths(), principal_components(images, 0)).to(device())
+
+    @classmethod
+    def of(cls, data: list[Path], validation: list[Path], batch: int) -> RateDistortion:
+        """The task on the pictures of folders, archives and files."""
+        return cls(read_images(data), read_images(validation) if validation else [], batch)
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """Those of the linear path and of the scale map apart, whose errors the gains multiply."""
+        linear = [self.network.scale_map.weight]
+        linear += [m.weight for m in self.network.modules() if isinstance(m, Pointwise) and m.linear]
+        chosen = {id(p) for p in linear}
+        rest = [p for p in self.network.parameters() if id(p) not in chosen]
+        return [{"params": rest}, {"params": linear, "share": LINEAR_SHARE}]
+
+    def seed(self, number: int) -> None:
+        self.crops = Crops(self.images, max(self.sides), number)
+
+    def loss(self, progress: float) -> Tensor:
+        late = progress >= LARGER_FROM
+        images = self.crops.batch(self.batch // (2 if late else 1), self.sides[late]).to(device())
+        return self.loss_of(images)
+
+    def loss_of(self, images: Tensor) -> Tensor:
+        """The loss of images (B, 3, H, W), each at a quality of its own."""
+        quality = stratified_qualities(len(images)).to(images.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            coded = self.network(images, quality)
+        return rate_distortion_loss(coded, images, quality)
+
+    def validate(self, network: nn.Module) -> list[dict[str, float]]:
+        """Mean estimated bpp and mean PSNR of whole images at each of VALIDATION_QUALITIES."""
+        points = []
+        for quality in VALIDATION_QUALITIES if self.held_out else ():
+            bpps, psnrs = [], []
+            for image in self.held_out:
+                height, width = (side // 32 * 32 for side in image.shape[:2])
+                x = to_tensor(image[None, :height, :width]).to(device())
+                coded = network(x, torch.tensor([quality], device=x.device))
+                error = (coded.images.clamp(0, 1) - x).square().mean()
+                bpps.append(float((coded.y_bits + coded.z_bits).sum()) / (height * width))
+                psnrs.append(float(-10 * error.log10()))
+            count = len(self.held_out)
+            points.append({"quality": quality, "bpp": sum(bpps) / count, "psnr": sum(psnrs) / count})
+        return points

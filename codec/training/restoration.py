@@ -1,0 +1,302 @@
+"""What the stages are trained to: pictures as they were, from noisy, coded or small ones.
+
+    aecodec train denoise --data PHOTOS --out RUN --hours 1
+
+Losses are mean PSNRs, as the stages are measured, so every strength of damage counts alike.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.api import compress, decompress
+from codec.training.data import Crops, Pixels, read_images, to_tensor
+from codec.training.loop import device
+from codec.training.stages import SCALES, SRCNN, NoiseMeter, Restorer, SubPixel
+
+LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
+VALIDATION_IMAGES = 8
+VALIDATION_SIDE = 240
+LARGEST_SIGMA = 60 / 255
+LEVEL_UNIT = 2 / 255  # the noise above which its logarithm counts
+JPEG_QUALITIES = (5, 95)
+CODED_QUALITIES = (0, 70)
+CODED_IMAGES = 120  # training pictures that our own codec spoils, each twice
+
+
+def gray(images: Tensor) -> Tensor:
+    """The luma (B, 1, H, W) of images (B, 3, H, W)."""
+    return (images * LUMA.to(images.device)).sum(1, keepdim=True)
+
+
+def mean_psnr(found: Tensor, images: Tensor, floor: float = 1e-5) -> Tensor:
+    """Mean PSNR in dB over a batch (B, C, H, W) in [0, 1]; `floor` is a squared error too small to matter."""
+    error = (found.float() - images).square().mean((1, 2, 3))
+    return -10 * (error + floor).log10().mean()
+
+
+class Restoration:
+    """What tasks share: crops of photographs (half of them gray where `grays`), and validation pictures."""
+
+    network: nn.Module
+
+    def __init__(
+        self, images: list[Pixels], held_out: list[Pixels], batch: int, side: int, grays: bool = True
+    ) -> None:
+        self.images, self.batch, self.side, self.grays = images, batch, side, grays
+        centres = [centre(image) for image in held_out[:VALIDATION_IMAGES]]
+        self.held_out = to_tensor(np.stack(centres)) if centres else torch.empty(0)
+        self.seed(0)
+
+    def seed(self, number: int) -> None:
+        self.crops = Crops(self.images, self.side, number)
+        self.random = np.random.default_rng(number)
+
+    def parameters(self) -> list[dict[str, Any]]:
+        return [{"params": list(self.network.parameters())}]
+
+    def loss(self, progress: float) -> Tensor:
+        raise NotImplementedError
+
+    def validate(self, network: nn.Module) -> list[dict[str, float]]:
+        raise NotImplementedError
+
+    def clean(self) -> Tensor:
+        """Crops (B, 3, H, W), the second half of them gray if grays are asked for."""
+        images = self.crops.batch(self.batch, self.side)
+        if self.grays:
+            images[self.batch // 2 :] = gray(images[self.batch // 2 :])
+        return images
+
+
+def centre(image: Pixels) -> Pixels:
+    """The square of VALIDATION_SIDE pixels in the middle."""
+    top, left = ((side - VALIDATION_SIDE) // 2 for side in image.shape[:2])
+    return image[top : top + VALIDATION_SIDE, left : left + VALIDATION_SIDE]
+
+
+def restore(network: nn.Module, *inputs: Tensor | int) -> Tensor:
+    """A network's output, computed in bfloat16 where that is enough."""
+    arrays = [
+        x.to(device()).contiguous(memory_format=torch.channels_last) if isinstance(x, Tensor) else x
+        for x in inputs
+    ]
+    with torch.autocast(device().type, torch.bfloat16):
+        return network(*arrays)
+
+
+class Denoising(Restoration):
+    """White Gaussian noise of up to LARGEST_SIGMA, clipped to bytes in half of the pictures."""
+
+    def __init__(self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 64) -> None:
+        super().__init__(images, held_out, batch, side)
+        self.network = Restorer(sigma=True).to(device())
+
+    def noisy(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Noisy images (B, 3, H, W), sigma (B, 1, 1, 1) as shares (B,) of the largest, and clean images."""
+        images, sigma = self.clean(), LARGEST_SIGMA * shares[:, None, None, None]
+        noisy = add_noise(images, sigma, self.batch // 2)
+        noisy[::2] = (noisy[::2] * 255).round().clamp(0, 255) / 255
+        return noisy, sigma, images
+
+    def loss(self, progress: float) -> Tensor:
+        noisy, sigma, images = self.noisy(torch.rand(self.batch))
+        return -mean_psnr(restore(self.network, noisy, sigma.expand_as(images[:, :1])), images)
+
+    def validate(self, network: nn.Module) -> list[dict[str, float]]:
+        points = []
+        for level in (15, 25, 50) if len(self.held_out) else ():
+            sigma = torch.full((len(self.held_out), 1, 1, 1), level / 255)
+            for colour in (False, True):
+                images = self.held_out if colour else gray(self.held_out).expand_as(self.held_out)
+                torch.manual_seed(level)
+                noisy = add_noise(images, sigma, len(images) if colour else 0)
+                found = network(noisy, sigma.expand_as(images[:, :1])).clamp(0, 1)
+                points.append({"sigma": level, "colour": colour, "psnr": float(mean_psnr(found, images, 0))})
+        return points
+
+
+def add_noise(images: Tensor, sigma: Tensor, coloured: int) -> Tensor:
+    """Images (B, 3, H, W) and noise of standard deviation sigma (B, 1, 1, 1), the same for all three channels
+    after the first `coloured`."""
+    noise = torch.randn_like(images)
+    noise[coloured:] = noise[coloured:, :1]
+    return images + sigma * noise
+
+
+class NoiseMeasurement(Denoising):
+    """How much noise there is, of a picture in five none."""
+
+    def __init__(self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 96) -> None:
+        super().__init__(images, held_out, batch, side)
+        self.network = NoiseMeter().to(device())
+
+    def loss(self, progress: float) -> Tensor:
+        none = torch.rand(self.batch) < 0.2
+        noisy, sigma, _ = self.noisy(torch.where(none, 0.0, torch.rand(self.batch)))
+        found = measured(self.network, noisy)
+        return (found - to_level(sigma).flatten()).abs().mean()
+
+    def validate(self, network: nn.Module) -> list[dict[str, float]]:
+        points = []
+        for level in (0, 5, 15, 25, 50) if len(self.held_out) else ():
+            for colour in (False, True):
+                images = self.held_out if colour else gray(self.held_out).expand_as(self.held_out)
+                torch.manual_seed(level)
+                sigma = torch.full((len(images), 1, 1, 1), level / 255)
+                found = measured(network, add_noise(images, sigma, len(images) if colour else 0))
+                sigmas = 255 * (found.exp() - 1) * LEVEL_UNIT
+                figures = {"found": float(sigmas.mean()), "spread": float(sigmas.std())}
+                points.append({"sigma": level, "colour": colour, **figures})
+        return points
+
+
+def to_level(sigma: Tensor) -> Tensor:
+    """The logarithm in which noise is measured: log(1 + sigma / LEVEL_UNIT)."""
+    return (1 + sigma / LEVEL_UNIT).log()
+
+
+def measured(network: nn.Module, images: Tensor) -> Tensor:
+    """Levels (B,) of images (B, 3, H, W), the mean over each weighted by trust."""
+    level, trust = restore(network, images)
+    weights = trust.float().flatten(1).softmax(1)
+    return (weights * level.float().flatten(1)).sum(1)
+
+
+class Enhancement(Restoration):
+    """JPEG of any quality and subsampling, and what our own codec makes of pictures."""
+
+    def __init__(
+        self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 64, own: bool = True
+    ) -> None:
+        chosen = images[:: max(1, len(images) // CODED_IMAGES)][:CODED_IMAGES] if own else []
+        self.coded = [np.concatenate([image, coded(image, number)], 2) for number, image in enumerate(chosen)]
+        super().__init__(images, held_out, batch, side)
+        self.network = Restorer(sigma=False).to(device())
+
+    def seed(self, number: int) -> None:
+        super().seed(number)
+        self.pairs = Crops(self.coded, self.side, number + 1) if self.coded else None
+
+    def loss(self, progress: float) -> Tensor:
+        """Of a batch a quarter are gray JPEGs, half of it (or less) ours, the rest colour JPEGs."""
+        images = self.clean().roll(self.batch // 2, 0)
+        damaged = torch.stack([self.jpeg(image) for image in images])
+        if self.pairs:
+            pairs = self.pairs.batch(self.batch // 2, self.side)
+            images[-len(pairs) :], damaged[-len(pairs) :] = pairs[:, :3], pairs[:, 3:]
+        return -mean_psnr(restore(self.network, damaged), images)
+
+    def jpeg(self, image: Tensor) -> Tensor:
+        quality = int(self.random.integers(*JPEG_QUALITIES, endpoint=True))
+        return through_jpeg(image, quality, ("4:2:0", "4:4:4")[self.random.integers(2)])
+
+    def validate(self, network: nn.Module) -> list[dict[str, float]]:
+        points = []
+        for quality in (10, 20, 40, 80) if len(self.held_out) else ():
+            for colour in (False, True):
+                images = self.held_out if colour else gray(self.held_out).expand_as(self.held_out)
+                damaged = torch.stack([through_jpeg(image, quality, "4:2:0") for image in images])
+                before = float(mean_psnr(damaged, images, 0))
+                found = float(mean_psnr(network(damaged).clamp(0, 1), images, 0))
+                points.append({"quality": quality, "colour": colour, "before": before, "psnr": found})
+        return points
+
+
+def through_jpeg(image: Tensor, quality: int, subsampling: str) -> Tensor:
+    """An image (3, H, W) in [0, 1] as JPEG makes it, a gray one as a gray JPEG."""
+    pixels = (image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    is_gray = bool((pixels == pixels[:, :, :1]).all())
+    file = io.BytesIO()
+    source = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if is_gray else pixels))
+    source.save(file, "JPEG", quality=quality, **({} if is_gray else {"subsampling": subsampling}))
+    decoded = np.asarray(Image.open(file).convert("RGB"))
+    return torch.from_numpy(decoded.copy()).permute(2, 0, 1).float() / 255
+
+
+def coded(image: Pixels, number: int) -> Pixels:
+    """An image as our codec makes it, at a quality that belongs to its number."""
+    low, high = CODED_QUALITIES
+    quality = low + (high - low) * (number * 0.618034 % 1)
+    return np.asarray(decompress(compress(image, quality, effort=0)).convert("RGB"))
+
+
+class SuperResolution(Restoration):
+    """Luma, made smaller by bicubic interpolation, by each of `scales`."""
+
+    def __init__(
+        self,
+        images: list[Pixels],
+        held_out: list[Pixels],
+        batch: int = 16,
+        side: int = 96,
+        scales: tuple[int, ...] = SCALES,
+    ) -> None:
+        super().__init__(images, held_out, batch, side, grays=False)
+        self.scales = scales
+        self.network = SubPixel().to(device())
+
+    def run(self, network: nn.Module, luma: Tensor, scale: int) -> Tensor:
+        small, enlarged = reduced(luma, scale)
+        return restore(network, small, enlarged, scale)
+
+    def loss(self, progress: float) -> Tensor:
+        luma = gray(self.clean())
+        return -mean_psnr(self.run(self.network, luma, int(self.random.choice(self.scales))), luma, 3e-5)
+
+    def validate(self, network: nn.Module) -> list[dict[str, float]]:
+        points = []
+        for scale in self.scales if len(self.held_out) else ():
+            luma = gray(self.held_out)
+            before = float(mean_psnr(reduced(luma, scale)[1], luma, 0))
+            found = float(mean_psnr(self.run(network, luma, scale).clamp(0, 1), luma, 0))
+            points.append({"scale": scale, "before": before, "psnr": found})
+        return points
+
+
+class SRCNNTask(SuperResolution):
+    """SRCNN for one scale, in full precision, its last layer at a tenth of the learning rate as published."""
+
+    def __init__(
+        self, images: list[Pixels], held_out: list[Pixels], scale: int, batch: int = 16, side: int = 48
+    ) -> None:
+        super().__init__(images, held_out, batch, side, (scale,))
+        self.network = SRCNN().to(device())
+
+    def parameters(self) -> list[dict[str, Any]]:
+        last = list(self.network.reconstruction.parameters())
+        rest = [*self.network.patches.parameters(), *self.network.mapping.parameters()]
+        return [{"params": rest}, {"params": last, "share": 0.1}]
+
+    def run(self, network: nn.Module, luma: Tensor, scale: int) -> Tensor:
+        return network(reduced(luma, scale)[1].to(device()))
+
+
+def reduced(luma: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    """Luma (B, 1, H, W) made smaller, in bytes' steps, and enlarged again, both by bicubic interpolation."""
+    size = luma.shape[2] // scale, luma.shape[3] // scale
+    small = F.interpolate(luma, size, mode="bicubic", antialias=True)
+    small = (small * 255).round().clamp(0, 255) / 255
+    return small, F.interpolate(small, luma.shape[2:], mode="bicubic", antialias=True)
+
+
+def make_task(name: str, data: list[Path], validation: list[Path], batch: int = 16) -> Restoration:
+    """The task of a stage's network: denoise, noise, enhance, upscale, or srcnn2, srcnn3, srcnn4."""
+    images, held_out = read_images(data), read_images(validation) if validation else []
+    if name.startswith("srcnn"):
+        return SRCNNTask(images, held_out, int(name[-1]), batch)
+    kinds: dict[str, type[Denoising | Enhancement | SuperResolution]] = {
+        "denoise": Denoising,
+        "noise": NoiseMeasurement,
+        "enhance": Enhancement,
+        "upscale": SuperResolution,
+    }
+    return kinds[name](images, held_out, batch)

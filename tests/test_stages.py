@@ -1,0 +1,278 @@
+"""Stages do what they promise: sizes, seams, gray, alpha, and that what hurts stays off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio
+
+import codec
+from codec import stages
+from codec.bitstream import Stages, parse, read_stages, serialise, write_stages
+from codec.image import Picture
+from codec.stages import networks, restoration, upscaling
+from codec.stages.denoising import without_noise
+from codec.stages.noise import estimate_noise
+
+PHOTOGRAPH = np.asarray(data.astronaut())[:160, 100:300]
+
+
+def psnr(reference: np.ndarray, found: np.ndarray) -> float:
+    return float(peak_signal_noise_ratio(reference, found, data_range=255))
+
+
+def noisy(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, sigma, pixels.shape)
+    return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 13), (64, 33)])
+def test_sizes_are_kept(size: tuple[int, int]) -> None:
+    picture = Picture(np.ascontiguousarray(PHOTOGRAPH[: size[0], : size[1]]))
+    assert stages.denoise(picture, 20).pixels.shape == (*size, 3)
+    assert stages.enhance(picture).pixels.shape == (*size, 3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("method", ["learned", "srcnn", "bicubic"])
+def test_enlarged_sizes_are_exact(scale: int, method: str) -> None:
+    picture = Picture(np.ascontiguousarray(PHOTOGRAPH[:17, :23]))
+    assert stages.upscale(picture, scale, method).pixels.shape == (17 * scale, 23 * scale, 3)
+
+
+def test_tiles_of_restoration_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = without_noise(PHOTOGRAPH, 20, False)
+    monkeypatch.setattr(restoration, "CORE", 5)
+    parts = without_noise(PHOTOGRAPH, 20, False)
+    assert np.abs(parts.astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize(("scale", "method"), [(2, "learned"), (3, "learned"), (2, "srcnn"), (4, "srcnn")])
+def test_tiles_of_upscaling_leave_no_trace(scale: int, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = upscaling.enlarged(PHOTOGRAPH, scale, method)
+    monkeypatch.setattr(upscaling, "CORE", 50)
+    parts = upscaling.enlarged(PHOTOGRAPH, scale, method)
+    assert np.abs(parts.astype(int) - whole).max() <= 1
+
+
+def test_gray_stays_gray_and_alpha_passes_through() -> None:
+    gray = Image.fromarray(PHOTOGRAPH).convert("L")
+    assert codec.denoise(gray, 20).mode == "L"
+    assert codec.enhance(gray).mode == "L"
+    assert codec.upscale(gray, 3).mode == "L"
+    alpha = gray.point(lambda value: 255 * (value > 128))
+    transparent = Image.fromarray(PHOTOGRAPH)
+    transparent.putalpha(alpha)
+    for found in (codec.denoise(transparent, 20), codec.enhance(transparent)):
+        assert found.mode == "RGBA"
+        assert found.getchannel("A").tobytes() == alpha.tobytes()
+    assert codec.upscale(transparent, 2).getchannel("A").size == (400, 320)
+
+
+def test_denoising_removes_noise() -> None:
+    damaged = noisy(PHOTOGRAPH, 25)
+    gain = psnr(PHOTOGRAPH, without_noise(damaged, 25, False)) - psnr(PHOTOGRAPH, damaged)
+    assert gain > 7
+
+
+def test_floats_are_denoised_as_bytes_are() -> None:
+    damaged = noisy(PHOTOGRAPH, 25)
+    found = without_noise((damaged / 255).astype(np.float32), 25, False)
+    assert np.abs(255 * found - without_noise(damaged, 25, False)).max() <= 0.51
+
+
+@pytest.mark.parametrize("sigma", [10, 25, 50])
+def test_noise_is_measured(sigma: float) -> None:
+    noise = np.random.default_rng(1).normal(0, sigma, PHOTOGRAPH.shape)
+    assert estimate_noise(((PHOTOGRAPH + noise) / 255).astype(np.float32)) == pytest.approx(sigma, rel=0.1)
+
+
+def test_a_clean_photograph_has_little_noise() -> None:
+    assert estimate_noise(PHOTOGRAPH) < 5
+
+
+def test_enhancing_helps_a_jpeg(tmp_path: Path) -> None:
+    path = tmp_path / "photograph.jpg"
+    Image.fromarray(PHOTOGRAPH).save(path, quality=10)
+    damaged = np.asarray(Image.open(path))
+    found = np.asarray(codec.enhance(Image.open(path)))
+    assert psnr(PHOTOGRAPH, found) > psnr(PHOTOGRAPH, damaged) + 0.5
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_networks_beat_bicubic_interpolation(scale: int) -> None:
+    small = upscaling.reduced(PHOTOGRAPH, scale)
+    found = {
+        method: psnr(PHOTOGRAPH, upscaling.enlarged(small, scale, method)[:160, :200])
+        for method in ("learned", "srcnn", "bicubic")
+    }
+    assert found["learned"] > found["srcnn"] > found["bicubic"]
+
+
+def test_non_local_means_denoises() -> None:
+    damaged = noisy(PHOTOGRAPH, 25)
+    found = stages.denoise(Picture(damaged), 25, "nlm").pixels
+    assert psnr(PHOTOGRAPH, found) > psnr(PHOTOGRAPH, damaged) + 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: codec.upscale(PHOTOGRAPH, 5),
+        lambda: codec.upscale(PHOTOGRAPH, 2, "magic"),
+        lambda: codec.denoise(PHOTOGRAPH, -1),
+        lambda: codec.denoise(PHOTOGRAPH, 20, "magic"),
+        lambda: codec.compress(PHOTOGRAPH, denoise="much"),
+        lambda: codec.compress(PHOTOGRAPH, denoise=-2.0),
+        lambda: codec.compress(PHOTOGRAPH, reduce=7),
+        lambda: codec.decompress(codec.compress(PHOTOGRAPH), upscale=9),
+    ],
+)
+def test_what_is_not_offered_is_refused(wrong: object) -> None:
+    with pytest.raises(codec.StageError):
+        wrong()  # type: ignore[operator]
+
+
+def test_a_picture_that_would_be_too_large_is_refused() -> None:
+    flat = np.broadcast_to(np.uint8(0), (2**14, 2**12, 3))
+    with pytest.raises(codec.StageError, match="over the limit"):
+        stages.upscale(Picture(flat), 4)
+
+
+def test_a_changed_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(codec.ModelError, match="is missing"):
+        networks.network("elsewhere")
+    name = next(iter(networks.read_manifest()))
+    monkeypatch.setitem(networks.read_manifest(), name, {"sha256": "00" * 32})
+    networks.network.cache_clear()
+    with pytest.raises(codec.ModelError, match="was changed"):
+        networks.network(name)
+
+
+ALL_STAGES = Stages(noise=7, enhance=b"abcd", upscale=b"efgh", scale=3)
+
+
+def test_the_box_of_stages_comes_back() -> None:
+    assert read_stages(write_stages(ALL_STAGES)) == ALL_STAGES
+    assert write_stages(Stages()) == b""
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        b"",
+        b"\x09",
+        b"\x01\x00",
+        b"\x02abcd\x01\x07",
+        b"\x01\x07\x01\x07",
+        b"\x03\x01efgh",
+        b"\x03\x05efgh",
+        write_stages(ALL_STAGES)[:-1],
+    ],
+)
+def test_a_malformed_box_of_stages_is_refused(box: bytes) -> None:
+    with pytest.raises(codec.BitstreamError):
+        read_stages(box)
+
+
+def test_a_file_records_its_stages() -> None:
+    file = codec.compress(noisy(PHOTOGRAPH, 25), 40, denoise=25, reduce=2)
+    about = codec.info(file)
+    assert (about.noise, about.scale, about.enhanced) == (25, 2, False)
+    assert codec.decompress(file).size == (200, 160)
+    part = codec.decompress(file, region=(31, 17, 50, 40))
+    assert part.tobytes() == codec.decompress(file).crop((31, 17, 81, 57)).tobytes()
+
+
+def test_a_stage_that_is_not_installed_is_named() -> None:
+    container = parse(codec.compress(PHOTOGRAPH, 40, reduce=2))
+    other = serialise(
+        type(container)(
+            container.width,
+            container.height,
+            container.gray,
+            container.payload,
+            container.learned,
+            stages=Stages(upscale=b"none", scale=2),
+        )
+    )
+    with pytest.raises(codec.UnknownModelError, match="upscale2 6e6f6e65"):
+        codec.decompress(other)
+
+
+def test_a_lossless_picture_has_no_stages_after_it() -> None:
+    container = parse(codec.compress(PHOTOGRAPH, lossless=True))
+    data = serialise(
+        type(container)(
+            container.width, container.height, False, container.payload, stages=Stages(enhance=b"abcd")
+        )
+    )
+    with pytest.raises(codec.LimitError, match="stages after it"):
+        parse(data)
+
+
+def test_denoise_auto_leaves_a_clean_picture_alone() -> None:
+    assert codec.compress(PHOTOGRAPH, 40, denoise="auto") == codec.compress(PHOTOGRAPH, 40)
+
+
+def test_denoise_auto_makes_a_noisy_picture_smaller_and_better() -> None:
+    damaged = noisy(PHOTOGRAPH, 25)
+    plain, cleaned = codec.compress(damaged, 40), codec.compress(damaged, 40, denoise="auto")
+    assert codec.info(cleaned).noise == pytest.approx(25, rel=0.2)
+    assert len(cleaned) < len(plain)
+    better, worse = (np.asarray(codec.decompress(file)) for file in (cleaned, plain))
+    assert psnr(PHOTOGRAPH, better) > psnr(PHOTOGRAPH, worse)
+
+
+@pytest.mark.parametrize("quality", [5, 60])
+def test_enhancing_never_lowers_the_psnr(quality: float) -> None:
+    plain, enhanced = codec.compress(PHOTOGRAPH, quality), codec.compress(PHOTOGRAPH, quality, enhance=True)
+    figures = [psnr(PHOTOGRAPH, np.asarray(codec.decompress(file))) for file in (plain, enhanced)]
+    if codec.info(enhanced).enhanced:
+        assert figures[1] >= figures[0] + 0.02
+        assert len(enhanced) <= len(plain) + 8
+    else:
+        assert enhanced == plain
+
+
+def test_an_enhancement_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    from codec import api
+
+    monkeypatch.setattr(api, "restored", lambda network, pixels: 255 - pixels)
+    assert not codec.info(codec.compress(PHOTOGRAPH, 5, enhance=True)).enhanced
+
+
+@pytest.mark.parametrize("quality", [0, 50])
+def test_reducing_never_lowers_the_psnr(quality: float) -> None:
+    plain, chosen = codec.compress(PHOTOGRAPH, quality), codec.compress(PHOTOGRAPH, quality, reduce="auto")
+    if codec.info(chosen).scale == 1:
+        assert chosen == plain
+    else:
+        assert len(chosen) <= len(plain)
+        figures = [psnr(PHOTOGRAPH, np.asarray(codec.decompress(file))) for file in (plain, chosen)]
+        assert figures[1] >= figures[0] + 0.02
+
+
+def test_reducing_reaches_smaller_sizes() -> None:
+    least = len(codec.compress(PHOTOGRAPH, 0))
+    with pytest.raises(codec.TargetError):
+        codec.compress(PHOTOGRAPH, max_bytes=least // 3)
+    file = codec.compress(PHOTOGRAPH, max_bytes=least // 3, reduce="auto")
+    assert len(file) <= least // 3
+    assert codec.info(file).scale > 1
+
+
+def test_decompress_enhances_and_enlarges() -> None:
+    file = codec.compress(PHOTOGRAPH, 10)
+    assert codec.decompress(file, upscale=3).size == (600, 480)
+    assert codec.decompress(file, enhance=True).tobytes() != codec.decompress(file).tobytes()
+    kept = codec.compress(PHOTOGRAPH, lossless=True)
+    assert codec.decompress(kept, enhance=True).tobytes() == codec.decompress(kept).tobytes()
+
+
+def test_no_noise_changes_nothing() -> None:
+    assert stages.denoise(Picture(PHOTOGRAPH), 0).pixels is PHOTOGRAPH
