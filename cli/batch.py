@@ -18,8 +18,10 @@ from typing import Any
 
 import typer
 
+from cli.cluster import outcomes_on
 from cli.files import STANDARD, UsageError, choose_output, readable_size, shown
 
+THERE = "there already, left as it is"
 Record = dict[str, Any]  # what came of one file, as --json prints it
 
 
@@ -43,6 +45,19 @@ class Batch:
     force: bool = False
     as_json: bool = False
     quiet: bool = False
+    resume: bool = False
+    cluster: str | None = None  # address of a Dask scheduler
+
+    def __post_init__(self) -> None:
+        if self.resume and self.force:
+            raise UsageError("--resume leaves outputs that exist, --force overwrites them: give one")
+        if self.cluster and self.jobs > 1:
+            raise UsageError("--cluster has as many jobs at a time as workers: leave out --jobs")
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a job whose output exists is done: by an earlier run, or by a worker that then died."""
+        return self.resume or (self.cluster is not None and not self.force)
 
 
 def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch, pairs: bool = False) -> list[Job]:
@@ -106,7 +121,8 @@ def target_of(source: Path, inside: Path, output: Path | None, suffix: str, batc
         return STANDARD
     if batch.output_dir:
         output = batch.output_dir / inside.with_suffix(suffix)
-    return choose_output(source, output, suffix, batch.force, create=batch.output_dir is not None)
+    force, create = batch.force or batch.resume, batch.output_dir is not None
+    return choose_output(source, output, suffix, force, create)
 
 
 def check_distinct(jobs: list[Job]) -> None:
@@ -124,16 +140,16 @@ def run(
 
     A single job's error is raised, and so has an exit code of its own.
     """
+    if any(STANDARD in (job.source, job.target) for job in jobs) and (batch.resume or batch.cluster):
+        raise UsageError("--resume and --cluster need files that have names: - has none")
     if any(job.target == STANDARD for job in jobs):
         check_standard_output(batch)
     if batch.dry_run:
         for job in jobs:
-            would = job.refusal or f"{shown(job.source)} -> {shown(job.target)}"
-            record = {"input": str(job.source), "output": str(job.target), "refusal": job.refusal}
-            typer.echo(json.dumps(record) if batch.as_json else would)
+            foretell(job, batch)
         return
     if len(jobs) == 1:
-        outcome = attempt(work, jobs[0])
+        [(_, outcome)] = outcomes(jobs, work, batch)
         if isinstance(outcome, Exception):
             raise outcome
         say(outcome, describe, batch)
@@ -141,7 +157,7 @@ def run(
     records: list[Record] = []
     failures = 0
     show_progress(0, len(jobs), batch)
-    for job, outcome in outcomes(jobs, work, min(batch.jobs, len(jobs))):
+    for job, outcome in outcomes(jobs, work, batch):
         clear_progress(batch)
         if isinstance(outcome, dict):
             say(outcome, describe, batch)
@@ -153,12 +169,28 @@ def run(
             failures += 1
         show_progress(len(records) + failures, len(jobs), batch)
     if not batch.quiet:
-        before, after = (sum(record[key] for record in records) for key in ("bytes_before", "bytes_after"))
-        failed = f", {failures} failed" if failures else ""
-        sizes = f"{readable_size(before)} -> {readable_size(after)}"
-        typer.echo(f"{len(records)} of {len(jobs)} files: {sizes}{failed}", err=True)
+        typer.echo(summary(records, failures), err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def foretell(job: Job, batch: Batch) -> None:
+    """Says what would be done."""
+    would = job.refusal or f"{shown(job.source)} -> {shown(job.target)}"
+    if not job.refusal and batch.resume and job.target.exists():
+        would = f"{shown(job.target)}: {THERE}"
+    record = {"input": str(job.source), "output": str(job.target), "refusal": job.refusal}
+    typer.echo(json.dumps(record) if batch.as_json else would)
+
+
+def summary(records: list[Record], failures: int) -> str:
+    """What came of many files, in a line; sizes are those of the files that were made."""
+    made = [record for record in records if "bytes_after" in record]
+    before, after = (sum(record[key] for record in made) for key in ("bytes_before", "bytes_after"))
+    there = f", {len(records) - len(made)} there already" if len(made) < len(records) else ""
+    failed = f", {failures} failed" if failures else ""
+    sizes = f"{readable_size(before)} -> {readable_size(after)}"
+    return f"{len(made)} of {len(records) + failures} files: {sizes}{there}{failed}"
 
 
 def check_standard_output(batch: Batch) -> None:
@@ -170,19 +202,23 @@ def check_standard_output(batch: Batch) -> None:
 
 
 def outcomes(
-    jobs: list[Job], work: Callable[[Job], Record], count: int
+    jobs: list[Job], work: Callable[[Job], Record], batch: Batch
 ) -> Iterator[tuple[Job, Record | Exception]]:
     """Each job with its record or the error it ended with, as they come."""
     from codec import AecodecError
     from codec.engine import thread_count
 
+    once, count = partial(attempt, work, batch.keeps), min(batch.jobs, len(jobs))
+    if batch.cluster:
+        yield from outcomes_on(batch.cluster, jobs, once)
+        return
     if count == 1:
-        yield from ((job, attempt(work, job)) for job in jobs)
+        yield from ((job, once(job)) for job in jobs)
         return
     os.environ["AECODEC_THREADS"] = str(max(1, thread_count() // count))  # the processes share the cores
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=ignore_interrupts)
     try:
-        futures = {pool.submit(partial(attempt, work), job): job for job in jobs}
+        futures = {pool.submit(once, job): job for job in jobs}
         for future in as_completed(futures):
             try:
                 yield futures[future], future.result()
@@ -198,26 +234,31 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def attempt(work: Callable[[Job], Record], job: Job) -> Record | Exception:
-    """The record of a job, or an error that was raised on purpose."""
+def attempt(work: Callable[[Job], Record], keeps: bool, job: Job) -> Record | Exception:
+    """The record of a job, or an error that was raised on purpose. What `keeps` an output is a record too."""
     from codec import AecodecError
 
     if job.refusal:
         return UsageError(job.refusal)
+    left = {"input": str(job.source), "output": str(job.target), "notes": (THERE,)}
+    if keeps and job.target.exists():
+        return left
     try:
         return work(job)
     except (AecodecError, UsageError) as error:
-        return error
+        return left if keeps and isinstance(error.__cause__, FileExistsError) else error
     except MemoryError:
         return AecodecError(f"{job.source}: there is too little memory for it")
 
 
 def say(record: Record, describe: Callable[[Record], str], batch: Batch) -> None:
-    """What came of one file, as a line for people and as JSON."""
+    """What came of one file, as JSON and for people: a line if it was made, and one for each note."""
     if batch.as_json:
         typer.echo(json.dumps(record))
     if not batch.quiet:
-        typer.echo(describe(record), err=True)
+        lines = [describe(record)] if "bytes_after" in record else []
+        for line in (*lines, *(f"{record['output']}: {note}" for note in record["notes"])):
+            typer.echo(line, err=True)
 
 
 def show_progress(done: int, of: int, batch: Batch) -> None:

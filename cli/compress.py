@@ -13,7 +13,18 @@ import typer
 
 from cli.batch import Batch, Job, Record, plan, run
 from cli.files import STANDARD, SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
-from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+from cli.options import (
+    AsJson,
+    Cluster,
+    DryRun,
+    Force,
+    Jobs,
+    KeepTimes,
+    OutputDir,
+    Quiet,
+    Recursive,
+    Resume,
+)
 
 KINDS = ("exif", "icc", "xmp")
 
@@ -71,6 +82,8 @@ def compress(
     dry_run: DryRun = False,
     keep_times: KeepTimes = False,
     force: Force = False,
+    resume: Resume = False,
+    cluster: Cluster = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -81,7 +94,7 @@ def compress(
     if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
     kinds = kinds_of(strip)
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
     planned = plan(paths, READABLE_SUFFIXES, SUFFIX, batch)
     how = Compression(
         quality=DEFAULT_QUALITY if quality is None else quality,
@@ -175,6 +188,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         "seconds": seconds,
         "coding": about.coding,
         "quality": about.quality,
+        "notes": picture.notes,
         "noise": about.noise,
         "enhanced": about.enhanced,
         "scale": about.scale,

@@ -12,7 +12,18 @@ import typer
 
 from cli.batch import Batch, Job, Record, plan, run
 from cli.files import STANDARD, SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
-from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+from cli.options import (
+    AsJson,
+    Cluster,
+    DryRun,
+    Force,
+    Jobs,
+    KeepTimes,
+    OutputDir,
+    Quiet,
+    Recursive,
+    Resume,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,8 @@ def decompress(
     dry_run: DryRun = False,
     keep_times: KeepTimes = False,
     force: Force = False,
+    resume: Resume = False,
+    cluster: Cluster = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,7 +71,7 @@ def decompress(
     suffix, part = "." + format.lower().removeprefix("."), region_of(region)
     if suffix not in FORMATS:
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
     planned = plan(paths, {SUFFIX}, suffix, batch)
     for job in planned:
         if job.target != STANDARD and not job.refusal and job.target.suffix.lower() not in FORMATS:
@@ -82,7 +95,7 @@ def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
     import codec
     from codec.bitstream import read_file
-    from codec.image import encode_image, format_for
+    from codec.image import encode_image, format_for, notes_of_writing
 
     began = time.perf_counter()
     named = job.target if job.target != STANDARD else Path(f"out{how.suffix}")
@@ -91,7 +104,8 @@ def decompress_one(how: Decompression, job: Job) -> Record:
         image = codec.decompress(
             data, max_pixels=how.max_pixels, region=how.region, enhance=how.enhance, upscale=how.upscale
         )
-        picture = encode_image(image, format_for(named))
+        kind = format_for(named)
+        picture = encode_image(image, kind)
     write(job.target, picture, how.force)
     if how.keep_times:
         keep_times(job.source, job.target)
@@ -104,6 +118,7 @@ def decompress_one(how: Decompression, job: Job) -> Record:
         "height": image.height,
         "mode": image.mode,
         "seconds": time.perf_counter() - began,
+        "notes": notes_of_writing(image, kind),
     }
 
 

@@ -19,3 +19,8 @@ AsJson = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 KeepTimes = Annotated[bool, typer.Option("--keep-times", help="Give outputs the times of their inputs.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Leave outputs that exist, and make the others.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Do the work on a Dask cluster, as tcp://host:8786."),
+]

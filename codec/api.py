@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -97,7 +98,8 @@ def compress(
     """Compress a picture into one file.
 
     `image` is a Pillow image, a Picture, or an array of bytes (H, W) or (H, W, 3). `quality`, 0 to 100,
-    rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless.
+    rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless. What is
+    converted or left out of a Pillow image is a UserWarning; a Picture has it in its `notes`.
 
     `effort`, 0 to 9, is how often the encoder corrects itself by what the decoder would make of its file:
     each time takes longer and gains less.
@@ -141,7 +143,7 @@ def compress(
     if max_bytes is not None:
         return within(attempt, max_bytes, SCALES if reduce == "auto" else ())
     if psnr is not None:
-        return of_psnr(attempt.at, attempt.psnr, psnr)
+        return of_psnr(attempt.at, attempt.rough, attempt.psnr, psnr)
     return reduced_if_better(attempt, quality) if reduce == "auto" else attempt.at(quality)
 
 
@@ -161,7 +163,7 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
 def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> bytes:
     """The best file of at most `limit` bytes, reduced by the first of the scales that it takes, if any."""
     try:
-        return within_bytes(attempt.at, limit, attempt.fixed)
+        return within_bytes(attempt.at, attempt.rough, limit, attempt.fixed)
     except TargetError:
         if not scales:
             raise
@@ -174,7 +176,7 @@ def reduced_if_better(attempt: Attempt, quality: float) -> bytes:
     if quality <= REDUCED_BELOW and info(data).quality is not None:
         smaller = attempt.reduced(SCALES[0])
         with suppress(TargetError):
-            other = within_bytes(smaller.at, len(data), smaller.fixed)
+            other = within_bytes(smaller.at, smaller.rough, len(data), smaller.fixed)
             if attempt.psnr(other) >= attempt.psnr(data) + HELPS:
                 return other
     return data
@@ -233,7 +235,7 @@ class Attempt:
     @cached_property
     def quickly_lossless(self) -> int:
         """Bytes of a lossless WebP that took little effort."""
-        return len(write_lossless(Image.fromarray(self.picture.pixels), 0))
+        return len(write_lossless(Image.fromarray(self.picture.pixels), efforts=(0,)))
 
     def losslessly(self) -> bytes:
         """The file that keeps every pixel."""
@@ -263,6 +265,13 @@ class Attempt:
             return False
         return len(self.lossless) <= limit
 
+    def rough(self, quality: float) -> bytes:
+        """About the file at a quality: without correction, and without being read again."""
+        latents = pipeline.encode_latents(self.model, self.coded, round(quality * QUALITY_UNITS), 0)
+        prior = self.model.coder.best_prior(latents.z, latents.quality)
+        payload = self.model.coder.encode(latents, prior)
+        return self.file(payload, Learned(self.model.fingerprint, latents.quality, prior), self.enhance)
+
     def psnr(self, data: bytes) -> float:
         """PSNR in dB of a file's pixels; infinite where they are equal."""
         figure = psnr_of(self.picture.pixels, decompress_picture(data).pixels)
@@ -270,10 +279,14 @@ class Attempt:
 
 
 def to_picture(image: ImageLike) -> Picture:
+    """The Picture of what `compress` takes; warns of what is not kept of a Pillow image."""
     if isinstance(image, Picture):
         return image
     if isinstance(image, Image.Image):
-        return from_pillow(image)
+        picture = from_pillow(image)
+        for note in picture.notes:
+            warnings.warn(note, stacklevel=3)
+        return picture
     if not isinstance(image, np.ndarray):
         raise ImageError(f"{type(image).__name__} is no picture: give a Pillow image or an array")
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from codec.bitstream import Box
 from codec.errors import BitstreamError, ImageError, LimitError
@@ -21,6 +21,7 @@ Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
+LOSSLESS_EFFORTS = (0, 4)
 FORMATS = {
     ".avif": "AVIF",
     ".bmp": "BMP",
@@ -50,6 +51,8 @@ MALFORMED = (  # what Pillow raises on odd files
     ValueError,
     struct.error,
 )
+AVIF_HEADER = 4096  # bytes at whose start a file says how it is coded
+AVIF_DEEP, AVIF_TWELVE = 0x40, 0x20
 XMP_IN_PNG = "XML:com.adobe.xmp"
 XMP_IN_TIFF = 700
 DESCRIPTIVE_TAGS = {
@@ -71,6 +74,7 @@ class Picture:
     gray: bool = False
     alpha: NDArray[np.uint8] | None = None  # (H, W)
     metadata: Mapping[Box, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what is not as it was in its file, each a clause
 
 
 def read_picture(source: Path | IO[bytes]) -> Picture:
@@ -89,19 +93,32 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
 
 
 def from_pillow(image: Image.Image) -> Picture:
-    """An upright Picture of a Pillow image; raises ImageError for modes that would lose something."""
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
-        raise ImageError(f"holds {frames} frames: aecodec codes single pictures, extract one first")
-    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-        raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB or palette: convert it first")
-    if bits_per_sample(image) > 8:
-        raise ImageError("has 16 bits a sample: convert it to 8 bits first")
-    exif = read_exif(image)
+    """An upright Picture of a Pillow image; raises ImageError for modes that would lose something.
+
+    CMYK becomes sRGB, through its ICC profile where it has one; of a camera's MPO the first frame is
+    taken; EXIF that cannot be read is kept as it is. The picture's notes say so.
+    """
+    notes = []
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        if image.format != "MPO":
+            raise ImageError(f"holds {frames} frames: aecodec codes single pictures, extract one first")
+        notes.append(f"holds {frames} frames, of which the first is kept")
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"):
+        raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
+    if (bits := bits_per_sample(image)) > 8:
+        raise ImageError(f"has {bits} bits a sample: convert it to 8 bits first")
+    try:
+        exif = read_exif(image)
+    except MALFORMED as error:
+        exif = image.info.get("exif")
+        notes.append(f"its EXIF cannot be read ({error}) and is kept as it is")
     try:
         image = ImageOps.exif_transpose(image)  # also of the orientation in XMP
     except MALFORMED:
         image.load()
+    if image.mode == "CMYK":
+        image, how = rgb_of_cmyk(image)
+        notes.append(how)
     gray = image.mode in ("1", "L", "LA")
     metadata = read_metadata(image, exif)
     if image.has_transparency_data:
@@ -109,14 +126,44 @@ def from_pillow(image: Image.Image) -> Picture:
         alpha = np.asarray(image.getchannel("A"))
     else:
         alpha = None
-    return Picture(np.asarray(image.convert("RGB")), gray, alpha, metadata)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return Picture(np.asarray(image), gray, alpha, metadata, tuple(notes))
 
 
 def bits_per_sample(image: Image.Image) -> int:
     """Bits of each sample in the file, which Pillow may cut to 8 as it decodes."""
     if image.format == "TIFF":
         return int(max(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (8,))))
+    if image.format == "AVIF":
+        return bits_of_avif(image)
     return 16 if any(";16" in str(tile.args) for tile in getattr(image, "tile", [])) else 8
+
+
+def bits_of_avif(image: Image.Image) -> int:
+    """8, 10 or 12, as the first configuration of a coder says (AV1-ISOBMFF, 2.3.3), or 8 where none does."""
+    if (file := getattr(image, "fp", None)) is None or file.closed:
+        return 8
+    file.seek(0)
+    _, found, configuration = file.read(AVIF_HEADER).partition(b"av1C")
+    if not found or len(configuration) < 3 or not configuration[2] & AVIF_DEEP:
+        return 8
+    return 12 if configuration[2] & AVIF_TWELVE else 10
+
+
+def rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
+    """A CMYK image in sRGB, and a note that says how; an ICC profile describes inks and is left out."""
+    converted, note = None, "CMYK without an ICC profile became RGB by a formula: colours may differ"
+    if profile := image.info.get("icc_profile"):
+        try:
+            inks, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, inks, srgb, outputMode="RGB")
+            note = "CMYK became sRGB through its ICC profile, which is left out"
+        except (ImageCms.PyCMSError, *MALFORMED):
+            note = "CMYK with a faulty ICC profile became RGB by a formula, and the profile is left out"
+    converted = converted or image.convert("RGB")
+    converted.info.pop("icc_profile", None)
+    return converted, note
 
 
 def read_metadata(image: Image.Image, exif: bytes | None) -> dict[Box, bytes]:
@@ -131,19 +178,16 @@ def read_metadata(image: Image.Image, exif: bytes | None) -> dict[Box, bytes]:
 def read_exif(image: Image.Image) -> bytes | None:
     """The EXIF of an image without what describes its samples: orientation, and a TIFF file's layout.
 
-    Malformed EXIF is kept as it is.
+    Raises one of MALFORMED where it cannot be read.
     """
-    try:
-        source, kept = image.getexif(), Image.Exif()
-        for tag, value in source.items():
-            if tag in DESCRIPTIVE_TAGS or (image.format != "TIFF" and tag != ExifTags.Base.Orientation):
-                kept[tag] = value
-        for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            if values := source.get_ifd(directory):
-                kept[directory] = values
-        return kept.tobytes() if len(kept) else None
-    except MALFORMED:
-        return image.info.get("exif")
+    source, kept = image.getexif(), Image.Exif()
+    for tag, value in source.items():
+        if tag in DESCRIPTIVE_TAGS or (image.format != "TIFF" and tag != ExifTags.Base.Orientation):
+            kept[tag] = value
+    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if values := source.get_ifd(directory):
+            kept[directory] = values
+    return kept.tobytes() if len(kept) else None
 
 
 def to_pillow(picture: Picture) -> Image.Image:
@@ -199,14 +243,26 @@ def fits_lossless(width: int, height: int) -> bool:
     return max(width, height) <= LOSSLESS_MAX_SIDE and width * height <= LOSSLESS_MAX_PIXELS
 
 
-def write_lossless(image: Image.Image, effort: int = 4) -> bytes:
-    """A lossless WebP of an image, `effort` 0 to 6; raises ImageError where it does not fit."""
+def notes_of_writing(image: Image.Image, format: str) -> tuple[str, ...]:
+    """What a format cannot hold of an image's metadata, each a clause."""
+    kinds = [box.name for box, key in METADATA.items() if image.info.get(key)]
+    return (f"{format} holds no {' or '.join(kinds)}: left out",) if kinds and format == "BMP" else ()
+
+
+def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS) -> bytes:
+    """The smallest of lossless WebPs of an image, of efforts 0 to 6: the lowest also finds what others miss.
+
+    Raises ImageError where it does not fit.
+    """
     if not fits_lossless(*image.size):
-        raise ImageError(f"{image.width}x{image.height} pixels are too many to store losslessly")
-    file = io.BytesIO()
-    quality = 75 if effort else 0  # of a lossless WebP: more effort, not more loss
-    image.save(file, "WEBP", lossless=True, method=effort, quality=quality, exact=True)
-    return file.getvalue()
+        limits = f"sides end at {LOSSLESS_MAX_SIDE}, pictures at {LOSSLESS_MAX_PIXELS}"
+        raise ImageError(f"{image.width}x{image.height} pixels are too many to store losslessly: {limits}")
+    files = []
+    for effort in efforts:
+        file = io.BytesIO()
+        image.save(file, "WEBP", lossless=True, method=effort, quality=75, exact=True)
+        files.append(file.getvalue())
+    return min(files, key=len)
 
 
 def lossless_size(data: bytes) -> tuple[int, int]:

@@ -20,10 +20,10 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from codec.api import compress, decompress, mode_of
+from codec.api import compress, decompress, mode_of, to_picture
 from codec.bitstream import MAGIC, Box, parse, read_file
 from codec.errors import AecodecError
-from codec.image import METADATA, from_pillow, read_exif, read_metadata
+from codec.image import METADATA, from_pillow
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
 OPTIONS = ("quality", "model", "effort", "lossless", "max_bytes", "bpp", "psnr")
@@ -71,7 +71,7 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     given = getattr(image, "encoderinfo", {})
     options = {name: given[name] for name in OPTIONS if name in given}
     try:
-        picture = from_pillow(image)
+        picture = to_picture(image)
         picture = replace(picture, metadata={**picture.metadata, **metadata_in(given)})
         file.write(compress(picture, **options))
     except AecodecError as error:
@@ -84,7 +84,7 @@ def metadata_in(given: dict[str, Any]) -> dict[Box, bytes]:
     for key in METADATA.values():
         if value := given.get(key):
             holder.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
-    return read_metadata(holder, read_exif(holder))
+    return dict(from_pillow(holder).metadata)
 
 
 def accept(prefix: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import zlib
@@ -30,8 +31,10 @@ def shipped_photograph(name: str) -> Pixels:
 
 
 def photograph(width: int, height: int) -> Pixels:
-    """A part of a photograph, (height, width, 3)."""
-    return np.ascontiguousarray(shipped_photograph("astronaut")[20 : 20 + height, 60 : 60 + width])
+    """A part of a photograph, (height, width, 3), mirrored where it ends."""
+    part = shipped_photograph("astronaut")[20 : 20 + height, 60 : 60 + width]
+    below, right = height - part.shape[0], width - part.shape[1]
+    return np.pad(part, ((0, below), (0, right), (0, 0)), mode="reflect")
 
 
 def noise(width: int, height: int, seed: int = 0) -> Pixels:
@@ -49,6 +52,22 @@ def picture_of_mode(mode: str, width: int, height: int) -> Image.Image:
 
 def make_icc() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def make_cmyk_icc() -> bytes:
+    """A profile of inks whose cyan prints red: one table from CMYK to Lab (ICC.1, lut8Type)."""
+    corners = np.zeros((2, 2, 2, 2, 3), np.uint8)  # by cyan, magenta, yellow, black: L, a, b
+    corners[...] = 0, 128, 128
+    corners[0, 0, 0, 0] = 255, 128, 128  # bare paper is white
+    corners[1, 0, 0, 0] = 136, 208, 195  # sRGB's red
+    ramp = bytes(range(256))
+    matrix = struct.pack(">9I", *(0x10000 * (place in (0, 4, 8)) for place in range(9)))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + 4 * ramp + corners.tobytes() + 3 * ramp
+    header = bytes(4) + bytes(4) + bytes([2, 0x40, 0, 0]) + b"prtrCMYKLab " + bytes(12) + b"acsp" + bytes(28)
+    header += struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D) + bytes(48)  # D50
+    tags = struct.pack(">I4sII", 1, b"A2B0", 144, len(table))
+    profile = header + tags + table
+    return struct.pack(">I", len(profile)) + profile[4:]
 
 
 def make_exif(orientation: int | None = None) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import io
 import types
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +22,7 @@ from codec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, read_exif, run_python
 
 BACK = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
-SIZES = [(1, 1), (1, 17), (17, 1), (31, 33), (97, 61)]
+SIZES = [(1, 1), (1, 17), (17, 1), (31, 33), (97, 61), (640, 480)]
 FOREIGN_WEBP = {
     "empty": b"",
     "truncated": write_lossless(Image.fromarray(noise(5, 4)))[:-9],
@@ -31,14 +33,33 @@ FOREIGN_WEBP = {
 
 @pytest.mark.parametrize("mode", BACK)
 @pytest.mark.parametrize("size", SIZES)
-def test_every_mode_and_size_comes_back(mode: str, size: tuple[int, int]) -> None:
-    image = picture_of_mode(mode, *size)
-    result = codec.decompress(codec.compress(image, 60))
-    assert result.mode == BACK[mode]
-    assert result.size == size
-    assert psnr_of(from_pillow(image).pixels, np.asarray(result.convert("RGB"))) > 15
-    if mode.endswith("A"):
+@pytest.mark.parametrize("metadata", [{}, METADATA], ids=["bare", "metadata"])
+def test_every_mode_and_size_comes_back(
+    mode: str, size: tuple[int, int], metadata: Mapping[Box, bytes]
+) -> None:
+    assert_comes_back(picture_of_mode(mode, *size), metadata)
+
+
+def test_large_pictures_come_back() -> None:
+    grain = noise(4000, 3000) // 16
+    image = Image.fromarray(np.asarray(picture_of_mode("RGB", 500, 375).resize((4000, 3000))) // 2 + grain)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    assert_comes_back(image, METADATA)
+
+
+def assert_comes_back(image: Image.Image, metadata: Mapping[Box, bytes]) -> None:
+    """Mode, size and metadata, alpha exactly, and pixels about."""
+    picture = replace(from_pillow(image), metadata=metadata)
+    result = codec.decompress(codec.compress(picture, 60, effort=0))
+    assert (result.mode, result.size) == (BACK[image.mode], image.size)
+    assert psnr_of(picture.pixels, np.asarray(result.convert("RGB"))) > 15
+    if image.mode.endswith("A"):
         np.testing.assert_array_equal(np.asarray(result.getchannel("A")), np.asarray(image.getchannel("A")))
+    assert from_pillow(result).metadata.keys() == metadata.keys()
+    if metadata:
+        assert result.info["icc_profile"] == metadata[Box.ICC]
+        assert result.info["xmp"] == metadata[Box.XMP]
+        assert read_exif(result.info["exif"]) == read_exif(metadata[Box.EXIF])
 
 
 def test_gray_has_three_equal_channels() -> None:
@@ -46,16 +67,6 @@ def test_gray_has_three_equal_channels() -> None:
     assert codec.info(file).coding == "learned"
     pixels = codec.api.decompress_picture(file).pixels
     np.testing.assert_array_equal(pixels, pixels[:, :, :1].repeat(3, axis=2))
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-def test_metadata_survive(mode: str) -> None:
-    source = picture_of_mode(mode, 97, 61)
-    source.info.update(icc_profile=METADATA[Box.ICC], exif=METADATA[Box.EXIF], xmp=METADATA[Box.XMP])
-    result = codec.decompress(codec.compress(source, 30))
-    assert result.info["icc_profile"] == METADATA[Box.ICC]
-    assert result.info["xmp"] == METADATA[Box.XMP]
-    assert read_exif(result.info["exif"]) == read_exif(METADATA[Box.EXIF])
 
 
 def test_pictures_arrays_and_pillow_images_are_one() -> None:
@@ -86,6 +97,15 @@ def assert_lossless(image: Image.Image) -> None:
     result = codec.decompress(file)
     assert result.mode == image.mode
     np.testing.assert_array_equal(np.asarray(result), np.asarray(image))
+
+
+@pytest.mark.parametrize("tile", [noise(64, 64), photograph(100, 100)], ids=["noise", "photograph"])
+def test_repetitions_are_lossless_and_smaller_than_png(tile: Pixels) -> None:
+    """Where a tile repeats, the quick try must see it, and libwebp's usual effort need not."""
+    image, png = Image.fromarray(np.tile(tile, (8, 8, 1))), io.BytesIO()
+    image.save(png, "PNG", optimize=True)
+    assert_lossless(image)
+    assert len(codec.compress(image)) <= len(png.getvalue()) + 16
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])

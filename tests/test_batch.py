@@ -121,7 +121,7 @@ def work_slowly(job: Job) -> dict[str, object]:
 
 def test_a_process_that_dies_is_a_failure_of_its_files() -> None:
     jobs = [Job(Path(name), Path("x")) for name in ("dies.png", "a.png", "b.png")]
-    found = dict(outcomes(jobs, work_slowly, 2))
+    found = dict(outcomes(jobs, work_slowly, Batch(jobs=2)))
     assert "a process died" in str(found[jobs[0]])
     assert len(found) == 3
 
@@ -130,7 +130,7 @@ def test_an_interrupt_ends_the_batch_soon() -> None:
     jobs = [Job(Path(f"{n}.png"), Path("x")) for n in range(40)]
     began, done = time.monotonic(), 0
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        for _ in outcomes(jobs, work_slowly, 2):
+        for _ in outcomes(jobs, work_slowly, Batch(jobs=2)):
             done += 1
             raise KeyboardInterrupt
     assert done == 1
@@ -178,6 +178,19 @@ def test_strip_and_keep_times(folder: Path) -> None:
     assert aecodec("compress", source, "--strip", "all", "-f").returncode == 0
     assert not codec.info(target.read_bytes()).metadata
     refusal(aecodec("compress", source, "--strip", "gps", "-f"), 2, "choose of")
+
+
+def test_what_is_not_kept_is_noted(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8)).save(tmp_path / "inks.jpg")
+    result = aecodec("compress", tmp_path / "inks.jpg", "--json")
+    assert json.loads(result.stdout)["notes"] == [
+        "CMYK without an ICC profile became RGB by a formula: colours may differ"
+    ]
+    assert "inks.aec: CMYK without" in result.stderr
+    Image.new("L", (8, 8)).save(tmp_path / "profiled.png", icc_profile=make_icc())
+    assert aecodec("compress", tmp_path / "profiled.png").returncode == 0
+    result = aecodec("decompress", tmp_path / "profiled.aec", tmp_path / "plain.bmp")
+    assert "plain.bmp: BMP holds no ICC: left out" in result.stderr
 
 
 def test_targets_on_the_command_line(folder: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from skimage.metrics import peak_signal_noise_ratio
+from tifffile import imwrite
 
 from codec.bitstream import Box
 from codec.errors import AecodecError, BitstreamError, ImageError
@@ -37,6 +38,7 @@ from tests.common import (
     TAKEN,
     assert_close,
     assert_same_picture,
+    make_cmyk_icc,
     make_exif,
     noise,
     picture_of_mode,
@@ -82,11 +84,64 @@ def test_palette_with_several_alphas_survives(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "format"), [("CMYK", "TIFF"), ("CMYK", "JPEG"), ("I;16", "PNG"), ("F", "TIFF"), ("I", "TIFF")]
+    ("mode", "format"),
+    [("I;16", "PNG"), ("I;16", "TIFF"), ("I;16B", "TIFF"), ("I", "TIFF"), ("F", "TIFF")],
 )
 def test_modes_that_would_lose_something_are_refused(tmp_path: Path, mode: str, format: str) -> None:
     path = saved(tmp_path / "a", Image.new(mode, (5, 4)), format)
-    with pytest.raises(ImageError, match=r"has mode (CMYK|I;16|I|F), not 8-bit.*convert it"):
+    with pytest.raises(ImageError, match=r"has mode (I;16|I;16B|I|F), not 8-bit.*convert it"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_is_converted_with_a_note(tmp_path: Path, format: str) -> None:
+    cyan = Image.new("CMYK", (5, 4), (255, 0, 0, 0))
+    by_formula = read_picture(saved(tmp_path / "a", cyan, format))
+    assert_close(by_formula.pixels, np.full((4, 5, 3), (0, 255, 255), np.uint8), levels=2)
+    assert by_formula.notes == ("CMYK without an ICC profile became RGB by a formula: colours may differ",)
+    by_profile = read_picture(saved(tmp_path / "a", cyan, format, icc_profile=make_cmyk_icc()))
+    assert_close(by_profile.pixels, np.full((4, 5, 3), (255, 0, 0), np.uint8), levels=12)
+    assert by_profile.notes == ("CMYK became sRGB through its ICC profile, which is left out",)
+    assert Box.ICC not in by_profile.metadata
+
+
+@pytest.mark.parametrize("profile", [b"no profile", METADATA[Box.ICC]], ids=["broken", "of RGB"])
+def test_cmyk_with_a_faulty_profile_is_converted_without_it(profile: bytes) -> None:
+    image = Image.new("CMYK", (5, 4), (0, 255, 0, 0))
+    image.info["icc_profile"] = profile
+    picture = from_pillow(image)
+    np.testing.assert_array_equal(picture.pixels, np.full((4, 5, 3), (255, 0, 255)))
+    assert "faulty ICC profile" in picture.notes[0]
+    assert Box.ICC not in picture.metadata
+    assert image.info["icc_profile"] == profile  # the caller's image is as it was
+
+
+def test_the_first_frame_of_a_camera_is_kept_with_a_note(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(noise(32, 24, seed)) for seed in range(2))
+    path = saved(tmp_path / "a.jpg", first, "MPO", save_all=True, append_images=[second])
+    picture = read_picture(path)
+    assert picture.notes == ("holds 2 frames, of which the first is kept",)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(picture.pixels, np.asarray(image))
+
+
+def test_exif_that_cannot_be_read_is_kept_with_a_note(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(noise(5, 4)), exif=b"Exif\0\0of no kind")
+    picture = read_picture(path)
+    assert b"of no kind" in picture.metadata[Box.EXIF]
+    assert "its EXIF cannot be read" in picture.notes[0]
+    np.testing.assert_array_equal(picture.pixels, noise(5, 4))
+
+
+@pytest.mark.parametrize(("flag", "bits"), [(0x40, 10), (0x60, 12)])
+def test_deep_avif_is_refused(tmp_path: Path, flag: int, bits: int) -> None:
+    data = bytearray(encode_image(Image.fromarray(noise(16, 16)), "AVIF"))
+    data[data.index(b"av1C") + 6] |= flag
+    depths = data.index(b"pixi") + 9
+    data[depths : depths + 3] = bytes([bits] * 3)
+    path = tmp_path / "a.avif"
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=f"has {bits} bits a sample"):
         read_picture(path)
 
 
@@ -103,6 +158,12 @@ def test_sixteen_bit_png_is_refused(tmp_path: Path, colour: int, channels: int) 
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
     with pytest.raises(ImageError):
         read_picture(path)
+
+
+def test_sixteen_bit_tiff_is_refused(tmp_path: Path) -> None:
+    imwrite(tmp_path / "a.tiff", np.zeros((4, 5, 3), np.uint16), photometric="rgb")
+    with pytest.raises(ImageError, match="has 16 bits a sample"):
+        read_picture(tmp_path / "a.tiff")
 
 
 @pytest.mark.parametrize("format", ["GIF", "TIFF", "PNG", "WEBP"])

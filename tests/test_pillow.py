@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,6 +33,12 @@ def test_sanity(mode: str) -> None:
         opened.load()
         assert psnr_of(np.asarray(image), np.asarray(opened)) > 28
         assert opened.copy().tobytes() == codec.decompress(saved(image, quality=80)).tobytes()
+
+
+def test_imageio_reads_and_writes_through_pillow(tmp_path: Path) -> None:
+    pixels = np.asarray(picture_of_mode("RGB", 61, 47))
+    imageio.imwrite(tmp_path / "a.aec", pixels, plugin="pillow", quality=80)
+    assert psnr_of(pixels, imageio.imread(tmp_path / "a.aec", plugin="pillow")) > 28
 
 
 def test_opening_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +110,13 @@ def test_truncated_at_every_length() -> None:
             Image.open(io.BytesIO(data[:length])).load()
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "I;16", "F", "HSV"])
+def test_what_is_not_kept_on_save_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="CMYK without an ICC profile"):
+        data = saved(Image.new("CMYK", (20, 20), (0, 255, 255, 0)))
+    assert Image.open(io.BytesIO(data)).getpixel((3, 4)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F", "HSV"])
 def test_wrong_mode_on_save(mode: str) -> None:
     with pytest.raises(OSError, match="mode"):
         saved(Image.new(mode, (20, 20)))

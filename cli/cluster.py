@@ -1,0 +1,77 @@
+"""The files of a batch on the workers of a Dask cluster, whatever becomes of a worker meanwhile.
+
+Workers need this release of aecodec and the files under the same names. A job whose worker dies is done
+again by another one, until as many have died of it as the scheduler allows (`allowed-failures`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cli.files import UsageError
+
+if TYPE_CHECKING:
+    from cli.batch import Job, Record
+
+RETRIES = 2  # of a job that ended with an error nobody raised on purpose
+PATIENCE = 10  # seconds to wait for a scheduler and its first worker
+
+
+def outcomes_on(
+    address: str, jobs: list[Job], attempt: Callable[[Job], Record | Exception]
+) -> Iterator[tuple[Job, Record | Exception]]:
+    """Each job with what an attempt gave, as they come from the workers of the scheduler at an address.
+
+    Raises UsageError where no scheduler or no worker answers, MissingExtraError without the extra `cluster`.
+    """
+    client = connect(address)
+    from distributed import as_completed
+
+    try:
+        placed = [
+            replace(job, source=job.source.absolute()) for job in jobs
+        ]  # workers have folders of their own
+        futures = dict(zip(client.map(attempt, placed, pure=False, retries=RETRIES), jobs, strict=True))
+        for future in as_completed(futures, loop=client.loop):
+            yield futures[future], outcome_of(future, futures[future])
+    finally:
+        client.close()  # what has not begun is dropped
+
+
+def connect(address: str) -> Any:
+    """A client of the scheduler at an address; raises as `outcomes_on`."""
+    try:
+        from distributed import Client
+        from distributed.comm import resolve_address
+    except ImportError as error:
+        from codec import MissingExtraError
+
+        raise MissingExtraError(f"{error}: run pip install 'aecodec[cluster]'") from error
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its errors become ours
+    try:
+        client = Client(resolve_address(address), timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--cluster {address}: no scheduler answers there: start `dask scheduler`"
+        ) from error
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as error:
+        client.close()
+        raise UsageError(f"--cluster {address}: it has no worker: start `dask worker {address}`") from error
+    return client
+
+
+def outcome_of(future: Any, job: Job) -> Record | Exception:
+    """What the worker returned, or that none could."""
+    from codec import AecodecError
+
+    try:
+        outcome: Record | Exception = future.result()
+    except Exception as error:  # whatever the worker's code or the cluster raised
+        return AecodecError(f"{job.source}: not done by the cluster: {type(error).__name__}: {error}")
+    return outcome

@@ -1,0 +1,157 @@
+"""A batch on a real cluster of Dask workers that die: nothing is lost and nothing is made twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+import codec
+from cli.batch import THERE, Batch, Job, Record, outcomes, run
+from cli.files import STANDARD, UsageError, write
+from tests.common import ROOT, photograph
+from tests.test_cli import aecodec, refusal
+
+WORKERS, PICTURES = 3, 9
+SETTINGS = {  # what makes deaths count where they happen, and twice enough
+    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": "1.0",
+    "AECODEC_THREADS": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """The address of a scheduler, and the process whose children are its workers."""
+    folder = tmp_path_factory.mktemp("cluster")
+    about, environment = folder / "scheduler.json", {**os.environ, **SETTINGS}
+    start = [sys.executable, "-m"]
+    common = ["--scheduler-file", str(about), "--no-dashboard"]
+    roles = (
+        [*start, "distributed.cli.dask_scheduler", *common, "--host", "127.0.0.1", "--port", "0"],
+        [*start, "distributed.cli.dask_worker", *common, "--nworkers", str(WORKERS), "--nthreads", "1"],
+    )
+    roles[1].extend(["--local-directory", str(folder)])
+    with (folder / "log").open("w") as log:
+        options = {"cwd": ROOT, "env": environment, "stdout": log, "stderr": log}
+        processes = [subprocess.Popen(role, **options) for role in roles]  # type: ignore[call-overload]
+        try:
+            wait_until(lambda: about.exists() and len(workers_of(processes[1].pid)) == WORKERS)
+            yield json.loads(about.read_text())["address"], processes[1].pid
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+                process.wait()
+
+
+def wait_until(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def workers_of(process: int) -> list[psutil.Process]:
+    children = psutil.Process(process).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of small pictures, each of its own width."""
+    (tmp_path / "in").mkdir()
+    for number in range(PICTURES):
+        Image.fromarray(photograph(200 + number, 120)).save(tmp_path / "in" / f"{number:02}.png")
+    return tmp_path
+
+
+def test_a_worker_is_killed_midway(cluster: tuple[str, int], pictures: Path) -> None:
+    address, workers = cluster
+    arguments = ["compress", "-r", pictures / "in", "-d", pictures / "out", "--cluster", address, "--json"]
+    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as batch:
+        wait_until(lambda: any((pictures / "out").glob("*.aec")))
+        os.kill(workers_of(workers)[0].pid, signal.SIGKILL)
+        assert len(list((pictures / "out").glob("*.aec"))) < PICTURES
+        stdout, stderr = batch.communicate(timeout=120)
+    assert batch.returncode == 0, stderr
+    inputs = sorted(Path(json.loads(line)["input"]).name for line in stdout.splitlines())
+    assert inputs == [f"{number:02}.png" for number in range(PICTURES)]
+    files = sorted((pictures / "out").glob("*.aec"))
+    assert [codec.decompress(file.read_bytes()).size for file in files] == [
+        (200 + n, 120) for n in range(PICTURES)
+    ]
+    files[3].unlink()
+    times = {file: file.stat().st_mtime_ns for file in files if file.exists()}
+    resumed = aecodec(*arguments, "--resume")
+    assert resumed.returncode == 0
+    assert f"1 of {PICTURES} files" in resumed.stderr
+    assert f"{PICTURES - 1} there already" in resumed.stderr
+    assert files[3].exists()
+    assert times == {file: file.stat().st_mtime_ns for file in times}
+
+
+def work_and_die(job: Job) -> Record:
+    """Writes a file; its process dies before or after it did so once, or whenever it is tried."""
+    deaths, kind = job.source.with_suffix(".deaths"), job.source.stem
+    with deaths.open("a") as file:
+        file.write("x")
+    first = deaths.stat().st_size == 1
+    if kind == "poison" or (kind == "early" and first):
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(job.target, b"made", force=False)
+    if kind == "late" and first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "odd" and first:
+        raise RuntimeError("once")
+    return {"output": str(job.target), "bytes_after": 4, "notes": ()}
+
+
+def test_deaths_before_and_after_writing_and_always(cluster: tuple[str, int], tmp_path: Path) -> None:
+    names = ("early", "late", "odd", "poison", *(f"sound{number}" for number in range(6)))
+    jobs = [Job(tmp_path / f"{name}.png", tmp_path / f"{name}.aec") for name in names]
+    found = list(outcomes(jobs, work_and_die, Batch(cluster=cluster[0])))
+    assert sorted(job.source.stem for job, _ in found) == sorted(names)
+    by_name = {job.source.stem: outcome for job, outcome in found}
+    poisoned = by_name.pop("poison")
+    assert isinstance(poisoned, codec.AecodecError)
+    assert "not done by the cluster: KilledWorker" in str(poisoned)
+    notes = {name: outcome["notes"] for name, outcome in by_name.items() if isinstance(outcome, dict)}
+    assert notes == {name: (THERE,) if name in ("late", "odd") else () for name in by_name}
+    assert {path.stem for path in tmp_path.glob("*.aec")} == set(by_name)
+
+
+def test_one_picture_has_its_own_exit_code(cluster: tuple[str, int], tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    refusal(aecodec("compress", tmp_path / "bad.png", "--cluster", cluster[0]), 1, "bad.png: not a picture")
+
+
+def test_what_a_cluster_cannot_do_is_said(tmp_path: Path) -> None:
+    job, address = Job(tmp_path / "a.png", tmp_path / "a.aec"), "tcp://no.such.host:1"
+    with pytest.raises(UsageError, match="no scheduler answers there"):
+        list(outcomes([job], work_and_die, Batch(cluster=address)))
+    with pytest.raises(UsageError, match="leave out --jobs"):
+        Batch(cluster=address, jobs=2)
+    with pytest.raises(UsageError, match="- has none"):
+        run([replace(job, target=STANDARD)], work_and_die, str, Batch(cluster=address))
+
+
+def test_a_missing_extra_names_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(codec.MissingExtraError, match=r"pip install 'aecodec\[cluster\]'"):
+        list(outcomes([Job(Path("a.png"), Path("a.aec"))], work_and_die, Batch(cluster="tcp://host:1")))
+
+
+def test_resume_and_force_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="give one"):
+        Batch(resume=True, force=True)
