@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from cli.options import (
     Resume,
 )
 
+if TYPE_CHECKING:
+    from codec.api import Options
+
 KINDS = ("exif", "icc", "xmp")
 
 
@@ -33,16 +36,7 @@ KINDS = ("exif", "icc", "xmp")
 class Compression:
     """What is done to each picture."""
 
-    quality: float
-    model: str
-    effort: int
-    lossless: bool
-    max_bytes: int | None
-    bpp: float | None
-    psnr: float | None
-    denoise: float | str | None
-    enhance: bool
-    reduce: int | str
+    options: Options
     strip: tuple[str, ...]
     keep_times: bool
     force: bool
@@ -88,7 +82,7 @@ def compress(
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
-    from codec.api import DEFAULT_QUALITY
+    from codec.api import DEFAULT_QUALITY, Options
     from codec.image import READABLE_SUFFIXES
 
     if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
@@ -97,16 +91,18 @@ def compress(
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
     planned = plan(paths, READABLE_SUFFIXES, SUFFIX, batch)
     how = Compression(
-        quality=DEFAULT_QUALITY if quality is None else quality,
-        model=model,
-        effort=effort,
-        lossless=lossless,
-        max_bytes=max_bytes,
-        bpp=bpp,
-        psnr=psnr,
-        denoise=noise_of(denoise),
-        enhance=enhance,
-        reduce=reduction_of(reduce),
+        options=Options(
+            quality=DEFAULT_QUALITY if quality is None else quality,
+            model=model,
+            effort=effort,
+            lossless=lossless,
+            max_bytes=max_bytes,
+            bpp=bpp,
+            psnr=psnr,
+            denoise=noise_of(denoise),
+            enhance=enhance,
+            reduce=reduction_of(reduce),
+        ),
         strip=kinds,
         keep_times=keep_times,
         force=force,
@@ -159,19 +155,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         piped = read_bytes(job.source) if job.source == STANDARD else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
-        data = api.compress(
-            picture,
-            how.quality,
-            model=how.model,
-            effort=how.effort,
-            lossless=how.lossless,
-            max_bytes=how.max_bytes,
-            bpp=how.bpp,
-            psnr=how.psnr,
-            denoise=how.denoise,
-            enhance=how.enhance,
-            reduce=how.reduce,
-        )
+        attempt, data = api.compress_picture(picture, how.options)
         before = job.source.stat().st_size if piped is None else len(piped)
     write(job.target, data, how.force)
     if how.keep_times:
@@ -184,7 +168,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         "bytes_after": len(data),
         "ratio": before / len(data),
         "bpp": about.bpp,
-        "psnr": psnr(picture.pixels, api.decompress_picture(data).pixels) if how.measure else None,
+        "psnr": psnr(picture.pixels, attempt.decoded(data)) if how.measure else None,
         "seconds": seconds,
         "coding": about.coding,
         "quality": about.quality,

@@ -27,6 +27,7 @@ from codec.bitstream import (
     serialise,
 )
 from codec.engine import Window
+from codec.entropy import Latents
 from codec.errors import ImageError, LimitError, QualityError, RegionError, StageError, TargetError
 from codec.image import (
     Picture,
@@ -81,6 +82,38 @@ class Info:
         return 8 * self.size / (self.width * self.height)
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `compress` is asked for; see there."""
+
+    quality: float = DEFAULT_QUALITY
+    model: str = DEFAULT
+    effort: int = EFFORT
+    lossless: bool = False
+    max_bytes: int | None = None
+    bpp: float | None = None
+    psnr: float | None = None
+    denoise: float | str | None = None
+    enhance: bool = False
+    reduce: int | str = 1
+
+    def check(self) -> None:
+        """Raises QualityError, TargetError or StageError for what cannot be asked for."""
+        if not 0 <= self.quality <= 100:
+            raise QualityError(f"quality {self.quality} is out of range: choose 0 to 100")
+        targets = {"max_bytes": self.max_bytes, "bpp": self.bpp, "psnr": self.psnr}
+        given = {name: target for name, target in targets.items() if target is not None}
+        if self.lossless + len(given) > 1:
+            raise TargetError("lossless, max_bytes, bpp and psnr exclude each other: give one")
+        for name, target in given.items():
+            if not 0 < target < math.inf:
+                raise TargetError(f"{name} {target} is no target: give a positive number")
+        if self.effort not in range(MOST_EFFORT + 1):
+            raise QualityError(f"effort {self.effort} is out of range: choose 0 to {MOST_EFFORT}")
+        if self.reduce not in ("auto", 1, *SCALES):
+            raise StageError(f"pictures cannot be reduced by {self.reduce!r}: choose auto, 1, 2, 3 or 4")
+
+
 def compress(
     image: ImageLike,
     quality: float = DEFAULT_QUALITY,
@@ -122,29 +155,27 @@ def compress(
     >>> codec.decompress(data).size
     (64, 48)
     """
-    if not 0 <= quality <= 100:
-        raise QualityError(f"quality {quality} is out of range: choose 0 to 100")
-    if sum((lossless, max_bytes is not None, bpp is not None, psnr is not None)) > 1:
-        raise TargetError("lossless, max_bytes, bpp and psnr exclude each other: give one")
-    for name, target in (("max_bytes", max_bytes), ("bpp", bpp), ("psnr", psnr)):
-        if target is not None and not 0 < target < math.inf:
-            raise TargetError(f"{name} {target} is no target: give a positive number")
-    if effort not in range(MOST_EFFORT + 1):
-        raise QualityError(f"effort {effort} is out of range: choose 0 to {MOST_EFFORT}")
-    if reduce not in ("auto", 1, *SCALES):
-        raise StageError(f"pictures cannot be reduced by {reduce!r}: choose auto, 1, 2, 3 or 4")
-    picture, noise = clean(to_picture(image), denoise)
+    options = Options(quality, model, effort, lossless, max_bytes, bpp, psnr, denoise, enhance, reduce)
+    return compress_picture(to_picture(image), options)[1]
+
+
+def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes]:
+    """The file of a picture, and the attempt that made it; raises as `compress`."""
+    options.check()
+    model, reduce = model_named(options.model), options.reduce
+    cleaned, noise = clean(picture, options.denoise)
     scale = reduce if isinstance(reduce, int) else 1
-    attempt = Attempt(picture, model_named(model), effort, noise, enhance, scale)
-    if lossless:
-        return attempt.losslessly()
-    if bpp is not None:
-        max_bytes = int(bpp * attempt.pixels / 8)
+    attempt = Attempt(cleaned, model, options.effort, noise, options.enhance, scale)
+    max_bytes = options.max_bytes if options.bpp is None else int(options.bpp * attempt.pixels / 8)
+    if options.lossless:
+        return attempt, attempt.losslessly()
     if max_bytes is not None:
         return within(attempt, max_bytes, SCALES if reduce == "auto" else ())
-    if psnr is not None:
-        return of_psnr(attempt.at, attempt.rough, attempt.psnr, psnr)
-    return reduced_if_better(attempt, quality) if reduce == "auto" else attempt.at(quality)
+    if options.psnr is not None:
+        return attempt, of_psnr(attempt.at, attempt.rough, attempt.psnr, options.psnr)
+    if reduce == "auto":
+        return reduced_if_better(attempt, options.quality)
+    return attempt, attempt.at(options.quality)
 
 
 def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
@@ -160,17 +191,17 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
     return (picture, 0.0) if not noise else (stages.denoise(picture, noise), noise)
 
 
-def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> bytes:
+def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> tuple[Attempt, bytes]:
     """The best file of at most `limit` bytes, reduced by the first of the scales that it takes, if any."""
     try:
-        return within_bytes(attempt.at, attempt.rough, limit, attempt.fixed)
+        return attempt, within_bytes(attempt.at, attempt.rough, limit, attempt.fixed)
     except TargetError:
         if not scales:
             raise
         return within(attempt.reduced(scales[0]), limit, scales[1:])
 
 
-def reduced_if_better(attempt: Attempt, quality: float) -> bytes:
+def reduced_if_better(attempt: Attempt, quality: float) -> tuple[Attempt, bytes]:
     """The file at a quality, or a reduced one of its size that comes nearer to the picture."""
     data = attempt.at(quality)
     if quality <= REDUCED_BELOW and info(data).quality is not None:
@@ -178,8 +209,8 @@ def reduced_if_better(attempt: Attempt, quality: float) -> bytes:
         with suppress(TargetError):
             other = within_bytes(smaller.at, smaller.rough, len(data), smaller.fixed)
             if attempt.psnr(other) >= attempt.psnr(data) + HELPS:
-                return other
-    return data
+                return smaller, other
+    return attempt, data
 
 
 class Attempt:
@@ -199,6 +230,7 @@ class Attempt:
         self.height, self.width = picture.pixels.shape[:2]
         self.pixels = self.height * self.width
         check_input(self.width, self.height)
+        self.latest: tuple[bytes, Latents] | None = None  # the payload that was last read, and what it says
         self.boxes = dict(picture.metadata)
         if picture.alpha is not None:
             self.boxes[Box.ALPHA] = write_lossless(Image.fromarray(picture.alpha))
@@ -247,7 +279,8 @@ class Attempt:
         It is enhanced if that was asked for and raises the PSNR.
         """
         units = round(quality * QUALITY_UNITS)
-        header, payload = pipeline.encode(self.model, self.coded, units, self.effort)
+        header, payload, latents = pipeline.encode(self.model, self.coded, units, self.effort)
+        self.latest = payload, latents
         if self.lossless_serves(len(payload) + LOSSLESS_WORTH):
             return self.losslessly()
         plain = self.file(payload, header)
@@ -274,8 +307,14 @@ class Attempt:
 
     def psnr(self, data: bytes) -> float:
         """PSNR in dB of a file's pixels; infinite where they are equal."""
-        figure = psnr_of(self.picture.pixels, decompress_picture(data).pixels)
+        figure = psnr_of(self.picture.pixels, self.decoded(data))
         return math.inf if figure is None else figure
+
+    def decoded(self, data: bytes) -> NDArray[np.uint8]:
+        """The pixels (H, W, 3) of a file; the payload that was last written is not read again."""
+        container = parse(data)
+        known = self.latest[1] if self.latest and self.latest[0] == container.payload else None
+        return decode_pixels(container, pipeline.whole((self.height, self.width)), known)
 
 
 def to_picture(image: ImageLike) -> Picture:
@@ -359,25 +398,32 @@ def decompress_picture(
     if Box.ALPHA in container.boxes:
         plane = read_lossless(container.boxes[Box.ALPHA], size).getchannel("G")
         alpha = np.asarray(plane)[part]
-    if container.learned:
-        pixels = decode_learned(container, container.learned, part)
-    else:
-        pixels = np.asarray(read_lossless(container.payload, size))[part][..., :3]
-    if container.gray:
-        pixels = to_gray(pixels)
+    pixels = decode_pixels(container, part)
     metadata: dict[Box, bytes] = {k: v for k, v in container.boxes.items() if k != Box.ALPHA}
     return Picture(pixels, container.gray, alpha, metadata)
 
 
-def decode_learned(container: Container, learned: Learned, part: Window) -> NDArray[np.uint8]:
+def decode_pixels(container: Container, part: Window, known: Latents | None = None) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) of a part, rows and columns; `known` are the latents if they were read before."""
+    if container.learned:
+        pixels = decode_learned(container, container.learned, part, known)
+    else:
+        pixels = np.asarray(read_lossless(container.payload, (container.width, container.height)))[part]
+    return to_gray(pixels) if container.gray else pixels[..., :3]
+
+
+def decode_learned(
+    container: Container, learned: Learned, part: Window, known: Latents | None = None
+) -> NDArray[np.uint8]:
     """The pixels (H, W, 3) of a part, rows and columns, of a learned picture, after its stages."""
     model, wanted, size = model_with(learned.fingerprint), container.stages, container.coded_size
+    latents = known or pipeline.read_latents(model, learned, container.payload, size)
     if not (wanted.enhance or wanted.upscale):
-        return pipeline.decode(model, learned, container.payload, size, part)
+        return pipeline.synthesise(model, latents, part)
     enhancer = networks.network_with(ENHANCE, wanted.enhance) if wanted.enhance else None
     if wanted.upscale:
         networks.network_with(network_name(wanted.scale), wanted.upscale)
-    pixels = pipeline.decode(model, learned, container.payload, size)
+    pixels = pipeline.synthesise(model, latents, pipeline.whole(size))
     if enhancer:
         pixels = restored(enhancer, pixels)
     if wanted.upscale:

@@ -12,7 +12,15 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import (
+    ExifTags,
+    Image,
+    ImageCms,
+    ImageOps,
+    PngImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401  registers the format, for which Pillow would load all its plugins
+)
 
 from codec.bitstream import Box
 from codec.errors import BitstreamError, ImageError, LimitError

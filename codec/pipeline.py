@@ -205,26 +205,23 @@ def moved(span: slice, whole: slice) -> slice:
     return slice(span.start - whole.start, span.stop - whole.start)
 
 
-def encode(model: Model, pixels: Pixels, quality: int, effort: int = EFFORT) -> tuple[Learned, bytes]:
-    """Header and payload of a picture (H, W, 3); decodes the payload to check it before it returns."""
+def encode(
+    model: Model, pixels: Pixels, quality: int, effort: int = EFFORT
+) -> tuple[Learned, bytes, Latents]:
+    """Header and payload of a picture (H, W, 3), and the latents that were decoded from it as a check."""
     latents = encode_latents(model, pixels, quality, effort)
     prior = model.coder.best_prior(latents.z, quality)
     payload = model.coder.encode(latents, prior)
-    found = model.coder.decode(payload, (latents.z.shape[1], latents.z.shape[2]), quality, prior)
+    header = Learned(model.fingerprint, quality, prior)
+    found = read_latents(model, header, payload, pixels.shape[:2])
     if not (np.array_equal(found.z, latents.z) and np.array_equal(found.symbols, latents.symbols)):
         raise AecodecError("the encoder could not read back what it wrote: please report this picture")
-    return Learned(model.fingerprint, quality, prior), payload
+    return header, payload, found
 
 
-def decode(
-    model: Model, header: Learned, payload: bytes, size: tuple[int, int], region: Window | None = None
-) -> Pixels:
-    """The picture (H, W, 3) of `size` (H, W), or a region of it, rows and columns.
-
-    Raises BitstreamError for a payload that does not fit.
-    """
-    latents = model.coder.decode(payload, cells(*size), header.quality, header.prior)
-    return synthesise(model, latents, region or whole(size))
+def read_latents(model: Model, header: Learned, payload: bytes, size: tuple[int, int]) -> Latents:
+    """The latents of a picture of `size` (H, W); raises BitstreamError for a payload that does not fit."""
+    return model.coder.decode(payload, cells(*size), header.quality, header.prior)
 
 
 def whole(size: tuple[int, int]) -> Window:

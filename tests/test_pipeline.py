@@ -22,10 +22,10 @@ from codec.pipeline import (
     Pixels,
     analyse,
     cells,
-    decode,
     encode,
     encode_latents,
     means_of,
+    read_latents,
     synthesise,
     turns,
     whole,
@@ -41,7 +41,11 @@ FLIPPED = 1e-3  # part of the symbols that a last-bit difference in the encoder 
 
 @pytest.fixture(scope="module")
 def coded(model: Model, photo: Pixels) -> tuple[Learned, bytes]:
-    return encode(model, photo, QUALITY)
+    return encode(model, photo, QUALITY)[:2]
+
+
+def decoded(model: Model, coded: tuple[Learned, bytes], size: tuple[int, int]) -> Pixels:
+    return synthesise(model, read_latents(model, *coded, size), whole(size))
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -74,8 +78,8 @@ def test_a_region_is_cut_out_of_the_picture(
 ) -> None:
     top, bottom, left, right = region
     part = slice(top, min(bottom, photo.shape[0])), slice(left, min(right, photo.shape[1]))
-    expected = decode(model, *coded, photo.shape[:2])[part]
-    latents = model.coder.decode(coded[1], cells(*photo.shape[:2]), QUALITY, coded[0].prior)
+    latents = read_latents(model, *coded, photo.shape[:2])
+    expected = synthesise(model, latents, whole(photo.shape[:2]))[part]
     for core in (2, 32):
         assert_close(synthesise(model, latents, part, core), expected)
 
@@ -168,11 +172,11 @@ def test_no_float_of_the_decoder_reaches_a_symbol(
     model: Model, photo: Pixels, coded: tuple[Learned, bytes], amplitude: float
 ) -> None:
     latents, disturbed = encode_latents(model, photo, QUALITY), perturbed_model(model, amplitude)
-    pixels = decode(disturbed, *coded, photo.shape[:2])
+    pixels = decoded(disturbed, coded, photo.shape[:2])
     decoded = disturbed.__dict__["coder"].decoded
     np.testing.assert_array_equal(decoded.z, latents.z)
     np.testing.assert_array_equal(decoded.symbols, latents.symbols)
-    calm = decode(model, *coded, photo.shape[:2])
+    calm = decoded(model, coded, photo.shape[:2])
     if amplitude < 1e-3:
         assert_close(pixels, calm)
     else:

@@ -46,7 +46,7 @@ def seeds() -> dict[str, bytes]:
 def learned(pixels: Pixels, quality: int, gray: bool = False, boxes: dict[Box, bytes] | None = None) -> bytes:
     """The learned file of a picture (H, W, 3), however well lossless coding would serve it."""
     model = model_named(DEFAULT)
-    header, payload = pipeline.encode(model, pixels, quality * QUALITY_UNITS, effort=0)
+    header, payload, _ = pipeline.encode(model, pixels, quality * QUALITY_UNITS, effort=0)
     stages = Stages(noise=12) if boxes else Stages()
     return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, header, boxes or {}, stages))
 
