@@ -186,10 +186,11 @@ def test_of_concurrent_writers_without_force_one_wins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_while_writing_leaves_nothing(
-    tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    tmp_path: Path, data: bytes, number: signal.Signals
 ) -> None:
     script = (
-        "import os, cli.files, pathlib\n"
+        "import os, signal, cli.files\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs in the background ignore it
         "def interrupted(*_):\n"
         f"    os.kill(os.getpid(), {int(number)})\n"
         "cli.files.put_in_place = interrupted\n"
