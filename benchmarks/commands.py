@@ -1,6 +1,6 @@
 """What whole commands cost a user: cold seconds, peak memory, and the size of the installation.
 
-    python -m benchmarks.commands PICTURE [--runs 9] [--megapixels 24 ...]
+    python -m benchmarks.commands PICTURE [--runs 9] [--megapixels 24 100] [--stages]
 
 Each run is a fresh process, its files in the system's cache; times are medians with the fastest and
 slowest run, memory is the peak resident size that the system reports. Large pictures are mosaics of
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("picture", type=Path)
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--megapixels", type=int, nargs="*", default=[24])
+    parser.add_argument("--stages", action="store_true", help="time denoise, enhance and upscale as well")
     arguments = parser.parse_args()
     aecodec = str(Path(sys.executable).with_name("aecodec"))
     print(f"{os.cpu_count()} cores; environment {installed_size() / 1e6:.0f} MB")
@@ -93,6 +94,10 @@ def main() -> None:
             file, back = Path(folder) / f"{name}.aec", Path(folder) / f"{name}.png"
             commands[f"compress, {name}"] = ([aecodec, "compress", str(picture), str(file), "-f"], runs)
             commands[f"decompress, {name}"] = ([aecodec, "decompress", str(file), str(back), "-f"], runs)
+            for stage in ("denoise", "enhance", "upscale") if arguments.stages else ():
+                sigma = ["--sigma", "25"] if stage == "denoise" else []
+                command = [aecodec, stage, *sigma, str(picture), str(back), "-f"]
+                commands[f"{stage}, {name}"] = (command, runs)
         for name, (command, runs) in commands.items():
             result = cost(command, runs)
             low, high = min(result.seconds), max(result.seconds)

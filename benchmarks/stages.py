@@ -1,11 +1,13 @@
 """What the stages are worth on the field's test sets, beside bicubic interpolation and non-local means.
 
     python -m benchmarks.stages SETS [--only upscale] [--json FILE]
+    python -m benchmarks.stages PICTURES --only coding
 
 SETS holds Set5, Set14 (super-resolution), BSD68, McMaster (denoising) and classic5 (JPEG artefacts). PSNRs
 are means over a set, of results rounded to bytes. Super-resolution is measured on BT.601 luma of video range,
 the picture cropped to a multiple of the scale and `scale` pixels left out at each border. Noise of picture
-number i is RandomState(i).randn, not clipped.
+number i is RandomState(i).randn, not clipped; but in `coding`, where noisy pictures of 8 bits are written by
+`codec.compress` and by JPEG, and PSNR is that of what comes back to the picture without noise.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
+from benchmarks.peers import JPEG, of_pillow
+from codec.api import compress, decompress
 from codec.engine import thread_count
 from codec.image import Picture, to_gray
 from codec.stages import enhance, upscale
@@ -32,6 +37,7 @@ from codec.stages.upscaling import METHODS, SCALES, reduced
 
 SIGMAS = (15, 25, 50)  # of 255
 JPEG_QUALITIES = (10, 20, 30, 40)
+CODED_SIGMA = 25
 VIDEO_RANGE = 219 / 255  # of luma, between black and white
 PICTURES = (".bmp", ".png", ".tif")
 
@@ -46,6 +52,7 @@ class Row:
     method: str
     psnr: float
     pictures: int
+    bpp: float | None = None  # mean, of whole files, where there are any
 
 
 def pictures(folder: Path) -> list[Picture]:
@@ -135,20 +142,51 @@ def artefact_removal(sets: Path) -> Iterator[Row]:
             yield row("enhance", sets / "classic5", f"JPEG {quality}", method, one, True)
 
 
+def coding(folder: Path) -> Iterator[Row]:
+    """Coding of noisy pictures at several qualities: as they are, cleaned first, and as JPEGs."""
+    jpeg = next(peer for peer in of_pillow()[0] if peer.name == JPEG)
+
+    def by_jpeg(noisy: Image.Image, quality: float) -> tuple[bytes, Image.Image]:
+        file = jpeg.encode(noisy, quality)
+        return file, jpeg.decode(file)
+
+    def by_us(noisy: Image.Image, quality: float, noise: str | None = None) -> tuple[bytes, Image.Image]:
+        file = compress(noisy, quality, denoise=noise)
+        return file, decompress(file)
+
+    for method, qualities, code in (
+        ("JPEG", (10, 20, 30, 40, 55), by_jpeg),
+        ("aecodec", (10, 20, 30, 40), by_us),
+        ("--denoise auto", (20, 30, 40, 50), partial(by_us, noise="auto")),
+    ):
+        for quality in qualities:
+            rates, found = [], []
+            for number, picture in enumerate(pictures(folder)):
+                noise = np.random.RandomState(number).randn(*picture.pixels.shape) * CODED_SIGMA
+                noisy = np.clip(np.rint(picture.pixels + noise), 0, 255).astype(np.uint8)
+                file, decoded = code(Image.fromarray(noisy), quality)
+                rates.append(8 * len(file) / (noisy.shape[0] * noisy.shape[1]))
+                found.append(psnr_rgb(picture.pixels, np.asarray(decoded)))
+            mean, bpp = float(np.mean(found)), float(np.mean(rates))
+            yield Row("coding", folder.name, f"quality {quality}", method, mean, len(found), bpp)
+
+
 STAGES = {"upscale": upscaling, "denoise": denoising, "enhance": artefact_removal}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("sets", type=Path)
-    parser.add_argument("--only", choices=STAGES)
+    parser.add_argument("--only", choices=[*STAGES, "coding"])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = []
-    for name, measured in STAGES.items():
-        for found in measured(arguments.sets) if arguments.only in (None, name) else ():
+    for name in [arguments.only] if arguments.only else list(STAGES):
+        for found in {**STAGES, "coding": coding}[name](arguments.sets):
             rows.append(found)
-            print(f"{found.stage:8} {found.set:9} {found.damage:9} {found.method:16} {found.psnr:6.2f} dB")
+            rate = "" if found.bpp is None else f" at {found.bpp:.3f} bpp"
+            what = f"{found.stage:8} {found.set:9} {found.damage:10} {found.method:16}"
+            print(f"{what} {found.psnr:6.2f} dB{rate}", flush=True)
     if arguments.json:
         results = {"threads": thread_count(), "rows": [asdict(each) for each in rows]}
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")

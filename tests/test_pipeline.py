@@ -44,7 +44,7 @@ def coded(model: Model, photo: Pixels) -> tuple[Learned, bytes]:
     return encode(model, photo, QUALITY)[:2]
 
 
-def decoded(model: Model, coded: tuple[Learned, bytes], size: tuple[int, int]) -> Pixels:
+def pixels_of(model: Model, coded: tuple[Learned, bytes], size: tuple[int, int]) -> Pixels:
     return synthesise(model, read_latents(model, *coded, size), whole(size))
 
 
@@ -172,11 +172,11 @@ def test_no_float_of_the_decoder_reaches_a_symbol(
     model: Model, photo: Pixels, coded: tuple[Learned, bytes], amplitude: float
 ) -> None:
     latents, disturbed = encode_latents(model, photo, QUALITY), perturbed_model(model, amplitude)
-    pixels = decoded(disturbed, coded, photo.shape[:2])
+    pixels = pixels_of(disturbed, coded, photo.shape[:2])
     decoded = disturbed.__dict__["coder"].decoded
     np.testing.assert_array_equal(decoded.z, latents.z)
     np.testing.assert_array_equal(decoded.symbols, latents.symbols)
-    calm = decoded(model, coded, photo.shape[:2])
+    calm = pixels_of(model, coded, photo.shape[:2])
     if amplitude < 1e-3:
         assert_close(pixels, calm)
     else:
