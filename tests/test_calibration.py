@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.metrics import psnr_rgb
+from benchmarks import stages
+from benchmarks.metrics import psnr_of, psnr_rgb
 from benchmarks.peers import JPEG, of_pillow
+from codec.stages.denoising import non_local_means
 
 SETS = Path(__file__).parents[2] / "shared" / "data" / "sets"
 
@@ -31,3 +33,34 @@ def test_gray_jpeg_on_classic5(quality: int, psnr: float) -> None:
         found.append(psnr_rgb(pixels, np.asarray(peer.decode(file))))
     assert len(found) == 5
     assert np.mean(found) == pytest.approx(psnr, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "psnr"),
+    [
+        ("Set5", "x2", 33.67),
+        ("Set5", "x3", 30.40),
+        ("Set5", "x4", 28.43),
+        ("Set14", "x2", 30.32),
+        ("Set14", "x3", 27.63),
+        ("Set14", "x4", 26.09),
+    ],
+)
+def test_bicubic_interpolation(name: str, scale: str, psnr: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "METHODS", ("bicubic",))
+    [found] = [row for row in stages.upscaling(SETS) if (row.set, row.damage) == (name, scale)]
+    assert found.pictures == int(name[3:])
+    assert found.psnr == pytest.approx(psnr, abs=0.05)
+
+
+def test_noise_and_non_local_means_on_bsd68() -> None:
+    noisy, cleaned = [], []
+    for number, pixels in enumerate(gray_pictures("BSD68")):
+        plane = pixels[:, :, :1]
+        damaged = ((plane + 15 * np.random.RandomState(number).randn(*plane.shape)) / 255).astype(np.float32)
+        noisy.append(psnr_of(plane.astype(float), 255 * damaged.astype(float)))
+        found = non_local_means(np.repeat(damaged, 3, 2), 15, gray=True)[:, :, :1]
+        cleaned.append(psnr_of(plane.astype(float), 255 * found.astype(float)))
+    assert len(noisy) == 68
+    assert np.mean(noisy) == pytest.approx(24.61, abs=0.02)
+    assert np.mean(cleaned) == pytest.approx(30.14, abs=0.05)

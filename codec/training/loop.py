@@ -21,6 +21,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from codec.errors import AecodecError, ModelError
+from codec.training import distributed
+from codec.training.distributed import device
+
+SEEDS_APART = 1_000_003  # between the batches of one process and those of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +122,16 @@ class Run:
         loss = self.task.loss(self.progress())
         self.network.zero_grad(set_to_none=True)
         loss.backward()
+        distributed.average_gradients(self.network)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         if torch.isfinite(norm):
             self.optimiser.step()
             self.average.update(self.network, self.step)
         self.step += 1
-        self.seconds += time.perf_counter() - began
+        elapsed = torch.tensor(time.perf_counter() - began, dtype=torch.float64, device=device())
+        distributed.take_from_first([elapsed])  # all end together
+        self.seconds += float(elapsed)
         return float(loss.detach())
-
-
-def device() -> torch.device:
-    """The device to train on."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_weights(network: nn.Module, path: Path) -> nn.Module:
@@ -157,6 +159,7 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
 
     `start` names weights (safetensors) to begin with.
     """
+    distributed.join()
     out.mkdir(parents=True, exist_ok=True)
     checkpoint, weights = out / "checkpoint.pt", out / "weights.safetensors"
     if start:
@@ -166,10 +169,14 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
         if start:
             raise AecodecError(f"{out} holds a checkpoint already: resume it without --start, or empty it")
         run.load(torch.load(checkpoint, map_location=device(), weights_only=True))
-    torch.manual_seed(schedule.seed + run.step)
-    task.seed(schedule.seed + run.step)
+    distributed.take_from_first([*run.network.parameters(), *run.average.network.parameters()])
+    seed = schedule.seed + run.step + SEEDS_APART * distributed.rank()
+    torch.manual_seed(seed)
+    task.seed(seed)
 
     def save() -> None:
+        if distributed.rank():
+            return
         partial = out / "partial"
         torch.save(run.state(), partial)
         partial.replace(checkpoint)
@@ -188,6 +195,7 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
         initial=100 * run.progress(),
         unit="%",
         bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}",
+        disable=distributed.rank() > 0,
     ) as bar:
         try:
             while run.progress() < 1:

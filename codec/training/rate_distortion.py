@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from codec.training.data import Crops, Pixels, read_images, to_tensor
+from codec.training.distributed import device
 from codec.training.layers import Pointwise, lagrangian
-from codec.training.loop import device
 from codec.training.networks import Codec, Coded
 from codec.training.transforms import PrincipalComponents, Widths, to_patches
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from codec.api import compress, decompress
 from codec.training.data import Crops, Pixels, read_images, to_tensor
-from codec.training.loop import device
+from codec.training.distributed import device
 from codec.training.stages import SCALES, SRCNN, Restorer, SubPixel
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601

@@ -1,0 +1,72 @@
+"""Two processes that train one network, as torchrun starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from tests.common import ROOT
+
+TRAIN_AND_COMPARE = """
+import os
+import sys
+from pathlib import Path
+
+import torch
+from skimage import data
+from torch import distributed
+
+from codec.training.loop import Schedule, train
+from codec.training.restoration import Denoising
+
+torch.manual_seed(int(os.environ["RANK"]))  # the start of each is its own
+task = Denoising([data.astronaut()], [], batch=2, side=32)
+train(Schedule(steps=3, rate=1e-3, warm_up=1), task, Path(sys.argv[1]))
+own = torch.cat([parameter.detach().flatten() for parameter in task.network.parameters()])
+both = [torch.empty_like(own) for _ in range(2)]
+distributed.all_gather(both, own)
+assert torch.equal(*both), "the processes have different weights"
+draws = [torch.empty(4) for _ in range(2)]
+distributed.all_gather(draws, torch.rand(4))
+assert not torch.equal(*draws), "the processes draw the same batches"
+"""
+
+
+def test_two_processes_train_one_network(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TRAIN_AND_COMPARE)
+    launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
+    result = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", str(script), str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        timeout=200,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    log = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [3]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_process_alone_needs_no_others() -> None:
+    from codec.training import distributed
+    from codec.training.stages import SRCNN
+
+    network = SRCNN()
+    network(torch.from_numpy(np.asarray(data.camera(), np.float32)[None, None, :32, :32])).mean().backward()
+    before = [parameter.grad.clone() for parameter in network.parameters()]
+    distributed.join()
+    distributed.average_gradients(network)
+    assert distributed.rank() == 0
+    assert all(torch.equal(b, p.grad) for b, p in zip(before, network.parameters(), strict=True))
