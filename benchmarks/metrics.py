@@ -8,17 +8,22 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+USERS = "AECODEC_METRICS"  # environment variable that names a folder of ONNX graphs, see `by_graph`
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 Plane = NDArray[np.float64]
@@ -146,10 +151,37 @@ METRICS = (
 )
 
 
+@cache
+def all_metrics() -> tuple[Metric, ...]:
+    """Those above, and the user's: LPIPS, say, exported with weights that cannot be shipped."""
+    folder = os.environ.get(USERS)
+    graphs = sorted(Path(folder).glob("*.onnx")) if folder else []
+    return (*METRICS, *(Metric(g.stem, g.stem, partial(by_graph, g)) for g in graphs))
+
+
+def by_graph(path: Path, reference: Pixels, decoded: Pixels) -> float:
+    """Minus the distance that a user's graph gives of two pictures (1, 3, H, W) in [-1, 1]."""
+    session = session_of(path)
+    pictures = [
+        (picture.transpose(2, 0, 1)[None] / np.float32(127.5) - 1).astype(np.float32)
+        for picture in (reference, decoded)
+    ]
+    names = [entry.name for entry in session.get_inputs()]
+    return -float(np.mean(session.run(None, dict(zip(names, pictures, strict=True)))[0]))
+
+
+@cache
+def session_of(path: Path) -> Any:
+    """A user's graph, ready to run."""
+    from onnxruntime import InferenceSession
+
+    return InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
 def measure_all(reference: Pixels, decoded: Pixels, names: tuple[str, ...]) -> dict[str, float]:
     """The metrics of these names that the picture allows and that are finite."""
     found = {}
-    for metric in METRICS:
+    for metric in all_metrics():
         if metric.name in names:
             try:
                 value = metric.measure(reference, decoded)
@@ -162,8 +194,9 @@ def measure_all(reference: Pixels, decoded: Pixels, names: tuple[str, ...]) -> d
 
 def available_metrics() -> tuple[tuple[str, ...], dict[str, str]]:
     """Names of the metrics that can run here, and why the others cannot."""
-    names = tuple(metric.name for metric in METRICS)
-    absent = {"LPIPS": "its weights are not shipped, and none can be named yet"}
+    names = tuple(metric.name for metric in all_metrics())
+    absent = {"LPIPS": f"its weights are not shipped: name a folder that holds lpips.onnx in {USERS}"}
+    absent = {} if "lpips" in names else absent
     try:
         import ssimulacra2  # noqa: F401
     except ImportError as error:
@@ -175,7 +208,8 @@ def available_metrics() -> tuple[tuple[str, ...], dict[str, str]]:
 def metrics_version() -> str:
     """What the values of metrics depend on besides pixels."""
     packages = ("numpy", "scipy", "scikit-image", "ssimulacra2")
-    own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    return " ".join(
-        [own, *(version(package) for package in packages if find_spec(MODULES.get(package, package)))]
-    )
+    own = hashlib.sha256(Path(__file__).read_bytes())
+    for graph in sorted(Path(os.environ[USERS]).glob("*.onnx")) if USERS in os.environ else ():
+        own.update(graph.read_bytes())
+    installed = [package for package in packages if find_spec(MODULES.get(package, package))]
+    return " ".join([own.hexdigest()[:16], *(version(package) for package in installed)])

@@ -212,6 +212,8 @@ def of_plugins() -> tuple[list[Peer], dict[str, str]]:
 
 def all_peers() -> tuple[list[Peer], dict[str, str]]:
     """Ours first, then what can run here; and a reason for each that cannot."""
-    (first, missing), (second, absent) = of_pillow(), of_plugins()
-    zoo = {"compressai's models": "their weights are not at hand; their published points are drawn"}
-    return [*ours(), *first, *second], {**missing, **absent, **zoo}
+    from benchmarks.zoo import of_zoo
+
+    kinds = [of_pillow(), of_plugins(), of_zoo()]
+    absent = {name: reason for _, reasons in kinds for name, reason in reasons.items()}
+    return [*ours(), *(peer for peers, _ in kinds for peer in peers)], absent

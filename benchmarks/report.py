@@ -16,13 +16,17 @@ import numpy as np
 from benchmarks import figures
 from benchmarks.bd_rate import CONFIDENCE, Curve
 from benchmarks.measure import Measurement, mean_curve
-from benchmarks.metrics import METRICS
+from benchmarks.metrics import all_metrics
 from benchmarks.peers import JPEG, OURS
 from benchmarks.run import HERE, KODAK, SPEED_BPP, Results
 from benchmarks.viewer import OUR_QUALITY
 
 SCHEMA = "aecodec-benchmark/1"
-LABELS = {metric.name: metric.label for metric in METRICS}
+
+
+def labels() -> dict[str, str]:
+    """How each metric is called."""
+    return {metric.name: metric.label for metric in all_metrics()}
 
 
 def verdict(results: Results) -> str:
@@ -82,7 +86,7 @@ def draw_all(results: Results, out: Path) -> dict[str, str]:
         name: np.array([curve["bpp"], curve["psnr"]]).T for name, curve in published(results).items()
     }
     for metric in results.metrics:
-        curves, label = results.curves(metric), LABELS[metric]
+        curves, label = results.curves(metric), labels()[metric]
         if len(curves) < 2:
             continue
         drawing = figures.draw_curves(curves, others if metric == "psnr" else {}, label)
@@ -94,7 +98,7 @@ def draw_all(results: Results, out: Path) -> dict[str, str]:
         mean = mean_curve(ours)
         qualities = sorted({m.quality for m in results.measurements if m.codec == OURS})
         if len(mean) == len(qualities):
-            drawing = figures.draw_knob(qualities, mean, LABELS["psnr"])
+            drawing = figures.draw_knob(qualities, mean, labels()["psnr"])
             plots["The quality setting"] = figures.save(*drawing, out, "quality")
     return plots
 
@@ -113,7 +117,7 @@ def write(results: Results, out: Path) -> Path:
         monotone=monotone(results.measurements, OURS),
         plots=plots,
         published=published(results),
-        labels=LABELS,
+        labels=labels(),
         ours=OURS,
         our_quality=OUR_QUALITY,
         confidence=CONFIDENCE,

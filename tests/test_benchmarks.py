@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import metrics
 from benchmarks.bd_rate import NotComparableError, bd_rate, compare, rising
 from benchmarks.measure import find_photographs, measure_one
 from benchmarks.metrics import METRICS, measure_all, ms_ssim_db, psnr_rgb, psnr_y, ssim, ssimulacra2
@@ -89,6 +90,32 @@ def test_every_peer_writes_larger_and_better_files_at_higher_quality(name: str) 
     figures = [psnr_rgb(pixels, np.asarray(peer.decode(file))) for file in files]
     assert sorted(map(len, files)) == list(map(len, files))
     assert sorted(figures) == figures
+
+
+def test_a_users_graph_is_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx = pytest.importorskip("onnx")
+    shape = [1, 3, "rows", "columns"]
+    inputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in "ab"]
+    output = onnx.helper.make_tensor_value_info("distance", onnx.TensorProto.FLOAT, None)
+    nodes = [
+        onnx.helper.make_node("Sub", ["a", "b"], ["difference"]),
+        onnx.helper.make_node("Abs", ["difference"], ["error"]),
+        onnx.helper.make_node("ReduceMean", ["error"], ["distance"], keepdims=0),
+    ]
+    graph = onnx.helper.make_graph(nodes, "metric", inputs, [output])
+    opset = onnx.helper.make_opsetid("", 13)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), tmp_path / "lpips.onnx")
+    before = metrics.metrics_version()
+    monkeypatch.setenv(metrics.USERS, str(tmp_path))
+    metrics.all_metrics.cache_clear()
+    try:
+        assert "lpips" in metrics.available_metrics()[0]
+        assert "LPIPS" not in metrics.available_metrics()[1]
+        assert metrics.metrics_version() != before
+        dark, light = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 51, np.uint8)
+        assert measure_all(dark, light, ("lpips",))["lpips"] == pytest.approx(-0.4, abs=1e-4)
+    finally:
+        metrics.all_metrics.cache_clear()
 
 
 def test_psnr_does_not_wrap_around() -> None:
