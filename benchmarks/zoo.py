@@ -107,7 +107,7 @@ def of_zoo() -> tuple[list[Peer], dict[str, str]]:
         elif find_spec("compressai") is None:
             absent[name] = "compressai is not installed: pip install 'aecodec[train]'"
         else:
-            text, licence = f"compressai {version('compressai')}, {architecture}", "BSD-3-Clause-Clear"
+            text = f"compressai {version('compressai')}, {architecture}"
             peer = ZooPeer(
                 name, "zoo", text, qualities, licence="BSD-3-Clause-Clear", architecture=architecture
             )
