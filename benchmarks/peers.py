@@ -97,34 +97,34 @@ def load_plugin(module: str) -> None:
 
 def ours() -> list[Peer]:
     """This project's codec, alone and with its stage; versions tell apart whatever may change a file."""
-    version_of_ours = our_version()
-    options = {"quality": QUALITY}
+    options, licence = {"quality": QUALITY}, "BSD-3-Clause"
+    enhanced = {**options, "enhance": True}
+    text, qualities = our_version(), tuple(range(0, 101, 5))
     return [
-        Peer(OURS, "", version_of_ours, tuple(range(0, 101, 5)), options, "BSD-3-Clause", step=0.01),
-        Peer(
-            OURS_ENHANCED,
-            "",
-            version_of_ours,
-            tuple(range(0, 101, 10)),
-            {**options, "enhance": True},
-            "BSD-3-Clause",
-            step=0.01,
-        ),
+        Peer(OURS, "", text, qualities, options, licence, step=0.01),
+        Peer(OURS_ENHANCED, "", f"{text}, {stages_version()}", qualities[::2], enhanced, licence, step=0.01),
     ]
 
 
 def our_version() -> str:
-    """The version of this project's codec, a digest of its code and networks included."""
+    """The version of this project's codec, a digest of its code and of the model included."""
     model = model_named(DEFAULT)
-    digest = hashlib.sha256()
-    package = Path(codec.__file__).parent
-    for path in [*sorted(package.glob("*.py")), *sorted((package / "stages").rglob("*.*"))]:
-        if path.suffix in (".py", ".onnx"):
-            digest.update(path.read_bytes())
-    for name in sorted(model.files):
-        digest.update(model.files[name])
+    contents = [path.read_bytes() for path in sorted(Path(codec.__file__).parent.glob("*.py"))]
+    contents += [model.files[name] for name in sorted(model.files)]
     text = f"aecodec {codec.__version__}, model {DEFAULT} {model.fingerprint.hex()}"
-    return text + f", onnxruntime {version('onnxruntime')}, build {digest.hexdigest()[:8]}"
+    return f"{text}, onnxruntime {version('onnxruntime')}, build {digest(contents)}"
+
+
+def stages_version() -> str:
+    """A digest of the stages' code and networks."""
+    folder = Path(codec.__file__).parent / "stages"
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".onnx"))
+    return f"stages {digest([path.read_bytes() for path in paths])}"
+
+
+def digest(contents: list[bytes]) -> str:
+    """The start of the SHA-256 of all contents."""
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:8]
 
 
 def library(name: str, feature: str) -> str:
@@ -142,7 +142,7 @@ def of_pillow() -> tuple[list[Peer], dict[str, str]]:
         Peer(
             JPEG_ENHANCED,
             "JPEG",
-            f"{jpeg}; {our_version()}",
+            f"{jpeg}; {stages_version()}",
             JPEG_QUALITIES,
             {**base, "subsampling": "4:2:0"},
             licence,

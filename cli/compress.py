@@ -68,7 +68,7 @@ def compress(
     strip: Annotated[str, typer.Option(help="Metadata to leave out: exif,icc,xmp or all.")] = "",
     effort: Annotated[
         int, typer.Option("--effort", "-e", min=0, max=9, help="Smaller files for more time.")
-    ] = 1,
+    ] = 0,
     model: Annotated[str, typer.Option(help="An installed model, see `aecodec models`.")] = "base",
     output_dir: OutputDir = None,
     recursive: Recursive = False,

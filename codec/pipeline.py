@@ -31,7 +31,7 @@ ANALYSIS_HALO = 3  # cells; four blocks at 1/16 and one at 1/4 see 68 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
 
-EFFORT = 1  # corrections of the encoder's y, unless the caller says otherwise
+EFFORT = 0  # corrections of the encoder's y, unless the caller says otherwise
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
