@@ -223,7 +223,7 @@ class SuperResolution(Restoration):
 
 
 class SRCNNTask(SuperResolution):
-    """SRCNN for one scale, in full precision: its output is a whole picture, whose last bits bfloat16 loses."""
+    """SRCNN for one scale, in full precision: of a whole picture bfloat16 would lose the last bits."""
 
     def __init__(
         self, images: list[Pixels], held_out: list[Pixels], scale: int, batch: int = 16, side: int = 48
