@@ -39,7 +39,7 @@ def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times
 
 def run_one(how: Processing, job: Job) -> Record:
     """Run the stage on one picture; what came of it."""
-    from codec.image import encode_image, format_for, read_picture, to_pillow
+    from codec.image import encode_image, format_for, notes_of_writing, read_picture, to_pillow
 
     began = time.perf_counter()
     named = job.target if job.target != STANDARD else Path("out.png")
@@ -47,6 +47,7 @@ def run_one(how: Processing, job: Job) -> Record:
         piped = read_bytes(job.source) if job.source == STANDARD else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         image = to_pillow(how.stage(picture))
+        notes = (*picture.notes, *notes_of_writing(image, format_for(named)))
         before = job.source.stat().st_size if piped is None else len(piped)
         data = encode_image(image, format_for(named))
     write(job.target, data, how.force)
@@ -61,6 +62,7 @@ def run_one(how: Processing, job: Job) -> Record:
         "height": image.height,
         "mode": image.mode,
         "seconds": time.perf_counter() - began,
+        "notes": notes,
     }
 
 
