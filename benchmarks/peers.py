@@ -102,7 +102,7 @@ def ours() -> list[Peer]:
     text, qualities = our_version(), tuple(range(0, 101, 5))
     return [
         Peer(OURS, "", text, qualities, options, licence, step=0.01),
-        Peer(OURS_ENHANCED, "", f"{text}, {stages_version()}", qualities[::2], enhanced, licence, step=0.01),
+        Peer(OURS_ENHANCED, "", f"{text}, {stages_version()}", qualities[::4], enhanced, licence, step=0.01),
     ]
 
 
@@ -143,7 +143,7 @@ def of_pillow() -> tuple[list[Peer], dict[str, str]]:
             JPEG_ENHANCED,
             "JPEG",
             f"{jpeg}; {stages_version()}",
-            JPEG_QUALITIES,
+            JPEG_QUALITIES[::2],
             {**base, "subsampling": "4:2:0"},
             licence,
             enhanced=True,
