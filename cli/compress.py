@@ -89,7 +89,6 @@ def compress(
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
     kinds = kinds_of(strip)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
-    planned = plan(paths, READABLE_SUFFIXES, SUFFIX, batch)
     how = Compression(
         options=Options(
             quality=DEFAULT_QUALITY if quality is None else quality,
@@ -108,6 +107,8 @@ def compress(
         force=force,
         measure=as_json or not quiet,
     )
+    how.options.check()
+    planned = plan(paths, READABLE_SUFFIXES, SUFFIX, batch)
     run(planned, partial(compress_one, how), describe, batch)
 
 

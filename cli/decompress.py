@@ -49,7 +49,7 @@ def decompress(
     ] = "png",
     region: Annotated[str, typer.Option(help="Only this part: left,top,width,height in pixels.")] = "",
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
-    upscale: Annotated[int, typer.Option(min=1, max=4, help="Enlarge 2, 3 or 4 times.")] = 1,
+    upscale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times.")] = 1,
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 178956970.")
     ] = None,
@@ -67,10 +67,13 @@ def decompress(
     """Decompress files. OUT is IN with the suffix .png if it is not given."""
     from codec.bitstream import MAX_PIXELS
     from codec.image import FORMATS
+    from codec.stages.upscaling import SCALES
 
     suffix, part = "." + format.lower().removeprefix("."), region_of(region)
     if suffix not in FORMATS:
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
+    if upscale not in (1, *SCALES):
+        raise UsageError(f"--upscale {upscale}: choose 2, 3 or 4")
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
     planned = plan(paths, {SUFFIX}, suffix, batch)
     for job in planned:

@@ -16,11 +16,11 @@ from cli.stage import run_stage
 def denoise(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN... OUT", help="Pictures, and one to write; or see --output-dir."),
+        typer.Argument(metavar="IN... OUT", help="Pictures, of two the second is OUT; or see --output-dir."),
     ],
     sigma: Annotated[
         float | None,
-        typer.Option(min=0, max=60, help="Deviation of the noise, of 255. Measured if not given."),
+        typer.Option(help="Deviation of the noise, 0 to 60 of 255. Measured if not given."),
     ] = None,
     method: Annotated[str, typer.Option(help="learned, or nlm: non-local means.")] = "learned",
     output_dir: OutputDir = None,

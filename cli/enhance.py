@@ -15,7 +15,7 @@ from cli.stage import run_stage
 def enhance(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN... OUT", help="Pictures, and one to write; or see --output-dir."),
+        typer.Argument(metavar="IN... OUT", help="Pictures, of two the second is OUT; or see --output-dir."),
     ],
     output_dir: OutputDir = None,
     recursive: Recursive = False,

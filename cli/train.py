@@ -96,8 +96,25 @@ def train_stage(name: str) -> Callable[..., None]:
     return command
 
 
-for stage in STAGES:
+for stage in STAGES[:3]:
     train.command(stage)(train_stage(stage))
+
+
+@train.command()
+def srcnn(
+    data: Data,
+    out: Out,
+    scale: Annotated[int, typer.Option("--scale", "-s", min=2, max=4, help="2, 3 or 4.")] = 2,
+    validation: Validation = None,
+    hours: Hours = None,
+    steps: Steps = None,
+    start: Start = None,
+    batch: Crops = 16,
+    rate: Rate = 1e-3,
+    seed: Seed = 0,
+) -> None:
+    """Train SRCNN for one scale on photographs; resumes where it stopped."""
+    train_stage(f"srcnn{scale}")(data, out, validation, hours, steps, start, batch, rate, seed)
 
 
 def require_budget(hours: float | None, steps: int | None) -> None:

@@ -16,9 +16,9 @@ from cli.stage import run_stage
 def upscale(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN... OUT", help="Pictures, and one to write; or see --output-dir."),
+        typer.Argument(metavar="IN... OUT", help="Pictures, of two the second is OUT; or see --output-dir."),
     ],
-    scale: Annotated[int, typer.Option("--scale", "-s", min=2, max=4, help="2, 3 or 4.")] = 2,
+    scale: Annotated[int, typer.Option("--scale", "-s", help="2, 3 or 4.")] = 2,
     method: Annotated[str, typer.Option(help="learned, srcnn or bicubic.")] = "learned",
     output_dir: OutputDir = None,
     recursive: Recursive = False,

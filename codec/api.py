@@ -54,6 +54,7 @@ LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
 SMALL = 2**16  # pixels
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
+REMOVED = 0.7  # of the noise that "auto" measured must be what is removed, or it was texture
 HELPS = 0.02  # dB by which a stage must be better than none
 REDUCED_BELOW = 10.0  # quality above which "auto" does not try a reduced picture
 
@@ -105,6 +106,10 @@ class Options:
         given = {name: target for name, target in targets.items() if target is not None}
         if self.lossless + len(given) > 1:
             raise TargetError("lossless, max_bytes, bpp and psnr exclude each other: give one")
+        if self.lossless and (self.denoise not in (None, 0) or self.enhance or self.reduce != 1):
+            raise StageError("lossless coding keeps every pixel: it goes without denoise, enhance and reduce")
+        if self.reduce == "auto" and self.psnr is not None:
+            raise StageError("reduce auto has no meaning beside a PSNR: choose 1, 2, 3 or 4")
         for name, target in given.items():
             if not 0 < target < math.inf:
                 raise TargetError(f"{name} {target} is no target: give a positive number")
@@ -143,7 +148,8 @@ def compress(
     Stages, all off if not asked for: `denoise`, the noise's deviation of 255, or "auto" to measure it and to
     remove it where there is some; `enhance` to have the decoder remove artefacts where that raises the PSNR;
     `reduce`, the scale 2, 3 or 4 by which the coded picture is smaller, which the decoder makes up for, or
-    "auto" where that raises the PSNR of a file of the size, or is the only way to it.
+    "auto" where, at a low quality, that raises the PSNR at the same size, or is the only way to `max_bytes`.
+    A `psnr` beside `denoise` is that to the picture without its noise.
 
     Raises ImageError for what cannot be coded, QualityError for a quality or effort out of range, StageError
     for what a stage does not offer, TargetError for a target out of reach and UnknownModelError for a model
@@ -164,7 +170,7 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
     options.check()
     model, reduce = model_named(options.model), options.reduce
     cleaned, noise = clean(picture, options.denoise)
-    scale = reduce if isinstance(reduce, int) else 1
+    scale = 1 if isinstance(reduce, str) else int(reduce)
     attempt = Attempt(cleaned, model, options.effort, noise, options.enhance, scale)
     max_bytes = options.max_bytes if options.bpp is None else int(options.bpp * attempt.pixels / 8)
     if options.lossless:
@@ -181,14 +187,19 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
 def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
     """The picture without noise of a deviation (of 255), and the deviation that was removed.
 
-    "auto" measures the noise, and leaves as much as a photograph may have; None leaves all.
+    "auto" measures the noise. It leaves as much as a photograph may have, and texture: there the network
+    removes far less than was measured. None leaves all.
     """
     if isinstance(noise, str):
         if noise != "auto":
             raise StageError(f"denoise {noise!r} is no noise: give its deviation, or auto")
-        measured = min(estimate_noise(picture.pixels), LARGEST_SIGMA)
-        noise = measured if measured >= NOISY else None
-    return (picture, 0.0) if not noise else (stages.denoise(picture, noise), noise)
+        noise = min(estimate_noise(picture.pixels), LARGEST_SIGMA)
+        if noise < NOISY:
+            return picture, 0.0
+        cleaned = stages.denoise(picture, noise)
+        removed = (picture.pixels.astype(np.int16) - cleaned.pixels).std()
+        return (cleaned, noise) if removed >= REMOVED * noise else (picture, 0.0)
+    return (stages.denoise(picture, noise), noise) if noise else (picture, 0.0)
 
 
 def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> tuple[Attempt, bytes]:
@@ -245,7 +256,7 @@ class Attempt:
         return reduced(self.picture.pixels, self.scale) if self.scale > 1 else self.picture.pixels
 
     def file(self, payload: bytes, learned: Learned | None, enhance: bool = False) -> bytes:
-        done = Stages(noise=min(round(4 * self.noise), 255))
+        done = Stages(noise=min(math.ceil(4 * self.noise), 255))
         if learned and enhance:
             done = replace(done, enhance=networks.fingerprint(ENHANCE))
         if learned and self.scale > 1:
@@ -353,14 +364,17 @@ def decompress(
     """The picture in a file: mode L, LA, RGB or RGBA, with ICC profile, EXIF and XMP in `info`.
 
     `region` (left, top, width, height), in pixels, asks for a part, whose pixels are those of the whole
-    within one level. `enhance` removes artefacts of coding, `upscale` (2, 3 or 4) enlarges what comes of it.
+    within one level. `enhance` removes artefacts of coding, `upscale` (2, 3 or 4) enlarges what comes of it;
+    of a region they know no more than the region. `max_pixels` limits the result.
 
     Raises a BitstreamError that says what is wrong with the data, UnknownModelError, RegionError, StageError.
     """
     if upscale not in (1, *SCALES):
         raise StageError(f"scale {upscale} is not offered: choose 1, 2, 3 or 4")
-    picture = decompress_picture(data, max_pixels, region)
     about = info(data, max_pixels=max_pixels)
+    width, height = region[2:] if region else (about.width, about.height)
+    check_size(upscale * width, upscale * height, max_pixels)
+    picture = decompress_picture(data, max_pixels, region)
     if enhance and about.quality is not None and not about.enhanced:
         picture = stages.enhance(picture)
     return to_pillow(stages.upscale(picture, upscale) if upscale > 1 else picture)

@@ -15,18 +15,18 @@ those of the image. An image that was opened is decoded when its pixels are firs
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from codec.api import compress, decompress, mode_of, to_picture
+from codec.api import Options, compress, decompress, mode_of, to_picture
 from codec.bitstream import MAGIC, Box, parse, read_file
 from codec.errors import AecodecError
 from codec.image import METADATA, from_pillow
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
-OPTIONS = ("quality", "model", "effort", "lossless", "max_bytes", "bpp", "psnr")
+OPTIONS = tuple(field.name for field in fields(Options))
 
 
 class AecImageFile(ImageFile.ImageFile):

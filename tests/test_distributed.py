@@ -34,8 +34,9 @@ own = torch.cat([parameter.detach().flatten() for parameter in task.network.para
 both = [torch.empty_like(own) for _ in range(2)]
 distributed.all_gather(both, own)
 assert torch.equal(*both), "the processes have different weights"
-draws = [torch.empty(4) for _ in range(2)]
-distributed.all_gather(draws, torch.rand(4))
+draw = task.crops.batch(2, 32).contiguous()
+draws = [torch.empty_like(draw) for _ in range(2)]
+distributed.all_gather(draws, draw)
 assert not torch.equal(*draws), "the processes draw the same batches"
 """
 

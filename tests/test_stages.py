@@ -129,6 +129,9 @@ def test_non_local_means_denoises() -> None:
         lambda: codec.compress(PHOTOGRAPH, denoise="much"),
         lambda: codec.compress(PHOTOGRAPH, denoise=-2.0),
         lambda: codec.compress(PHOTOGRAPH, reduce=7),
+        lambda: codec.compress(PHOTOGRAPH, lossless=True, denoise=20.0),
+        lambda: codec.compress(PHOTOGRAPH, lossless=True, enhance=True),
+        lambda: codec.compress(PHOTOGRAPH, psnr=30, reduce="auto"),
         lambda: codec.decompress(codec.compress(PHOTOGRAPH), upscale=9),
     ],
 )
@@ -215,8 +218,17 @@ def test_a_lossless_picture_has_no_stages_after_it() -> None:
         parse(data)
 
 
-def test_denoise_auto_leaves_a_clean_picture_alone() -> None:
-    assert codec.compress(PHOTOGRAPH, 40, denoise="auto") == codec.compress(PHOTOGRAPH, 40)
+@pytest.mark.parametrize("name", ["astronaut", "grass", "page", "gravel", "coins"])
+def test_denoise_auto_leaves_a_clean_picture_alone(name: str) -> None:
+    pixels = np.asarray(getattr(data, name)())[:300, :300]
+    assert codec.info(codec.compress(pixels, 40, denoise="auto")).noise == 0
+
+
+@pytest.mark.parametrize("border", [0, 255])
+def test_noise_is_measured_beside_clipped_borders(border: int) -> None:
+    damaged = noisy(np.asarray(data.chelsea()), 25)
+    damaged[:120] = border
+    assert estimate_noise(damaged) == pytest.approx(25, rel=0.15)
 
 
 def test_denoise_auto_makes_a_noisy_picture_smaller_and_better() -> None:
@@ -246,7 +258,15 @@ def test_an_enhancement_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) ->
     assert not codec.info(codec.compress(PHOTOGRAPH, 5, enhance=True)).enhanced
 
 
-@pytest.mark.parametrize("quality", [0, 50])
+def test_a_reduction_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    from codec import api
+
+    large = upscaling.enlarged
+    monkeypatch.setattr(api, "enlarged", lambda *given: 255 - large(*given))
+    assert codec.info(codec.compress(PHOTOGRAPH, 0, reduce="auto")).scale == 1
+
+
+@pytest.mark.parametrize("quality", [0, 8])
 def test_reducing_never_lowers_the_psnr(quality: float) -> None:
     plain, chosen = codec.compress(PHOTOGRAPH, quality), codec.compress(PHOTOGRAPH, quality, reduce="auto")
     if codec.info(chosen).scale == 1:

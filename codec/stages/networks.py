@@ -25,14 +25,22 @@ def read_manifest() -> dict[str, dict[str, Any]]:
     return manifest
 
 
+def digest_of(name: str) -> str:
+    """The SHA-256 that a network must have; raises ModelError for one that is not known."""
+    try:
+        return str(read_manifest()[name]["sha256"])
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"the network {name} is missing from {MANIFEST}: reinstall aecodec") from error
+
+
 def fingerprint(name: str) -> bytes:
     """The 4 bytes that name a network: the start of its SHA-256."""
-    return bytes.fromhex(read_manifest()[name]["sha256"])[:4]
+    return bytes.fromhex(digest_of(name))[:4]
 
 
 def network_with(name: str, expected: bytes) -> Network:
     """The network `name` that a file asks for by its fingerprint; raises UnknownModelError for another."""
-    if name not in read_manifest() or fingerprint(name) != expected:
+    if fingerprint(name) != expected:
         raise UnknownModelError(
             f"written for stage {name} {expected.hex()}, which is not installed: "
             "install the release of aecodec that has it"
@@ -47,6 +55,6 @@ def network(name: str) -> Network:
         graph = (DIRECTORY / f"{name}.onnx").read_bytes()
     except OSError as error:
         raise ModelError(f"the network {name} is missing ({error}): reinstall aecodec") from error
-    if hashlib.sha256(graph).hexdigest() != read_manifest()[name]["sha256"]:
+    if hashlib.sha256(graph).hexdigest() != digest_of(name):
         raise ModelError(f"the network {name} was changed: reinstall aecodec")
     return Network(graph)

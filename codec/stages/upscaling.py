@@ -28,6 +28,7 @@ def upscale(picture: Picture, scale: int, method: str = "learned") -> Picture:
     `method` is learned, srcnn (Dong et al. 2016, arXiv 1501.00092: 9-5-5 on the luma) or bicubic.
     """
     check_upscaling(scale, method)
+    scale = int(scale)
     height, width = (scale * side for side in picture.pixels.shape[:2])
     if height * width > MAX_PIXELS:
         raise StageError(

@@ -95,7 +95,7 @@ class Run:
         """Share of the budget that is spent."""
         if self.schedule.steps is not None:
             return self.step / self.schedule.steps
-        return self.seconds / (3600 * (self.schedule.hours or 1.0))
+        return self.seconds / (3600 * self.schedule.hours) if self.schedule.hours else 1.0
 
     def state(self) -> dict[str, Any]:
         return {

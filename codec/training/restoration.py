@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.api import compress, decompress
+from codec.errors import AecodecError
 from codec.training.data import Crops, Pixels, read_images, to_tensor
 from codec.training.distributed import device
 from codec.training.stages import SCALES, SRCNN, Restorer, SubPixel
@@ -38,7 +39,7 @@ def gray(images: Tensor) -> Tensor:
 
 def mean_psnr(found: Tensor, images: Tensor, floor: float = 1e-5) -> Tensor:
     """Mean PSNR in dB over a batch (B, C, H, W) in [0, 1]; `floor` is a squared error too small to matter."""
-    error = (found.float() - images).square().mean((1, 2, 3))
+    error = (found.float() - images.to(found.device)).square().mean((1, 2, 3))
     return -10 * (error + floor).log10().mean()
 
 
@@ -77,9 +78,19 @@ class Restoration:
 
 
 def centre(image: Pixels) -> Pixels:
-    """The square of VALIDATION_SIDE pixels in the middle."""
+    """The square of VALIDATION_SIDE pixels in the middle; raises AecodecError for a smaller picture."""
+    if min(image.shape[:2]) < VALIDATION_SIDE:
+        sides = f"{image.shape[1]}x{image.shape[0]}"
+        raise AecodecError(
+            f"a validation picture has {sides} pixels: give {VALIDATION_SIDE} or more each way"
+        )
     top, left = ((side - VALIDATION_SIDE) // 2 for side in image.shape[:2])
     return image[top : top + VALIDATION_SIDE, left : left + VALIDATION_SIDE]
+
+
+def in_full(network: nn.Module, *inputs: Tensor) -> Tensor:
+    """A network's output, computed in full precision."""
+    return network(*(x.to(device()) for x in inputs))
 
 
 def restore(network: nn.Module, *inputs: Tensor | int) -> Tensor:
@@ -118,7 +129,7 @@ class Denoising(Restoration):
                 images = self.held_out if colour else gray(self.held_out).expand_as(self.held_out)
                 torch.manual_seed(level)
                 noisy = add_noise(images, sigma, len(images) if colour else 0)
-                found = network(noisy, sigma.expand_as(images[:, :1])).clamp(0, 1)
+                found = in_full(network, noisy, sigma.expand_as(images[:, :1])).clamp(0, 1)
                 points.append({"sigma": level, "colour": colour, "psnr": float(mean_psnr(found, images, 0))})
         return points
 
@@ -166,7 +177,7 @@ class Enhancement(Restoration):
                 images = self.held_out if colour else gray(self.held_out).expand_as(self.held_out)
                 damaged = torch.stack([through_jpeg(image, quality, "4:2:0") for image in images])
                 before = float(mean_psnr(damaged, images, 0))
-                found = float(mean_psnr(network(damaged).clamp(0, 1), images, 0))
+                found = float(mean_psnr(in_full(network, damaged).clamp(0, 1), images, 0))
                 points.append({"quality": quality, "colour": colour, "before": before, "psnr": found})
         return points
 
@@ -232,7 +243,7 @@ class SRCNNTask(SuperResolution):
         self.network = SRCNN().to(device())
 
     def run(self, network: nn.Module, luma: Tensor, scale: int) -> Tensor:
-        return network(reduced(luma, scale)[1].to(device()))
+        return in_full(network, reduced(luma, scale)[1])
 
 
 def reduced(luma: Tensor, scale: int) -> tuple[Tensor, Tensor]:
