@@ -21,7 +21,7 @@ def estimate_noise(image: NDArray[Any]) -> float:
     """Deviation, of 255, of the white noise in an image (H, W, 3), bytes or floats in about [0, 1].
 
     It is what a third of the parts of the image stay below: what looks like noise in others may be texture.
-    Flat patches tell nothing, nor dark and bright ones of bytes, where noise is clipped. 0 where none is left.
+    Flat patches tell nothing, nor dark and bright ones of bytes, whose noise is clipped. 0 if none is left.
     """
     gray = bool((image == image[:, :, :1]).all())
     planes = image[:, :, :1] if gray else image
