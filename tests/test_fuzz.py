@@ -103,7 +103,7 @@ def test_mutations() -> None:
 
 REFUSE = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
 from tests.fuzz.target import outcome
 data, before = open(sys.argv[1], "rb").read(), resource.getrusage(resource.RUSAGE_SELF)
 came = outcome(data, 2**30)
