@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,15 @@ from codec.engine import Network
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 
 IMAGES = [np.asarray(data.astronaut()), np.asarray(data.coffee())]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These networks are small: threads would wait for each other, the longer the busier the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def task_of(name: str) -> Restoration:
