@@ -213,7 +213,7 @@ def encode(
     prior = model.coder.best_prior(latents.z, quality)
     payload = model.coder.encode(latents, prior)
     header = Learned(model.fingerprint, quality, prior)
-    found = read_latents(model, header, payload, pixels.shape[:2])
+    found = read_latents(model, header, payload, (pixels.shape[0], pixels.shape[1]))
     if not (np.array_equal(found.z, latents.z) and np.array_equal(found.symbols, latents.symbols)):
         raise AecodecError("the encoder could not read back what it wrote: please report this picture")
     return header, payload, found

@@ -48,9 +48,9 @@ def noise_of(planes: NDArray[Any]) -> float | None:
     """
     if min(planes.shape[:2]) < SMALLEST:
         return None
-    windows = sliding_window_view(planes, (PATCH, PATCH), axis=(0, 1))
+    windows = sliding_window_view(planes, (PATCH, PATCH, planes.shape[2]))
     step = max(1, int(np.ceil((windows.shape[0] * windows.shape[1] / MOST_PATCHES) ** 0.5)))
-    patches = windows[::step, ::step].reshape(-1, planes.shape[2] * PATCH * PATCH).astype(np.float32)
+    patches = windows[::step, ::step, 0].reshape(-1, planes.shape[2] * PATCH * PATCH).astype(np.float32)
     telling = patches.max(1) > patches.min(1)
     if planes.dtype == np.uint8:  # near the ends noise is clipped
         mean = patches.mean(1)
