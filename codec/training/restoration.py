@@ -8,6 +8,7 @@ Losses are mean PSNRs, as the stages are measured, so every strength of damage c
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def mean_psnr(found: Tensor, images: Tensor, floor: float = 1e-5) -> Tensor:
     return -10 * (error + floor).log10().mean()
 
 
-class Restoration:
+class Restoration(ABC):
     """What tasks share: crops of photographs (half of them gray where `grays`), and validation pictures."""
 
     network: nn.Module
@@ -63,11 +64,13 @@ class Restoration:
     def parameters(self) -> list[dict[str, Any]]:
         return [{"params": list(self.network.parameters())}]
 
+    @abstractmethod
     def loss(self, progress: float) -> Tensor:
-        raise NotImplementedError
+        """See `codec.training.loop.Task`."""
 
+    @abstractmethod
     def validate(self, network: nn.Module) -> list[dict[str, float]]:
-        raise NotImplementedError
+        """See `codec.training.loop.Task`."""
 
     def clean(self) -> Tensor:
         """Crops (B, 3, H, W), the second half of them gray if grays are asked for."""
