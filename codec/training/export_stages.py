@@ -9,9 +9,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from codec.stages.networks import MANIFEST
+from codec.stages.upscaling import SCALES
 from codec.training.graphs import to_onnx
 from codec.training.loop import load_weights
-from codec.training.stages import SCALES, SRCNN, Restorer, SubPixel
+from codec.training.stages import SRCNN, Restorer, SubPixel
 
 
 class OneScale(nn.Module):

@@ -20,14 +20,16 @@ from torch.nn import functional as F
 
 from codec.api import compress, decompress
 from codec.errors import AecodecError
+from codec.stages.denoising import LARGEST_SIGMA
+from codec.stages.upscaling import SCALES
 from codec.training.data import Crops, Pixels, read_images, to_tensor
 from codec.training.distributed import device
-from codec.training.stages import SCALES, SRCNN, Restorer, SubPixel
+from codec.training.stages import SRCNN, Restorer, SubPixel
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
 VALIDATION_IMAGES = 8
 VALIDATION_SIDE = 240
-LARGEST_SIGMA = 60 / 255
+LARGEST_SHARE = LARGEST_SIGMA / 255
 JPEG_QUALITIES = (5, 95)
 CODED_QUALITIES = (0, 70)
 CODED_IMAGES = 120  # training pictures that our own codec spoils, each twice
@@ -107,7 +109,7 @@ def restore(network: nn.Module, *inputs: Tensor | int) -> Tensor:
 
 
 class Denoising(Restoration):
-    """White Gaussian noise of up to LARGEST_SIGMA, clipped to bytes in half of the pictures."""
+    """White Gaussian noise of up to LARGEST_SIGMA (of 255), clipped to bytes in half of the pictures."""
 
     def __init__(self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 64) -> None:
         super().__init__(images, held_out, batch, side)
@@ -115,7 +117,7 @@ class Denoising(Restoration):
 
     def noisy(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noisy images (B, 3, H, W), sigma (B, 1, 1, 1) as shares (B,) of the largest, and clean images."""
-        images, sigma = self.clean(), LARGEST_SIGMA * shares[:, None, None, None]
+        images, sigma = self.clean(), LARGEST_SHARE * shares[:, None, None, None]
         noisy = add_noise(images, sigma, self.batch // 2)
         noisy[::2] = (noisy[::2] * 255).round().clamp(0, 255) / 255
         return noisy, sigma, images

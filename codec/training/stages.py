@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codec.stages.upscaling import SCALES
+
 BRANCH_GAIN = 0.1  # of a residual block's second convolution at the start
-SCALES = (2, 3, 4)
 
 
 class ResidualBlock(nn.Module):
