@@ -118,7 +118,8 @@ def denoising(sets: Path) -> Iterator[Row]:
                     found = remove(np.repeat(noisy, 3, 2) if picture.gray else noisy, sigma, picture.gray)
                     decoded = 255 * found.astype(np.float64)
                     if remove is not methods["noisy"]:
-                        decoded = np.rint(decoded.mean(2, keepdims=True) if picture.gray else decoded)
+                        decoded = decoded.mean(2, keepdims=True) if picture.gray else decoded
+                        decoded = np.rint(decoded.clip(0, 255))
                     return psnr_of(pixels.astype(np.float64), decoded[:, :, : pixels.shape[2]])
 
                 yield row("denoise", sets / name, f"sigma {sigma}", method, one, gray)

@@ -54,6 +54,8 @@ def without_noise(image: NDArray[Any], sigma: float, gray: bool) -> NDArray[Any]
 def non_local_means(image: NDArray[Any], sigma: float, gray: bool) -> NDArray[Any]:
     """Patch-based denoising of an image (H, W, 3), bytes or floats in about [0, 1], of noise `sigma` of 255.
 
+    Floats are not clipped.
+
     Source: Buades, Coll and Morel 2005, as scikit-image does it fast.
     """
     try:
@@ -71,5 +73,5 @@ def non_local_means(image: NDArray[Any], sigma: float, gray: bool) -> NDArray[An
         fast_mode=True,
         channel_axis=None if gray else 2,
     )
-    found = np.clip(np.repeat(found[:, :, None], 3, axis=2) if gray else found, 0, 1)
-    return np.asarray(np.rint(255 * found) if image.dtype == np.uint8 else found, image.dtype)
+    found = np.repeat(found[:, :, None], 3, axis=2) if gray else found
+    return np.asarray(np.rint(255 * found.clip(0, 1)) if image.dtype == np.uint8 else found, image.dtype)

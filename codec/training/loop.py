@@ -46,8 +46,8 @@ class Task(Protocol):
 
     network: nn.Module
 
-    def parameters(self) -> list[dict[str, Any]]:
-        """The network's parameters in groups; `share` of a group is that of the learning rate."""
+    def optimiser(self, rate: float) -> torch.optim.Optimizer:
+        """An optimiser of the network's parameters, at this learning rate or shares of it."""
 
     def seed(self, number: int) -> None:
         """Draw the batches that belong to this number."""
@@ -85,8 +85,7 @@ class Run:
         self.schedule, self.task = schedule, task
         self.network = task.network.to(memory_format=torch.channels_last)
         self.average = Average(self.network, schedule.average)
-        groups = [{"lr": group.pop("share", 1) * schedule.rate, **group} for group in task.parameters()]
-        self.optimiser = torch.optim.Adam(groups, lr=schedule.rate, betas=(0.9, 0.99), fused=True)
+        self.optimiser = task.optimiser(schedule.rate)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.step = 0
         self.seconds = 0.0
@@ -109,8 +108,7 @@ class Run:
     def load(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
-        groups = self.optimiser.state_dict()["param_groups"]  # this schedule's, not the checkpoint's
-        self.optimiser.load_state_dict({**state["optimiser"], "param_groups": groups})
+        self.optimiser.load_state_dict(state["optimiser"])  # its rates are set anew at each step
         self.step, self.seconds = state["step"], state["seconds"]
 
     def train_step(self) -> float:

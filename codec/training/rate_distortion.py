@@ -6,7 +6,6 @@ aecodec train codec --data PHOTOS --out RUN --hours 8
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,13 +62,14 @@ class RateDistortion:
         """The task on the pictures of folders, archives and files."""
         return cls(read_images(data), read_images(validation) if validation else [], batch)
 
-    def parameters(self) -> list[dict[str, Any]]:
-        """Those of the linear path and of the scale map apart, whose errors the gains multiply."""
+    def optimiser(self, rate: float) -> torch.optim.Optimizer:
+        """Adam, slower for the linear path and the scale map, whose errors the gains multiply."""
         linear = [self.network.scale_map.weight]
         linear += [m.weight for m in self.network.modules() if isinstance(m, Pointwise) and m.linear]
         chosen = {id(p) for p in linear}
         rest = [p for p in self.network.parameters() if id(p) not in chosen]
-        return [{"params": rest}, {"params": linear, "share": LINEAR_SHARE}]
+        groups = [{"params": rest}, {"params": linear, "lr": LINEAR_SHARE * rate}]
+        return torch.optim.Adam(groups, rate, betas=(0.9, 0.99), fused=True)
 
     def seed(self, number: int) -> None:
         self.crops = Crops(self.images, max(self.sides), number)
