@@ -101,10 +101,7 @@ def centre(image: Pixels) -> Pixels:
 def in_full(network: nn.Module, *inputs: Tensor | int) -> Tensor:
     """A network's output, computed in full precision."""
     return network(
-        *(
-            x.to(device(), memory_format=torch.channels_last) if isinstance(x, Tensor) else x
-            for x in inputs
-        )
+        *(x.to(device(), memory_format=torch.channels_last) if isinstance(x, Tensor) else x for x in inputs)
     )
 
 
