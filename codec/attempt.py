@@ -30,7 +30,7 @@ from codec.errors import ImageError, LimitError, QualityError, StageError, Targe
 from codec.image import Picture, fits_lossless, write_lossless
 from codec.image import psnr as psnr_of
 from codec.model import DEFAULT, Model, model_named
-from codec.pipeline import EFFORT
+from codec.pipeline import EFFORT, Draft
 from codec.stages import estimate_noise, networks
 from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.enhancement import NETWORK as ENHANCE
@@ -88,10 +88,12 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
     """The file of a picture, and the attempt that made it; raises as `compress`."""
     options.check()
     model, reduce = model_named(options.model), options.reduce
+    height, width = picture.pixels.shape[:2]
+    check_input(width, height)
     cleaned, noise = clean(picture, options.denoise)
     scale = 1 if isinstance(reduce, str) else int(reduce)
-    attempt = Attempt(cleaned, model, options.effort, noise, options.enhance, scale)
-    max_bytes = options.max_bytes if options.bpp is None else int(options.bpp * attempt.pixels / 8)
+    attempt = Attempt(Kept(cleaned), model, options.effort, noise, options.enhance, scale)
+    max_bytes = options.max_bytes if options.bpp is None else int(options.bpp * width * height / 8)
     if options.lossless:
         return attempt, attempt.losslessly()
     if max_bytes is not None:
@@ -143,31 +145,49 @@ def reduced_if_better(attempt: Attempt, quality: float) -> tuple[Attempt, bytes]
     return attempt, data
 
 
-class Attempt:
-    """The files that a picture may become."""
+class Kept:
+    """What files of a picture keep exactly, coded once for all attempts."""
 
-    def __init__(
-        self,
-        picture: Picture,
-        model: Model,
-        effort: int,
-        noise: float = 0,
-        enhance: bool = False,
-        scale: int = 1,
-    ) -> None:
-        self.picture, self.model, self.effort = picture, model, effort
-        self.noise, self.enhance, self.scale = noise, enhance, scale
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
         self.height, self.width = picture.pixels.shape[:2]
-        self.pixels = self.height * self.width
-        check_input(self.width, self.height)
-        self.latest: tuple[bytes, Latents] | None = None  # the payload that was last read, and what it says
         self.boxes = dict(picture.metadata)
         if picture.alpha is not None:
             self.boxes[Box.ALPHA] = write_lossless(Image.fromarray(picture.alpha))
 
+    @cached_property
+    def lossless(self) -> bytes:
+        """A lossless WebP of the pixels."""
+        return write_lossless(Image.fromarray(self.picture.pixels))
+
+    @cached_property
+    def quickly_lossless(self) -> int:
+        """Bytes of a lossless WebP that took little effort."""
+        return len(write_lossless(Image.fromarray(self.picture.pixels), efforts=(0,)))
+
+    def lossless_serves(self, limit: int) -> bool:
+        """Whether the lossless WebP has at most `limit` bytes; of a large one a quick try may deny it."""
+        if not fits_lossless(self.width, self.height):
+            return False
+        if self.width * self.height > SMALL and self.quickly_lossless > LOSSLESS_PROMISING * limit:
+            return False
+        return len(self.lossless) <= limit
+
+
+class Attempt:
+    """The files that a picture may become."""
+
+    def __init__(
+        self, kept: Kept, model: Model, effort: int, noise: float = 0, enhance: bool = False, scale: int = 1
+    ) -> None:
+        self.kept, self.picture, self.model, self.effort = kept, kept.picture, model, effort
+        self.noise, self.enhance, self.scale = noise, enhance, scale
+        self.latest: tuple[bytes, Latents] | None = None  # the last payload, and what it says
+        self.drafted: Draft | None = None  # of the last rough file
+
     def reduced(self, scale: int) -> Attempt:
         """The same for a coded picture that is smaller by a scale."""
-        return Attempt(self.picture, self.model, self.effort, self.noise, self.enhance, scale)
+        return Attempt(self.kept, self.model, self.effort, self.noise, self.enhance, scale)
 
     @cached_property
     def coded(self) -> NDArray[np.uint8]:
@@ -181,27 +201,17 @@ class Attempt:
         if learned and self.scale > 1:
             upscale = networks.fingerprint(network_name(self.scale))
             done = replace(done, upscale=upscale, scale=self.scale)
-        gray = self.picture.gray
-        return serialise(Container(self.width, self.height, gray, payload, learned, self.boxes, done))
+        kept, gray = self.kept, self.picture.gray
+        return serialise(Container(kept.width, kept.height, gray, payload, learned, kept.boxes, done))
 
     @property
     def fixed(self) -> int:
         """Bytes of a file that do not depend on quality."""
         return len(self.file(b"", None))
 
-    @cached_property
-    def lossless(self) -> bytes:
-        """A lossless WebP of the pixels."""
-        return write_lossless(Image.fromarray(self.picture.pixels))
-
-    @cached_property
-    def quickly_lossless(self) -> int:
-        """Bytes of a lossless WebP that took little effort."""
-        return len(write_lossless(Image.fromarray(self.picture.pixels), efforts=(0,)))
-
     def losslessly(self) -> bytes:
         """The file that keeps every pixel."""
-        return self.file(self.lossless, None)
+        return self.file(self.kept.lossless, None)
 
     def at(self, quality: float) -> bytes:
         """The file at a quality, 0 to 100; a lossless one if it is worth having instead.
@@ -209,9 +219,11 @@ class Attempt:
         It is enhanced if that was asked for and raises the PSNR.
         """
         units = round(quality * QUALITY_UNITS)
-        header, payload, latents = pipeline.encode(self.model, self.coded, units, self.effort)
+        header, payload, latents = pipeline.encode(
+            self.model, self.coded, units, self.effort, self.take_draft(units)
+        )
         self.latest = payload, latents
-        if self.lossless_serves(len(payload) + LOSSLESS_WORTH):
+        if self.kept.lossless_serves(len(payload) + LOSSLESS_WORTH):
             return self.losslessly()
         plain = self.file(payload, header)
         if self.enhance:
@@ -220,20 +232,18 @@ class Attempt:
                 return enhanced
         return plain
 
-    def lossless_serves(self, limit: int) -> bool:
-        """Whether a lossless payload has at most `limit` bytes; of a large one a quick try may deny it."""
-        if not fits_lossless(self.width, self.height):
-            return False
-        if self.pixels > SMALL and self.quickly_lossless > LOSSLESS_PROMISING * limit:
-            return False
-        return len(self.lossless) <= limit
-
     def rough(self, quality: float) -> bytes:
         """About the file at a quality: without correction, and without being read again."""
-        latents = pipeline.encode_latents(self.model, self.coded, round(quality * QUALITY_UNITS), 0)
-        prior = self.model.coder.best_prior(latents.z, latents.quality)
-        payload = self.model.coder.encode(latents, prior)
-        return self.file(payload, Learned(self.model.fingerprint, latents.quality, prior), self.enhance)
+        self.drafted = None  # two at a time may not fit into memory
+        self.drafted = pipeline.draft(self.model, self.coded, round(quality * QUALITY_UNITS))
+        header, payload = pipeline.write_latents(self.model, self.drafted.latents)
+        self.latest = payload, self.drafted.latents
+        return self.file(payload, header, self.enhance)
+
+    def take_draft(self, units: int) -> Draft | None:
+        """The last rough file's draft if it is at this quality in hundredths; not kept, as it is used up."""
+        drafted, self.drafted = self.drafted, None
+        return drafted if drafted and drafted.latents.quality == units else None
 
     def psnr(self, data: bytes) -> float:
         """PSNR in dB of a file's pixels; infinite where they are equal."""
@@ -244,7 +254,7 @@ class Attempt:
         """The pixels (H, W, 3) of a file; the payload that was last written is not read again."""
         container = parse(data)
         known = self.latest[1] if self.latest and self.latest[0] == container.payload else None
-        return decode_pixels(container, pipeline.whole((self.height, self.width)), known)
+        return decode_pixels(container, pipeline.whole((container.height, container.width)), known)
 
 
 def check_input(width: int, height: int) -> None:

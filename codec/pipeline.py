@@ -9,7 +9,7 @@ Networks run over tiles; nothing but pixels, symbols and scale indices (and y, i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -113,17 +113,39 @@ def unchanged(steps: Floats, means: Floats) -> Floats:
     return steps
 
 
-def encode_latents(
-    model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, core: int = CORE
-) -> Latents:
-    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times."""
-    analysed, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Latents before any correction, and the y (M, 2h, 2w) that they round."""
+
+    y: Floats
+    latents: Latents
+
+
+def draft(model: Model, pixels: Pixels, quality: int, core: int = CORE) -> Draft:
+    """The draft of a picture (H, W, 3) at `quality` in hundredths."""
+    y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
-    latents = Latents(z, quantise_all(model, analysed, z, index, quality, core), index, quality)
+    return Draft(y, Latents(z, quantise_all(model, y, z, index, quality, core), index, quality))
+
+
+def encode_latents(
+    model: Model,
+    pixels: Pixels,
+    quality: int,
+    effort: int = EFFORT,
+    core: int = CORE,
+    drafted: Draft | None = None,
+) -> Latents:
+    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times.
+
+    `drafted` is its draft at this quality if there is one; the last correction is made in the draft's y.
+    """
+    drafted = drafted or draft(model, pixels, quality, core)
+    latents, size = drafted.latents, (pixels.shape[0], pixels.shape[1])
     for left in reversed(range(effort)):
-        size = pixels.shape[0], pixels.shape[1]
-        y = corrected(model, analysed.copy() if left else analysed, latents, size, core)
-        latents = replace(latents, symbols=quantise_all(model, y, z, index, quality, core))
+        y = corrected(model, drafted.y.copy() if left else drafted.y, latents, size, core)
+        symbols = quantise_all(model, y, latents.z, latents.index, quality, core)
+        latents = replace(latents, symbols=symbols)
     return latents
 
 
@@ -206,17 +228,24 @@ def moved(span: slice, whole: slice) -> slice:
 
 
 def encode(
-    model: Model, pixels: Pixels, quality: int, effort: int = EFFORT
+    model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, drafted: Draft | None = None
 ) -> tuple[Learned, bytes, Latents]:
-    """Header and payload of a picture (H, W, 3), and the latents that were decoded from it as a check."""
-    latents = encode_latents(model, pixels, quality, effort)
-    prior = model.coder.best_prior(latents.z, quality)
-    payload = model.coder.encode(latents, prior)
-    header = Learned(model.fingerprint, quality, prior)
+    """Header and payload of a picture (H, W, 3), and the latents that were decoded from it as a check.
+
+    `drafted` is as for `encode_latents`.
+    """
+    latents = encode_latents(model, pixels, quality, effort, drafted=drafted)
+    header, payload = write_latents(model, latents)
     found = read_latents(model, header, payload, (pixels.shape[0], pixels.shape[1]))
     if not (np.array_equal(found.z, latents.z) and np.array_equal(found.symbols, latents.symbols)):
         raise AecodecError("the encoder could not read back what it wrote: please report this picture")
     return header, payload, found
+
+
+def write_latents(model: Model, latents: Latents) -> tuple[Learned, bytes]:
+    """Header and payload of latents."""
+    prior = model.coder.best_prior(latents.z, latents.quality)
+    return Learned(model.fingerprint, latents.quality, prior), model.coder.encode(latents, prior)
 
 
 def read_latents(model: Model, header: Learned, payload: bytes, size: tuple[int, int]) -> Latents:
