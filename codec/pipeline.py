@@ -22,6 +22,7 @@ from codec.entropy import SYMBOL_LIMIT, Latents, turns
 from codec.errors import AecodecError
 from codec.hyperprior import scale_index
 from codec.model import Model
+from codec.progress import told
 from codec.tables import Integers, Levels, Symbols, Tables
 
 PATCH = 16  # pixels per latent position, each way
@@ -66,7 +67,7 @@ def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> t
     tables = model.tables
     y = np.empty((tables.scale_offset.shape[1], 2 * rows, 2 * columns), np.float32)
     z = np.empty((tables.z_channels, rows, columns), np.int32)
-    for tile in tiles(rows, columns, core, ANALYSIS_HALO):
+    for tile in told("analysing", tiles(rows, columns, core, ANALYSIS_HALO)):
         y_part, z_part = model.analysis(quality, read_pixels(pixels, tile.outer))
         window(y, tile.place, 2)[:] = window(y_part, tile.inner, 2)
         window(z, tile.place, 1)[:] = np.rint(window(z_part, tile.inner, 1))
@@ -152,7 +153,7 @@ def encode_latents(
 def quantise_all(model: Model, y: Floats, z: Integers, index: Levels, quality: int, core: int) -> Symbols:
     """The symbols (M, 2h, 2w) of y alike."""
     symbols = np.empty(y.shape, np.int16)
-    for tile in tiles(z.shape[1], z.shape[2], core, MEANS_HALO):
+    for tile in told("rounding", tiles(z.shape[1], z.shape[2], core, MEANS_HALO)):
         given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2), error_weight(quality)
         part = quantise(*given, means_of(model, z, quality, tile, partial(rounded, *given)))
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
@@ -166,12 +167,12 @@ def corrected(model: Model, y: Floats, latents: Latents, size: tuple[int, int], 
     what the synthesis adds of its own: one step of Gauss and Newton towards the picture.
     """
     decoded = np.empty((*size, 3), np.uint8)
-    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
+    for tile in told("decoding", tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO)):
         y_part, image = decode_tile(model, latents, tile)
         window(y, tile.place, 2)[:] += window(y_part, tile.inner, 2)
         part = decoded[scaled(tile.place, CELL)]
         part[:] = image[: part.shape[0], : part.shape[1]]
-    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, ANALYSIS_HALO):
+    for tile in told("correcting", tiles(latents.z.shape[1], latents.z.shape[2], core, ANALYSIS_HALO)):
         y_part = model.analysis(latents.quality / QUALITY_UNITS, read_pixels(decoded, tile.outer))[0]
         window(y, tile.place, 2)[:] -= window(y_part, tile.inner, 2)
     return y
@@ -197,7 +198,7 @@ def means_of(
 def synthesise(model: Model, latents: Latents, region: Window, core: int = CORE) -> Pixels:
     """The pixels (H, W, 3) of a region, rows and columns, of the picture that the latents say."""
     pixels = np.empty((*(side.stop - side.start for side in region), 3), np.uint8)
-    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
+    for tile in told("decoding", tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO)):
         place = scaled(tile.place, CELL)
         rows, columns = (overlap(*pair) for pair in zip(place, region, strict=True))
         if rows.start < rows.stop and columns.start < columns.stop:
