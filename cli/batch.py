@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import typer
 
 from cli.cluster import outcomes_on
 from cli.files import STANDARD, UsageError, choose_output, readable_size, shown
+from cli.progress import Bar
 
 THERE = "there already, left as it is"
 Record = dict[str, Any]  # what came of one file, as --json prints it
@@ -156,9 +156,10 @@ def run(
         return
     records: list[Record] = []
     failures = 0
-    show_progress(0, len(jobs), batch)
+    bar = Bar(batch.quiet)
+    bar.show("files", 0, len(jobs))
     for job, outcome in outcomes(jobs, work, batch):
-        clear_progress(batch)
+        bar.clear()
         if isinstance(outcome, dict):
             say(outcome, describe, batch)
             records.append(outcome)
@@ -167,7 +168,8 @@ def run(
             if batch.as_json:
                 typer.echo(json.dumps({"input": str(job.source), "error": str(outcome)}))
             failures += 1
-        show_progress(len(records) + failures, len(jobs), batch)
+        bar.show("files", len(records) + failures, len(jobs))
+    bar.clear()
     if not batch.quiet:
         typer.echo(summary(records, failures), err=True)
     if failures:
@@ -213,7 +215,10 @@ def outcomes(
         yield from outcomes_on(batch.cluster, jobs, once)
         return
     if count == 1:
-        yield from ((job, once(job)) for job in jobs)
+        for job in jobs:
+            with Bar(batch.quiet).within_pictures():
+                outcome = once(job)
+            yield job, outcome
         return
     os.environ["AECODEC_THREADS"] = str(max(1, thread_count() // count))  # the processes share the cores
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=ignore_interrupts)
@@ -259,17 +264,3 @@ def say(record: Record, describe: Callable[[Record], str], batch: Batch) -> None
         lines = [describe(record)] if "bytes_after" in record else []
         for line in (*lines, *(f"{record['output']}: {note}" for note in record["notes"])):
             typer.echo(line, err=True)
-
-
-def show_progress(done: int, of: int, batch: Batch) -> None:
-    """A bar in the last line of a terminal."""
-    if sys.stderr.isatty() and not batch.quiet and done < of:
-        width = max(shutil.get_terminal_size().columns - 20, 1)
-        bar = "#" * (width * done // of)
-        sys.stderr.write(f"[{bar:{width}}] {done}/{of}")
-        sys.stderr.flush()
-
-
-def clear_progress(batch: Batch) -> None:
-    if sys.stderr.isatty() and not batch.quiet:
-        sys.stderr.write("\r\033[K")

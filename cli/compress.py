@@ -27,7 +27,7 @@ from cli.options import (
 )
 
 if TYPE_CHECKING:
-    from codec.api import Options
+    from codec.attempt import Options
 
 KINDS = ("exif", "icc", "xmp")
 
@@ -82,7 +82,7 @@ def compress(
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
-    from codec.api import DEFAULT_QUALITY, Options
+    from codec.attempt import DEFAULT_QUALITY, Options
     from codec.image import READABLE_SUFFIXES
 
     if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
@@ -147,7 +147,8 @@ def reduction_of(text: str) -> int | str:
 
 def compress_one(how: Compression, job: Job) -> Record:
     """Compress one picture; what came of it."""
-    from codec import api
+    import codec
+    from codec.attempt import compress_picture
     from codec.bitstream import Box
     from codec.image import psnr, read_picture, strip
 
@@ -156,12 +157,12 @@ def compress_one(how: Compression, job: Job) -> Record:
         piped = read_bytes(job.source) if job.source == STANDARD else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
-        attempt, data = api.compress_picture(picture, how.options)
+        attempt, data = compress_picture(picture, how.options)
         before = job.source.stat().st_size if piped is None else len(piped)
     write(job.target, data, how.force)
     if how.keep_times:
         keep_times(job.source, job.target)
-    seconds, about = time.perf_counter() - began, api.info(data)
+    seconds, about = time.perf_counter() - began, codec.info(data)
     return {
         "input": str(job.source),
         "output": str(job.target),

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from codec.api import DEFAULT_QUALITY, Info, compress, decompress, denoise, enhance, info, upscale
+from codec.api import Info, compress, decompress, denoise, enhance, info, upscale
+from codec.attempt import DEFAULT_QUALITY
 from codec.errors import (
     AecodecError,
     BitstreamError,

@@ -20,7 +20,8 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from codec.api import Options, compress, decompress, mode_of, to_picture
+from codec.api import compress, decompress, mode_of, to_picture
+from codec.attempt import Options
 from codec.bitstream import MAGIC, Box, parse, read_file
 from codec.errors import AecodecError
 from codec.image import METADATA, from_pillow

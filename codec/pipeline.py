@@ -9,7 +9,7 @@ Networks run over tiles; nothing but pixels, symbols and scale indices (and y, i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from codec.entropy import SYMBOL_LIMIT, Latents, turns
 from codec.errors import AecodecError
 from codec.hyperprior import scale_index
 from codec.model import Model
+from codec.progress import told
 from codec.tables import Integers, Levels, Symbols, Tables
 
 PATCH = 16  # pixels per latent position, each way
@@ -66,7 +67,7 @@ def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> t
     tables = model.tables
     y = np.empty((tables.scale_offset.shape[1], 2 * rows, 2 * columns), np.float32)
     z = np.empty((tables.z_channels, rows, columns), np.int32)
-    for tile in tiles(rows, columns, core, ANALYSIS_HALO):
+    for tile in told("analysing", tiles(rows, columns, core, ANALYSIS_HALO)):
         y_part, z_part = model.analysis(quality, read_pixels(pixels, tile.outer))
         window(y, tile.place, 2)[:] = window(y_part, tile.inner, 2)
         window(z, tile.place, 1)[:] = np.rint(window(z_part, tile.inner, 1))
@@ -113,24 +114,46 @@ def unchanged(steps: Floats, means: Floats) -> Floats:
     return steps
 
 
-def encode_latents(
-    model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, core: int = CORE
-) -> Latents:
-    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times."""
-    analysed, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Latents before any correction, and the y (M, 2h, 2w) that they round."""
+
+    y: Floats
+    latents: Latents
+
+
+def draft(model: Model, pixels: Pixels, quality: int, core: int = CORE) -> Draft:
+    """The draft of a picture (H, W, 3) at `quality` in hundredths."""
+    y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
-    latents = Latents(z, quantise_all(model, analysed, z, index, quality, core), index, quality)
+    return Draft(y, Latents(z, quantise_all(model, y, z, index, quality, core), index, quality))
+
+
+def encode_latents(
+    model: Model,
+    pixels: Pixels,
+    quality: int,
+    effort: int = EFFORT,
+    core: int = CORE,
+    drafted: Draft | None = None,
+) -> Latents:
+    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times.
+
+    `drafted` is its draft at this quality if there is one; the last correction is made in the draft's y.
+    """
+    drafted = drafted or draft(model, pixels, quality, core)
+    latents, size = drafted.latents, (pixels.shape[0], pixels.shape[1])
     for left in reversed(range(effort)):
-        size = pixels.shape[0], pixels.shape[1]
-        y = corrected(model, analysed.copy() if left else analysed, latents, size, core)
-        latents = replace(latents, symbols=quantise_all(model, y, z, index, quality, core))
+        y = corrected(model, drafted.y.copy() if left else drafted.y, latents, size, core)
+        symbols = quantise_all(model, y, latents.z, latents.index, quality, core)
+        latents = replace(latents, symbols=symbols)
     return latents
 
 
 def quantise_all(model: Model, y: Floats, z: Integers, index: Levels, quality: int, core: int) -> Symbols:
     """The symbols (M, 2h, 2w) of y alike."""
     symbols = np.empty(y.shape, np.int16)
-    for tile in tiles(z.shape[1], z.shape[2], core, MEANS_HALO):
+    for tile in told("rounding", tiles(z.shape[1], z.shape[2], core, MEANS_HALO)):
         given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2), error_weight(quality)
         part = quantise(*given, means_of(model, z, quality, tile, partial(rounded, *given)))
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
@@ -144,12 +167,12 @@ def corrected(model: Model, y: Floats, latents: Latents, size: tuple[int, int], 
     what the synthesis adds of its own: one step of Gauss and Newton towards the picture.
     """
     decoded = np.empty((*size, 3), np.uint8)
-    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
+    for tile in told("decoding", tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO)):
         y_part, image = decode_tile(model, latents, tile)
         window(y, tile.place, 2)[:] += window(y_part, tile.inner, 2)
         part = decoded[scaled(tile.place, CELL)]
         part[:] = image[: part.shape[0], : part.shape[1]]
-    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, ANALYSIS_HALO):
+    for tile in told("correcting", tiles(latents.z.shape[1], latents.z.shape[2], core, ANALYSIS_HALO)):
         y_part = model.analysis(latents.quality / QUALITY_UNITS, read_pixels(decoded, tile.outer))[0]
         window(y, tile.place, 2)[:] -= window(y_part, tile.inner, 2)
     return y
@@ -175,7 +198,7 @@ def means_of(
 def synthesise(model: Model, latents: Latents, region: Window, core: int = CORE) -> Pixels:
     """The pixels (H, W, 3) of a region, rows and columns, of the picture that the latents say."""
     pixels = np.empty((*(side.stop - side.start for side in region), 3), np.uint8)
-    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
+    for tile in told("decoding", tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO)):
         place = scaled(tile.place, CELL)
         rows, columns = (overlap(*pair) for pair in zip(place, region, strict=True))
         if rows.start < rows.stop and columns.start < columns.stop:
@@ -206,17 +229,24 @@ def moved(span: slice, whole: slice) -> slice:
 
 
 def encode(
-    model: Model, pixels: Pixels, quality: int, effort: int = EFFORT
+    model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, drafted: Draft | None = None
 ) -> tuple[Learned, bytes, Latents]:
-    """Header and payload of a picture (H, W, 3), and the latents that were decoded from it as a check."""
-    latents = encode_latents(model, pixels, quality, effort)
-    prior = model.coder.best_prior(latents.z, quality)
-    payload = model.coder.encode(latents, prior)
-    header = Learned(model.fingerprint, quality, prior)
+    """Header and payload of a picture (H, W, 3), and the latents that were decoded from it as a check.
+
+    `drafted` is as for `encode_latents`.
+    """
+    latents = encode_latents(model, pixels, quality, effort, drafted=drafted)
+    header, payload = write_latents(model, latents)
     found = read_latents(model, header, payload, (pixels.shape[0], pixels.shape[1]))
     if not (np.array_equal(found.z, latents.z) and np.array_equal(found.symbols, latents.symbols)):
         raise AecodecError("the encoder could not read back what it wrote: please report this picture")
     return header, payload, found
+
+
+def write_latents(model: Model, latents: Latents) -> tuple[Learned, bytes]:
+    """Header and payload of latents."""
+    prior = model.coder.best_prior(latents.z, latents.quality)
+    return Learned(model.fingerprint, latents.quality, prior), model.coder.encode(latents, prior)
 
 
 def read_latents(model: Model, header: Learned, payload: bytes, size: tuple[int, int]) -> Latents:

@@ -15,7 +15,9 @@ from PIL import Image, ImageDraw
 
 import codec
 import codec.api
+from codec.attempt import check_input
 from codec.bitstream import MAX_PIXELS, MAX_SIDE, QUALITY_UNITS, Box, Container, parse, serialise
+from codec.decoding import decode_picture
 from codec.errors import BitstreamError, ImageError, LimitError, UnknownModelError
 from codec.image import Picture, from_pillow, to_pillow, write_lossless
 from codec.pipeline import Pixels
@@ -65,7 +67,7 @@ def assert_comes_back(image: Image.Image, metadata: Mapping[Box, bytes]) -> None
 def test_gray_has_three_equal_channels() -> None:
     file = codec.compress(picture_of_mode("L", 97, 61), 30)
     assert codec.info(file).coding == "learned"
-    pixels = codec.api.decompress_picture(file).pixels
+    pixels = decode_picture(parse(file)).pixels
     np.testing.assert_array_equal(pixels, pixels[:, :, :1].repeat(3, axis=2))
 
 
@@ -165,7 +167,7 @@ def test_pictures_without_pixels_are_refused(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("size", [(0, 1), (MAX_PIXELS + 1, 1), (2**14 + 1, 2**14), (MAX_SIDE + 1, 1)])
 def test_what_no_reader_accepts_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError):
-        codec.api.check_input(*size)
+        check_input(*size)
 
 
 def test_unknown_model_by_name() -> None:

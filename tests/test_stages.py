@@ -11,7 +11,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 import codec
-from codec import stages
+from codec import decoding, stages
 from codec.bitstream import Stages, parse, read_stages, serialise, write_stages
 from codec.image import Picture
 from codec.stages import networks, restoration, upscaling
@@ -252,17 +252,13 @@ def test_enhancing_never_lowers_the_psnr(quality: float) -> None:
 
 
 def test_an_enhancement_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    from codec import api
-
-    monkeypatch.setattr(api, "restored", lambda network, pixels: 255 - pixels)
+    monkeypatch.setattr(decoding, "restored", lambda network, pixels: 255 - pixels)
     assert not codec.info(codec.compress(PHOTOGRAPH, 5, enhance=True)).enhanced
 
 
 def test_a_reduction_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    from codec import api
-
     large = upscaling.enlarged
-    monkeypatch.setattr(api, "enlarged", lambda *given: 255 - large(*given))
+    monkeypatch.setattr(decoding, "enlarged", lambda *given: 255 - large(*given))
     assert codec.info(codec.compress(PHOTOGRAPH, 0, reduce="auto")).scale == 1
 
 

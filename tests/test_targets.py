@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import codec
+import codec.attempt
+from codec.engine import Floats
 from codec.errors import TargetError
+from codec.image import write_lossless
+from codec.model import Model
 from codec.targets import DECIBELS, of_psnr, search, within_bytes
 from tests.common import noise, photograph, psnr_of
 
@@ -31,6 +37,36 @@ def test_bpp_is_max_bytes_by_pixels() -> None:
 def test_psnr_is_reached_and_hardly_exceeded() -> None:
     data = codec.compress(PICTURE, psnr=33)
     assert 33 <= psnr_of(PICTURE, np.asarray(codec.decompress(data))) <= 33 + 4 * DECIBELS
+
+
+@pytest.mark.parametrize("effort", [0, 1])
+def test_no_quality_is_analysed_twice(model: Model, monkeypatch: pytest.MonkeyPatch, effort: int) -> None:
+    """The last rough trial becomes the file; each correction analyses, besides, what was decoded."""
+    analysis, analysed = model.analysis, []
+
+    def noted(quality: float, pixels: Floats) -> list[Floats]:
+        analysed.append(quality)
+        return analysis(quality, pixels)
+
+    monkeypatch.setitem(model.__dict__, "analysis", noted)
+    codec.compress(PICTURE, max_bytes=2500, effort=effort)
+    runs = Counter(analysed)
+    assert 2 <= len(runs) <= 4
+    assert max(runs.values()) == 1 + effort
+
+
+def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One alpha plane and one quick try, although the picture is reduced because nothing else fits."""
+    image, written = Image.fromarray(photograph(300, 260)), []
+
+    def noted(plane: Image.Image, *given: Any, **options: Any) -> bytes:
+        written.append(plane.mode)
+        return write_lossless(plane, *given, **options)
+
+    image.putalpha(Image.new("L", image.size, 128))
+    monkeypatch.setattr(codec.attempt, "write_lossless", noted)
+    assert codec.info(codec.compress(image, max_bytes=700, reduce="auto")).scale > 1
+    assert sorted(written) == ["L", "RGB"]
 
 
 def test_metadata_and_alpha_count() -> None:

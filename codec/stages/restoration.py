@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.engine import Floats, Network, Window, scaled, tiles
+from codec.progress import told
 
 CELL = 8  # pixels: what the sides of a tile are multiples of
 CORE = 96  # cells per tile, each way, without the halo
@@ -21,7 +22,7 @@ def restored(network: Network, image: NDArray[Any], level: float | None = None) 
     """
     found = np.empty_like(image)
     rows, columns = (-(-side // CELL) for side in image.shape[:2])
-    for tile in tiles(rows, columns, CORE, HALO):
+    for tile in told("restoring", tiles(rows, columns, CORE, HALO)):
         planes = read_planes(image, tile.outer)
         levels = [] if level is None else [np.full_like(planes[:1], level)]
         (result,) = network(0, planes, *levels)

@@ -12,6 +12,7 @@ from codec.bitstream import MAX_PIXELS
 from codec.engine import Floats, scaled, tiles
 from codec.errors import StageError
 from codec.image import Picture, Pixels
+from codec.progress import told
 from codec.stages.networks import network
 
 SCALES = (2, 3, 4)
@@ -52,7 +53,7 @@ def enlarged(pixels: Pixels, scale: int, method: str) -> Pixels:
     """Pixels (H, W, 3) -> (scale H, scale W, 3)."""
     height, width = pixels.shape[:2]
     found = np.empty((scale * height, scale * width, 3), np.uint8)
-    for tile in tiles(height, width, CORE, HALO):
+    for tile in told("enlarging", tiles(height, width, CORE, HALO)):
         small = pixels[tile.outer].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         large = np.stack([bicubic(plane, scale) for plane in small])
         if method != "bicubic":

@@ -1,0 +1,72 @@
+"""Containers to pictures: pixels by either coding, after the stages that the file asks for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec import pipeline
+from codec.bitstream import Box, Container, Learned
+from codec.engine import Window
+from codec.entropy import Latents
+from codec.errors import RegionError
+from codec.image import Picture, read_lossless, to_gray
+from codec.model import model_with
+from codec.stages import networks
+from codec.stages.enhancement import NETWORK as ENHANCE
+from codec.stages.restoration import restored
+from codec.stages.upscaling import LEARNED, enlarged, network_name
+
+
+def decode_picture(container: Container, region: tuple[int, int, int, int] | None = None) -> Picture:
+    """The Picture of a container, or its region (left, top, width, height).
+
+    Raises BitstreamError, UnknownModelError, and RegionError for a region that is not inside.
+    """
+    size = container.width, container.height
+    part = window_of(region or (0, 0, *size), size)
+    alpha = None  # read first: what is wrong with it is known sooner than the pixels
+    if Box.ALPHA in container.boxes:
+        plane = read_lossless(container.boxes[Box.ALPHA], size).getchannel("G")
+        alpha = np.asarray(plane)[part]
+    pixels = decode_pixels(container, part)
+    metadata: dict[Box, bytes] = {k: v for k, v in container.boxes.items() if k != Box.ALPHA}
+    return Picture(pixels, container.gray, alpha, metadata)
+
+
+def decode_pixels(container: Container, part: Window, known: Latents | None = None) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) of a part, rows and columns; `known` are the latents if they were read before."""
+    if container.learned:
+        pixels = decode_learned(container, container.learned, part, known)
+    else:
+        pixels = np.asarray(read_lossless(container.payload, (container.width, container.height)))[part]
+    return to_gray(pixels) if container.gray else pixels[..., :3]
+
+
+def decode_learned(
+    container: Container, learned: Learned, part: Window, known: Latents | None = None
+) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) of a part, rows and columns, of a learned picture, after its stages."""
+    model, wanted, size = model_with(learned.fingerprint), container.stages, container.coded_size
+    latents = known or pipeline.read_latents(model, learned, container.payload, size)
+    if not (wanted.enhance or wanted.upscale):
+        return pipeline.synthesise(model, latents, part)
+    enhancer = networks.network_with(ENHANCE, wanted.enhance) if wanted.enhance else None
+    if wanted.upscale:
+        networks.network_with(network_name(wanted.scale), wanted.upscale)
+    pixels = pipeline.synthesise(model, latents, pipeline.whole(size))
+    if enhancer:
+        pixels = restored(enhancer, pixels)
+    if wanted.upscale:
+        pixels = enlarged(pixels, wanted.scale, LEARNED)
+    return pixels[part]
+
+
+def window_of(region: tuple[int, int, int, int], size: tuple[int, int]) -> Window:
+    """Rows and columns of a region (left, top, width, height); raises RegionError outside `size` (W, H)."""
+    left, top, width, height = region
+    if min(left, top) < 0 or min(width, height) < 1 or left + width > size[0] or top + height > size[1]:
+        raise RegionError(
+            f"region {','.join(map(str, region))} is not inside {size[0]}x{size[1]} pixels: move or shrink it"
+        )
+    return slice(top, top + height), slice(left, left + width)

@@ -1,0 +1,40 @@
+"""Tells whoever watches how far a network has come with the tiles of a picture.
+
+>>> from codec.engine import tiles
+>>> with watching(print):
+...     places = [tile.place for tile in told("analysing", tiles(1, 3, core=2, halo=0))]
+analysing 1 2
+analysing 2 2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeAlias
+
+from codec.engine import Tile
+
+Watcher: TypeAlias = Callable[[str, int, int], object]  # of the task, tiles done, and of how many
+
+current: ContextVar[Watcher | None] = ContextVar("current", default=None)
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Within, `watcher` is told of each tile that a network is done with; there may be many passes."""
+    token = current.set(watcher)
+    try:
+        yield
+    finally:
+        current.reset(token)
+
+
+def told(task: str, tiles: Iterable[Tile]) -> Iterator[Tile]:
+    """The tiles of one pass, while the watcher is told of each when the next is asked for."""
+    watcher, tiles = current.get(), list(tiles)
+    for done, tile in enumerate(tiles, start=1):
+        yield tile
+        if watcher:
+            watcher(task, done, len(tiles))

@@ -1,0 +1,107 @@
+"""How far a command has come is shown for large pictures, on a terminal, unless it is to be quiet."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cli.progress import LONG
+from codec import progress
+from codec.engine import tiles
+from codec.pipeline import CELL, CORE
+from codec.progress import told, watching
+from tests.common import photograph
+from tests.test_cli import aecodec
+
+LARGE = (LONG - 1) * CORE * CELL + 1, 40  # pixels (W, H): as few as have as many tiles
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.png"
+    Image.fromarray(photograph(*LARGE)).save(path)
+    return path
+
+
+def said_on_terminal(*arguments: object) -> str:
+    """What a command that succeeds writes to its standard error if that is a terminal."""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
+    os.close(follower)
+    said = b""
+    try:
+        while part := os.read(leader, 4096):
+            said += part
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(leader)
+    assert process.wait() == 0, said
+    return said.decode()
+
+
+def shown(said: str) -> list[tuple[str, int, int]]:
+    """The task of each bar that was drawn, the tiles done, and of how many."""
+    return [(task, int(done), int(of)) for task, done, of in re.findall(r"\] (\w+) (\d+)/(\d+)", said)]
+
+
+def passes(*tasks: str) -> list[tuple[str, int, int]]:
+    return [(task, done, LONG) for task in tasks for done in range(1, LONG + 1)]
+
+
+def test_examples_of_the_documentation() -> None:
+    results = doctest.testmod(progress)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_nobody_is_told_after_watching() -> None:
+    seen: list[tuple[str, int, int]] = []
+    with watching(lambda *given: seen.append(given)):
+        assert len(list(told("first", tiles(2, 2, 1, 0)))) == 4
+    assert len(list(told("second", tiles(2, 2, 1, 0)))) == 4
+    assert seen == [("first", done, 4) for done in (1, 2, 3, 4)]
+
+
+def test_both_ways_of_a_large_picture_are_shown(large: Path, tmp_path: Path) -> None:
+    said = said_on_terminal("compress", large, tmp_path / "large.aec")
+    assert shown(said) == passes("analysing", "rounding", "decoding")
+    line = said.rpartition("\r\033[K")[2]  # the bar is gone before the result is said
+    assert "large.aec: " in line
+    said = said_on_terminal("decompress", tmp_path / "large.aec", tmp_path / "back.png")
+    assert shown(said) == passes("decoding")
+
+
+def test_files_of_a_batch_are_counted(large: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.fromarray(photograph(60, 50)).save(small)
+    said = said_on_terminal("compress", large, small, "-d", tmp_path / "out")
+    assert [bar for bar in shown(said) if bar[0] == "files"] == [("files", n, 2) for n in range(3)]
+    assert ("analysing", LONG, LONG) in shown(said)
+
+
+def test_no_bar_for_what_is_small_or_quiet(large: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.fromarray(photograph(60, 50)).save(small)
+    assert shown(said_on_terminal("compress", small)) == []
+    assert said_on_terminal("compress", large, tmp_path / "large.aec", "--quiet") == ""
+
+
+def test_no_bar_where_no_terminal_is(large: Path, tmp_path: Path) -> None:
+    result = aecodec("compress", large, tmp_path / "large.aec")
+    assert result.returncode == 0
+    assert "\r" not in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_closed_standard_error_is_no_terminal(large: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m cli compress {large} {tmp_path / 'large.aec'} 2>&-"
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
