@@ -26,6 +26,7 @@ def require_torch() -> None:
     try:
         import compressai  # noqa: F401
         import onnx  # noqa: F401
+        import pytorch_optimizer  # noqa: F401
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
