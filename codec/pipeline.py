@@ -1,6 +1,6 @@
 """The path of a picture: analysis, quantisation, coding, container; and back.
 
-    pixels ──► y, z ──► symbols ──► stream ──► container      encode, symbols corrected by decoding them
+    pixels ──► y, z ──► symbols ──► stream ──► container      encode, y corrected by decoding or searched for
     pixels ◄── y ◄── means ◄── symbols, z ◄── stream          decode
 
 Networks run over tiles; nothing but pixels, symbols and scale indices (and y, in the encoder) is held whole.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, Tile, Window, scaled, tiles
 from codec.entropy import SYMBOL_LIMIT, Latents, turns
-from codec.errors import AecodecError
+from codec.errors import AecodecError, MissingExtraError
 from codec.hyperprior import scale_index
 from codec.model import Model
 from codec.tables import Integers, Levels, Symbols, Tables
@@ -31,10 +31,14 @@ ANALYSIS_HALO = 3  # cells; four blocks at 1/16 and one at 1/4 see 68 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
 
-EFFORT = 0  # corrections of the encoder's y, unless the caller says otherwise
+EFFORT = 0  # unless the caller says otherwise
+# By effort, steps of gradient search after one correction of y; lower efforts are numbers of corrections.
+SEARCH_STEPS = {5: 50, 6: 100, 7: 200, 8: 400, 9: 800}
+SEARCH_HALO = 2  # cells, whose search is repeated: what a tile's latents do to pixels and means next to it
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
+NEAREST = 1e9  # bits for a squared step, with which every symbol is the nearest
 
 Sample = TypeVar("Sample", bound=np.generic)
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -116,22 +120,28 @@ def unchanged(steps: Floats, means: Floats) -> Floats:
 def encode_latents(
     model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, core: int = CORE
 ) -> Latents:
-    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times."""
+    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times or searched.
+
+    Raises MissingExtraError for a search without torch.
+    """
     analysed, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
-    index = scale_index(model.tables, z, quality)
-    latents = Latents(z, quantise_all(model, analysed, z, index, quality, core), index, quality)
-    for left in reversed(range(effort)):
+    index, worth = scale_index(model.tables, z, quality), error_weight(quality)
+    latents = Latents(z, quantise_all(model, analysed, z, index, quality, worth, core), index, quality)
+    y, steps = analysed, SEARCH_STEPS.get(effort)
+    for left in reversed(range(1 if steps else effort)):
         size = pixels.shape[0], pixels.shape[1]
         y = corrected(model, analysed.copy() if left else analysed, latents, size, core)
-        latents = replace(latents, symbols=quantise_all(model, y, z, index, quality, core))
-    return latents
+        latents = replace(latents, symbols=quantise_all(model, y, z, index, quality, worth, core))
+    return searched(model, pixels, y, latents, steps, core) if steps else latents
 
 
-def quantise_all(model: Model, y: Floats, z: Integers, index: Levels, quality: int, core: int) -> Symbols:
-    """The symbols (M, 2h, 2w) of y alike."""
+def quantise_all(
+    model: Model, y: Floats, z: Integers, index: Levels, quality: int, worth: float, core: int
+) -> Symbols:
+    """The symbols (M, 2h, 2w) of y alike, an error being worth so many bits: see `quantise`."""
     symbols = np.empty(y.shape, np.int16)
     for tile in tiles(z.shape[1], z.shape[2], core, MEANS_HALO):
-        given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2), error_weight(quality)
+        given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2), worth
         part = quantise(*given, means_of(model, z, quality, tile, partial(rounded, *given)))
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
     return symbols
@@ -153,6 +163,41 @@ def corrected(model: Model, y: Floats, latents: Latents, size: tuple[int, int], 
         y_part = model.analysis(latents.quality / QUALITY_UNITS, read_pixels(decoded, tile.outer))[0]
         window(y, tile.place, 2)[:] -= window(y_part, tile.inner, 2)
     return y
+
+
+def searched(model: Model, pixels: Pixels, y: Floats, latents: Latents, steps: int, core: int) -> Latents:
+    """The latents after so many steps of gradient search, for a picture (H, W, 3), that move y (M, 2h, 2w).
+
+    They stay as they are where that costs less. Raises MissingExtraError without torch.
+    """
+    try:
+        from codec.training.search import lambda_of, search
+    except ImportError as error:
+        raise MissingExtraError(f"{error}: run pip install 'aecodec[train]'") from error
+    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, SEARCH_HALO):
+        part = part_of(latents, tile.outer)
+        y_part = search(model, pixels[scaled(tile.outer, CELL)], window(y, tile.outer, 2), part, steps)
+        window(y, tile.place, 2)[:] = window(y_part, tile.inner, 2)
+    z, index, quality = latents.z, latents.index, latents.quality
+    found = replace(latents, symbols=quantise_all(model, y, z, index, quality, NEAREST, core))
+    return min(latents, found, key=partial(cost, model, pixels, lambda_of(quality)))
+
+
+def part_of(latents: Latents, cells: Window) -> Latents:
+    """The latents under a window of cells."""
+    z, symbols = window(latents.z, cells, 1), window(latents.symbols, cells, 2)
+    return Latents(z, symbols, window(latents.index, cells, 2), latents.quality)
+
+
+def cost(model: Model, pixels: Pixels, worth: float, latents: Latents) -> float:
+    """Bits of latents, and what the error of the picture (H, W, 3) that they say is worth, of all pixels.
+
+    A squared error of a level, of 255, in a pixel is worth so many bits.
+    """
+    payload = model.coder.encode(latents, model.coder.best_prior(latents.z, latents.quality))
+    error = synthesise(model, latents, whole((pixels.shape[0], pixels.shape[1]))).astype(np.int32)
+    error -= pixels
+    return 8 * len(payload) + worth * float(np.square(error).sum(dtype=np.int64)) / 3
 
 
 def means_of(
