@@ -126,13 +126,14 @@ def encode_latents(
     """
     analysed, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index, worth = scale_index(model.tables, z, quality), error_weight(quality)
-    latents = Latents(z, quantise_all(model, analysed, z, index, quality, worth, core), index, quality)
+    symbols = quantise_all(model, analysed, z, index, quality, worth, core)
+    plain = latents = Latents(z, symbols, index, quality)
     y, steps = analysed, SEARCH_STEPS.get(effort)
     for left in reversed(range(1 if steps else effort)):
         size = pixels.shape[0], pixels.shape[1]
         y = corrected(model, analysed.copy() if left else analysed, latents, size, core)
         latents = replace(latents, symbols=quantise_all(model, y, z, index, quality, worth, core))
-    return searched(model, pixels, y, latents, steps, core) if steps else latents
+    return searched(model, pixels, y, [plain, latents], steps, core) if steps else latents
 
 
 def quantise_all(
@@ -165,22 +166,24 @@ def corrected(model: Model, y: Floats, latents: Latents, size: tuple[int, int], 
     return y
 
 
-def searched(model: Model, pixels: Pixels, y: Floats, latents: Latents, steps: int, core: int) -> Latents:
-    """The latents after so many steps of gradient search, for a picture (H, W, 3), that move y (M, 2h, 2w).
+def searched(model: Model, pixels: Pixels, y: Floats, known: list[Latents], steps: int, core: int) -> Latents:
+    """The latents to which a gradient search of so many steps moves y (M, 2h, 2w) of a picture (H, W, 3).
 
-    They stay as they are where that costs less. Raises MissingExtraError without torch.
+    The last of those that are known are where it starts from; if one of them costs less, it is kept. Raises
+    MissingExtraError without torch.
     """
     try:
         from codec.training.search import lambda_of, search
     except ImportError as error:
         raise MissingExtraError(f"{error}: run pip install 'aecodec[train]'") from error
-    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, SEARCH_HALO):
-        part = part_of(latents, tile.outer)
+    start = known[-1]
+    for tile in tiles(start.z.shape[1], start.z.shape[2], core, SEARCH_HALO):
+        part = part_of(start, tile.outer)
         y_part = search(model, pixels[scaled(tile.outer, CELL)], window(y, tile.outer, 2), part, steps)
         window(y, tile.place, 2)[:] = window(y_part, tile.inner, 2)
-    z, index, quality = latents.z, latents.index, latents.quality
-    found = replace(latents, symbols=quantise_all(model, y, z, index, quality, NEAREST, core))
-    return min(latents, found, key=partial(cost, model, pixels, lambda_of(quality)))
+    found = quantise_all(model, y, start.z, start.index, start.quality, NEAREST, core)
+    candidates = [*known, replace(start, symbols=found)]
+    return min(candidates, key=partial(cost, model, pixels, lambda_of(start.quality)))
 
 
 def part_of(latents: Latents, cells: Window) -> Latents:

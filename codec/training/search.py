@@ -32,6 +32,9 @@ HOTTEST, COLDEST = 0.5, 0.02  # temperatures at which symbols are drawn
 COOLING, COOLED_FROM = 3.5, 0.1  # by e**-3.5 over a whole search, but not in its first tenth
 REFINED_EVERY = 10  # steps between refinements of levels by the symbols found so far
 FARTHEST = 255  # magnitude of a symbol above which its bits are extrapolated
+EXCHANGE = (
+    1.3  # times the lambda of training is what our files' rate and error exchange for, at all qualities
+)
 CLOSEST = 1e-4  # that a latent is taken to be to an integer, which would be infinitely likelier than others
 
 
@@ -138,7 +141,7 @@ def temperature_at(progress: float) -> float:
 
 def lambda_of(quality: int) -> float:
     """Bits that a squared error of a level, of 255, in a pixel is worth at `quality` in hundredths."""
-    return float(lagrangian(torch.tensor([quality / QUALITY_UNITS])))
+    return EXCHANGE * float(lagrangian(torch.tensor([quality / QUALITY_UNITS])))
 
 
 def costs(tables: Tables) -> Tensor:
