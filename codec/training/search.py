@@ -32,9 +32,7 @@ HOTTEST, COLDEST = 0.5, 0.02  # temperatures at which symbols are drawn
 COOLING, COOLED_FROM = 3.5, 0.1  # by e**-3.5 over a whole search, but not in its first tenth
 REFINED_EVERY = 10  # steps between refinements of levels by the symbols found so far
 FARTHEST = 255  # magnitude of a symbol above which its bits are extrapolated
-EXCHANGE = (
-    1.3  # times the lambda of training is what our files' rate and error exchange for, at all qualities
-)
+EXCHANGE = 1.3  # times the lambda of training is what rate and error of our files exchange for
 CLOSEST = 1e-4  # that a latent is taken to be to an integer, which would be infinitely likelier than others
 
 
@@ -118,18 +116,18 @@ def search(model: Model, pixels: NDArray[np.uint8], y: Floats, latents: Latents,
     call gives the same y on the same machine. Raises ModelError for a model of other networks than ours.
     """
     torch.set_num_threads(thread_count())
-    lagrangian_of = Lagrangian(model, pixels, latents)
+    objective = Lagrangian(model, pixels, latents)
     moving = torch.tensor(y[None], requires_grad=True)
     optimiser = torch.optim.Adam([moving], RATE, MOMENTS)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, LAST_RATE)
     for step in range(steps):
-        loss, symbols = lagrangian_of(moving, temperature_at(step / steps))
+        loss, symbols = objective(moving, temperature_at(step / steps))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         if (step + 1) % REFINED_EVERY == 0:
-            lagrangian_of.refine(symbols)
+            objective.refine(symbols)
     found: Floats = moving.detach()[0].numpy()
     return found
 
