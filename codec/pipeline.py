@@ -32,8 +32,9 @@ MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
 
 EFFORT = 0  # unless the caller says otherwise
-# By effort, steps of gradient search after one correction of y; lower efforts are numbers of corrections.
+# By effort, steps of gradient search from corrected y; lower efforts are numbers of corrections.
 SEARCH_STEPS = {5: 50, 6: 100, 7: 200, 8: 400, 9: 800}
+SEARCH_START = 3  # corrections before a search
 SEARCH_HALO = 2  # cells, whose search is repeated: what a tile's latents do to pixels and means next to it
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
@@ -129,7 +130,7 @@ def encode_latents(
     symbols = quantise_all(model, analysed, z, index, quality, worth, core)
     plain = latents = Latents(z, symbols, index, quality)
     y, steps = analysed, SEARCH_STEPS.get(effort)
-    for left in reversed(range(1 if steps else effort)):
+    for left in reversed(range(SEARCH_START if steps else effort)):
         size = pixels.shape[0], pixels.shape[1]
         y = corrected(model, analysed.copy() if left else analysed, latents, size, core)
         latents = replace(latents, symbols=quantise_all(model, y, z, index, quality, worth, core))
