@@ -67,7 +67,10 @@ def compress(
     ] = "off",
     strip: Annotated[str, typer.Option(help="Metadata to leave out: exif,icc,xmp or all.")] = "",
     effort: Annotated[
-        int, typer.Option("--effort", "-e", min=0, max=9, help="Smaller files for more time.")
+        int,
+        typer.Option(
+            "--effort", "-e", min=0, max=9, help="Smaller files for more time; from 5 on with aecodec[train]."
+        ),
     ] = 0,
     model: Annotated[str, typer.Option(help="An installed model, see `aecodec models`.")] = "base",
     output_dir: OutputDir = None,

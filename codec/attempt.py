@@ -42,6 +42,7 @@ MOST_EFFORT = 9
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
 SMALL = 2**16  # pixels
+LARGE = 2**25  # pixels above which no draft is kept, whose y takes 5 bytes a pixel
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
 REMOVED = 0.7  # of the noise that "auto" measured must be what is removed, or it was texture
 HELPS = 0.02  # dB by which a stage must be better than none
@@ -238,6 +239,8 @@ class Attempt:
         self.drafted = pipeline.draft(self.model, self.coded, round(quality * QUALITY_UNITS))
         header, payload = pipeline.write_latents(self.model, self.drafted.latents)
         self.latest = payload, self.drafted.latents
+        if self.coded.size > 3 * LARGE:
+            self.drafted = None
         return self.file(payload, header, self.enhance)
 
     def take_draft(self, units: int) -> Draft | None:

@@ -1,6 +1,6 @@
 """The path of a picture: analysis, quantisation, coding, container; and back.
 
-    pixels ──► y, z ──► symbols ──► stream ──► container      encode, symbols corrected by decoding them
+    pixels ──► y, z ──► symbols ──► stream ──► container      encode, y corrected by decoding or searched for
     pixels ◄── y ◄── means ◄── symbols, z ◄── stream          decode
 
 Networks run over tiles; nothing but pixels, symbols and scale indices (and y, in the encoder) is held whole.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, Tile, Window, scaled, tiles
 from codec.entropy import SYMBOL_LIMIT, Latents, turns
-from codec.errors import AecodecError
+from codec.errors import AecodecError, MissingExtraError
 from codec.hyperprior import scale_index
 from codec.model import Model
 from codec.progress import told
@@ -32,10 +32,15 @@ ANALYSIS_HALO = 3  # cells; four blocks at 1/16 and one at 1/4 see 68 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
 
-EFFORT = 0  # corrections of the encoder's y, unless the caller says otherwise
+EFFORT = 0  # unless the caller says otherwise
+# By effort, steps of gradient search from corrected y; lower efforts are numbers of corrections.
+SEARCH_STEPS = {5: 50, 6: 100, 7: 200, 8: 400, 9: 800}
+SEARCH_START = 3  # corrections before a search
+SEARCH_HALO = 2  # cells, whose search is repeated: what a tile's latents do to pixels and means next to it
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
+NEAREST = 1e9  # bits for a squared step, with which every symbol is the nearest
 
 Sample = TypeVar("Sample", bound=np.generic)
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -126,7 +131,8 @@ def draft(model: Model, pixels: Pixels, quality: int, core: int = CORE) -> Draft
     """The draft of a picture (H, W, 3) at `quality` in hundredths."""
     y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
-    return Draft(y, Latents(z, quantise_all(model, y, z, index, quality, core), index, quality))
+    symbols = quantise_all(model, y, z, index, quality, error_weight(quality), core)
+    return Draft(y, Latents(z, symbols, index, quality))
 
 
 def encode_latents(
@@ -137,24 +143,28 @@ def encode_latents(
     core: int = CORE,
     drafted: Draft | None = None,
 ) -> Latents:
-    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times.
+    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times or searched.
 
     `drafted` is its draft at this quality if there is one; the last correction is made in the draft's y.
+    Raises MissingExtraError for a search without torch.
     """
     drafted = drafted or draft(model, pixels, quality, core)
-    latents, size = drafted.latents, (pixels.shape[0], pixels.shape[1])
-    for left in reversed(range(effort)):
+    latents, size, y = drafted.latents, (pixels.shape[0], pixels.shape[1]), drafted.y
+    steps = SEARCH_STEPS.get(effort)
+    for left in reversed(range(SEARCH_START if steps else effort)):
         y = corrected(model, drafted.y.copy() if left else drafted.y, latents, size, core)
-        symbols = quantise_all(model, y, latents.z, latents.index, quality, core)
+        symbols = quantise_all(model, y, latents.z, latents.index, quality, error_weight(quality), core)
         latents = replace(latents, symbols=symbols)
-    return latents
+    return searched(model, pixels, y, [drafted.latents, latents], steps, core) if steps else latents
 
 
-def quantise_all(model: Model, y: Floats, z: Integers, index: Levels, quality: int, core: int) -> Symbols:
-    """The symbols (M, 2h, 2w) of y alike."""
+def quantise_all(
+    model: Model, y: Floats, z: Integers, index: Levels, quality: int, worth: float, core: int
+) -> Symbols:
+    """The symbols (M, 2h, 2w) of y alike, an error being worth so many bits: see `quantise`."""
     symbols = np.empty(y.shape, np.int16)
     for tile in told("rounding", tiles(z.shape[1], z.shape[2], core, MEANS_HALO)):
-        given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2), error_weight(quality)
+        given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2), worth
         part = quantise(*given, means_of(model, z, quality, tile, partial(rounded, *given)))
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
     return symbols
@@ -178,6 +188,43 @@ def corrected(model: Model, y: Floats, latents: Latents, size: tuple[int, int], 
     return y
 
 
+def searched(model: Model, pixels: Pixels, y: Floats, known: list[Latents], steps: int, core: int) -> Latents:
+    """The latents to which a gradient search of so many steps moves y (M, 2h, 2w) of a picture (H, W, 3).
+
+    The last of those that are known are where it starts from; if one of them costs less, it is kept. Raises
+    MissingExtraError without torch.
+    """
+    try:
+        from codec.training.search import lambda_of, search
+    except ImportError as error:
+        raise MissingExtraError(f"{error}: run pip install 'aecodec[train]'") from error
+    start = known[-1]
+    for tile in told("searching", tiles(start.z.shape[1], start.z.shape[2], core, SEARCH_HALO)):
+        part = part_of(start, tile.outer)
+        y_part = search(model, pixels[scaled(tile.outer, CELL)], window(y, tile.outer, 2), part, steps)
+        window(y, tile.place, 2)[:] = window(y_part, tile.inner, 2)
+    found = quantise_all(model, y, start.z, start.index, start.quality, NEAREST, core)
+    candidates = [*known, replace(start, symbols=found)]
+    return min(candidates, key=partial(cost, model, pixels, lambda_of(start.quality)))
+
+
+def part_of(latents: Latents, cells: Window) -> Latents:
+    """The latents under a window of cells."""
+    z, symbols = window(latents.z, cells, 1), window(latents.symbols, cells, 2)
+    return Latents(z, symbols, window(latents.index, cells, 2), latents.quality)
+
+
+def cost(model: Model, pixels: Pixels, worth: float, latents: Latents) -> float:
+    """Bits of latents, and what the error of the picture (H, W, 3) that they say is worth, of all pixels.
+
+    A squared error of a level, of 255, in a pixel is worth so many bits.
+    """
+    payload = model.coder.encode(latents, model.coder.best_prior(latents.z, latents.quality))
+    error = synthesise(model, latents, whole((pixels.shape[0], pixels.shape[1]))).astype(np.int32)
+    error -= pixels
+    return 8 * len(payload) + worth * float(np.square(error).sum(dtype=np.int64)) / 3
+
+
 def means_of(
     model: Model, z: Integers, quality: int, tile: Tile, steps_given: Callable[[Floats], Floats]
 ) -> Floats:
@@ -198,13 +245,16 @@ def means_of(
 def synthesise(model: Model, latents: Latents, region: Window, core: int = CORE) -> Pixels:
     """The pixels (H, W, 3) of a region, rows and columns, of the picture that the latents say."""
     pixels = np.empty((*(side.stop - side.start for side in region), 3), np.uint8)
-    for tile in told("decoding", tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO)):
+    parts = []
+    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
         place = scaled(tile.place, CELL)
         rows, columns = (overlap(*pair) for pair in zip(place, region, strict=True))
         if rows.start < rows.stop and columns.start < columns.stop:
-            _, image = decode_tile(model, latents, tile)
-            part = image[moved(rows, place[0]), moved(columns, place[1])]
-            pixels[moved(rows, region[0]), moved(columns, region[1])] = part
+            parts.append((tile, place, rows, columns))
+    for tile, place, rows, columns in told("decoding", parts):
+        _, image = decode_tile(model, latents, tile)
+        part = image[moved(rows, place[0]), moved(columns, place[1])]
+        pixels[moved(rows, region[0]), moved(columns, region[1])] = part
     return pixels
 
 

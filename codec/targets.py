@@ -2,7 +2,7 @@
 
 Size and PSNR rise with quality, so a few qualities are tried, each interpolated between those before it:
 first roughly, which takes less than half the time, until one is about right, then with whole files from
-there until one is near enough. Quality enters the analysis network, so every new one has to run it.
+there until one is near enough. Quality enters the analysis network, so every other one has to run it.
 """
 
 from __future__ import annotations

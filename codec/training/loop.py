@@ -101,11 +101,16 @@ class Run:
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "kind": type(self.optimiser).__name__,
             "step": self.step,
             "seconds": self.seconds,
         }
 
     def load(self, state: dict[str, Any]) -> None:
+        """Take up a state of before; raises AecodecError for another optimiser's."""
+        kind = type(self.optimiser).__name__
+        if state.get("kind", "Adam") != kind:
+            raise AecodecError(f"the checkpoint is not of {kind}: go on from its weights, with --start")
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])  # its rates are set anew at each step

@@ -99,7 +99,7 @@ def centre(image: Pixels) -> Pixels:
 
 
 def in_full(network: nn.Module, *inputs: Tensor | int) -> Tensor:
-    """A network's output, computed in full precision."""
+    """A network's output, in full precision unless the caller chose another."""
     return network(
         *(x.to(device(), memory_format=torch.channels_last) if isinstance(x, Tensor) else x for x in inputs)
     )
@@ -125,7 +125,9 @@ class Denoising(Restoration):
         """Noisy images (B, 3, H, W), sigma (B, 1, 1, 1) as shares (B,) of the largest, and clean images."""
         images, sigma = self.clean(), LARGEST_SHARE * shares[:, None, None, None]
         vivid = slice(0, self.batch // 4)
-        images[vivid] = coloured(images[vivid], 1 + (STRONGEST_COLOURS - 1) * torch.rand(self.batch // 4))
+        images[vivid] = with_stronger_colours(
+            images[vivid], 1 + (STRONGEST_COLOURS - 1) * torch.rand(self.batch // 4)
+        )
         noisy = add_noise(images, sigma, self.batch // 2)
         noisy[::2] = (noisy[::2] * 255).round().clamp(0, 255) / 255
         return noisy, sigma, images
@@ -147,7 +149,7 @@ class Denoising(Restoration):
         return points
 
 
-def coloured(images: Tensor, strength: Tensor) -> Tensor:
+def with_stronger_colours(images: Tensor, strength: Tensor) -> Tensor:
     """Images (B, 3, H, W) with colours `strength` (B,) times as strong, clipped to [0, 1]."""
     luma = gray(images)
     return (luma + strength[:, None, None, None] * (images - luma)).clamp(0, 1)
