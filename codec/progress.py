@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from codec.engine import Tile
-
+Part = TypeVar("Part")
 Watcher: TypeAlias = Callable[[str, int, int], object]  # of the task, tiles done, and of how many
 
 current: ContextVar[Watcher | None] = ContextVar("current", default=None)
@@ -31,10 +30,10 @@ def watching(watcher: Watcher) -> Iterator[None]:
         current.reset(token)
 
 
-def told(task: str, tiles: Iterable[Tile]) -> Iterator[Tile]:
+def told(task: str, parts: Iterable[Part]) -> Iterator[Part]:
     """The tiles of one pass, while the watcher is told of each when the next is asked for."""
-    watcher, tiles = current.get(), list(tiles)
-    for done, tile in enumerate(tiles, start=1):
-        yield tile
+    watcher, parts = current.get(), list(parts)
+    for done, part in enumerate(parts, start=1):
+        yield part
         if watcher:
-            watcher(task, done, len(tiles))
+            watcher(task, done, len(parts))

@@ -124,10 +124,9 @@ class Denoising(Restoration):
     def noisy(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noisy images (B, 3, H, W), sigma (B, 1, 1, 1) as shares (B,) of the largest, and clean images."""
         images, sigma = self.clean(), LARGEST_SHARE * shares[:, None, None, None]
-        vivid = slice(0, self.batch // 4)
-        images[vivid] = with_stronger_colours(
-            images[vivid], 1 + (STRONGEST_COLOURS - 1) * torch.rand(self.batch // 4)
-        )
+        vivid = images[: self.batch // 4]
+        strength = 1 + (STRONGEST_COLOURS - 1) * torch.rand(len(vivid))
+        images[: len(vivid)] = with_stronger_colours(vivid, strength)
         noisy = add_noise(images, sigma, self.batch // 2)
         noisy[::2] = (noisy[::2] * 255).round().clamp(0, 255) / 255
         return noisy, sigma, images
