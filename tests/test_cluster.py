@@ -127,7 +127,8 @@ def test_deaths_before_and_after_writing_and_always(cluster: tuple[str, int], tm
     assert isinstance(poisoned, codec.AecodecError)
     assert "not done by the cluster: KilledWorker" in str(poisoned)
     notes = {name: outcome["notes"] for name, outcome in by_name.items() if isinstance(outcome, dict)}
-    assert notes == {name: (THERE,) if name in ("late", "odd") else () for name in by_name}
+    assert notes["late"] == notes["odd"] == (THERE,)
+    assert set(notes.values()) <= {(), (THERE,)}  # what a worker did not tell before it died is done again
     assert {path.stem for path in tmp_path.glob("*.aec")} == set(by_name)
 
 
