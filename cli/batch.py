@@ -158,18 +158,20 @@ def run(
     failures = 0
     bar = Bar(batch.quiet)
     bar.show("files", 0, len(jobs))
-    for job, outcome in outcomes(jobs, work, batch):
+    try:
+        for job, outcome in outcomes(jobs, work, batch):
+            bar.clear()
+            if isinstance(outcome, dict):
+                say(outcome, describe, batch)
+                records.append(outcome)
+            else:
+                typer.echo(f"aecodec: {outcome}", err=True)
+                if batch.as_json:
+                    typer.echo(json.dumps({"input": str(job.source), "error": str(outcome)}))
+                failures += 1
+            bar.show("files", len(records) + failures, len(jobs))
+    finally:  # an interrupt leaves no bar behind
         bar.clear()
-        if isinstance(outcome, dict):
-            say(outcome, describe, batch)
-            records.append(outcome)
-        else:
-            typer.echo(f"aecodec: {outcome}", err=True)
-            if batch.as_json:
-                typer.echo(json.dumps({"input": str(job.source), "error": str(outcome)}))
-            failures += 1
-        bar.show("files", len(records) + failures, len(jobs))
-    bar.clear()
     if not batch.quiet:
         typer.echo(summary(records, failures), err=True)
     if failures:
