@@ -49,10 +49,16 @@ def test_large_pictures_come_back() -> None:
     assert_comes_back(image, METADATA)
 
 
-def assert_comes_back(image: Image.Image, metadata: Mapping[Box, bytes]) -> None:
+@pytest.mark.parametrize("mode", BACK)
+def test_large_pictures_of_every_mode_come_back(mode: str) -> None:
+    small = picture_of_mode(mode, 500, 375)
+    assert_comes_back(small.resize((4000, 3000), Image.Resampling.NEAREST), METADATA, lossless=True)
+
+
+def assert_comes_back(image: Image.Image, metadata: Mapping[Box, bytes], lossless: bool = False) -> None:
     """Mode, size and metadata, alpha exactly, and pixels about."""
     picture = replace(from_pillow(image), metadata=metadata)
-    result = codec.decompress(codec.compress(picture, 60, effort=0))
+    result = codec.decompress(codec.compress(picture, 60, effort=0, lossless=lossless))
     assert (result.mode, result.size) == (BACK[image.mode], image.size)
     assert psnr_of(picture.pixels, np.asarray(result.convert("RGB"))) > 15
     if image.mode.endswith("A"):

@@ -88,9 +88,11 @@ def test_networks_of_another_shape_are_refused(model: Model) -> None:
 
 def test_cold_symbols_are_the_nearest_where_they_are_coded(model: Model) -> None:
     annealing, first = Annealing(model.tables), model.tables.first_level
-    residual, index = torch.tensor([-2.7, -0.3, 0.2, 1.6, 1.6]), torch.tensor([first] * 4 + [first - 1])
+    residual = torch.tensor([-2.7, -0.3, 0.2, 1.6, 1.6]).reshape(1, 5, 1, 1)
+    index = torch.tensor([first] * 4 + [first - 1]).reshape(residual.shape)
     annealing.draw(residual.shape, 1e-3)
-    torch.testing.assert_close(annealing.symbols(residual, index), torch.tensor([-3.0, 0, 0, 2, 0]))
+    symbols = annealing.symbols(residual, index).flatten()
+    torch.testing.assert_close(symbols, torch.tensor([-3.0, 0, 0, 2, 0]))
 
 
 def test_symbols_cost_what_the_coder_writes(model: Model, picture: Pixels) -> None:

@@ -12,7 +12,7 @@ from codec.stages.networks import MANIFEST
 from codec.stages.upscaling import SCALES
 from codec.training.graphs import to_onnx
 from codec.training.loop import load_weights
-from codec.training.stages import SRCNN, Restorer, SubPixel
+from codec.training.stages import SRCNN, SubPixel, denoiser, enhancer
 
 
 class OneScale(nn.Module):
@@ -39,7 +39,7 @@ def graphs_of(name: str, weights: Path) -> dict[str, bytes]:
             )
             for s in SCALES
         }
-    network = load_weights(Restorer(sigma=name == "denoise"), weights).eval()
+    network = load_weights(denoiser() if name == "denoise" else enhancer(), weights).eval()
     inputs = {"image": (3, 48, 64), **({"sigma": (1, 48, 64)} if name == "denoise" else {})}
     return {name: to_onnx(network, inputs, ["output"])}
 

@@ -55,7 +55,8 @@ class Pointwise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.linear and torch.is_autocast_enabled(x.device.type):
             # on a CPU in bfloat16 a matrix product is 1.5 to 2.5 times faster than the convolution
-            return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+            rows = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+            return F.linear(rows, self.weight, self.bias).permute(0, 3, 1, 2)
         with torch.autocast(x.device.type, enabled=False):
             return F.conv2d(x.float(), self.weight[:, :, None, None], self.bias)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 
 from codec.training.data import Crops, Pixels, read_images, to_tensor
@@ -21,6 +22,8 @@ VALIDATION_IMAGES = 8
 WEIGHTING = 0.4  # each image's loss is divided by lambda to this power
 LARGER_FROM = 0.6  # share of the budget after which crops have the second size, and are half as many
 LINEAR_SHARE = 0.05  # of the learning rate, for the linear path and the scale map
+BASES_EVERY = 40  # steps between the optimiser's bases
+LONGEST_BASIS = 512  # sides of matrices that are longer have none: a third of the time
 
 
 def principal_components(images: list[Pixels], seed: int) -> PrincipalComponents:
@@ -63,13 +66,22 @@ class RateDistortion:
         return cls(read_images(data), read_images(validation) if validation else [], batch)
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
-        """Adam, slower for the linear path and the scale map, whose errors the gains multiply."""
+        """SOAP, slower for the linear path and the scale map, whose errors the gains multiply.
+
+        Source: Vyas et al. 2024 (arXiv 2409.11321).
+        """
         linear = [self.network.scale_map.weight]
         linear += [m.weight for m in self.network.modules() if isinstance(m, Pointwise) and m.linear]
         chosen = {id(p) for p in linear}
         rest = [p for p in self.network.parameters() if id(p) not in chosen]
         groups = [{"params": rest}, {"params": linear, "lr": LINEAR_SHARE * rate}]
-        return torch.optim.Adam(groups, rate, betas=(0.9, 0.99), fused=True)
+        return SOAP(
+            groups,
+            rate,
+            weight_decay=0,
+            precondition_frequency=BASES_EVERY,
+            max_precondition_dim=LONGEST_BASIS,
+        )
 
     def seed(self, number: int) -> None:
         self.crops = Crops(self.images, max(self.sides), number)

@@ -24,7 +24,7 @@ from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.upscaling import SCALES
 from codec.training.data import Crops, Pixels, read_images, to_tensor
 from codec.training.distributed import device
-from codec.training.stages import SRCNN, Restorer, SubPixel
+from codec.training.stages import SRCNN, SubPixel, denoiser, enhancer
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
 VALIDATION_IMAGES = 8
@@ -117,9 +117,11 @@ class Denoising(Restoration):
     Half of the coloured pictures have stronger colours than photographs, as drawings and prints do.
     """
 
-    def __init__(self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 64) -> None:
+    def __init__(
+        self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 128
+    ) -> None:
         super().__init__(images, held_out, batch, side)
-        self.network = Restorer(sigma=True).to(device())
+        self.network = denoiser().to(device())
 
     def noisy(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Noisy images (B, 3, H, W), sigma (B, 1, 1, 1) as shares (B,) of the largest, and clean images."""
@@ -171,7 +173,7 @@ class Enhancement(Restoration):
         chosen = images[:: max(1, len(images) // CODED_IMAGES)][:CODED_IMAGES] if own else []
         self.coded = [np.concatenate([image, coded(image, number)], 2) for number, image in enumerate(chosen)]
         super().__init__(images, held_out, batch, side)
-        self.network = Restorer(sigma=False).to(device())
+        self.network = enhancer().to(device())
 
     def seed(self, number: int) -> None:
         super().seed(number)
