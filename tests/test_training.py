@@ -175,6 +175,12 @@ def test_training_can_start_from_weights(tmp_path: Path, fresh: Codec) -> None:
         train(Schedule(steps=1), task, tmp_path / "run", start=tmp_path / "start.safetensors")
 
 
+def test_a_checkpoint_of_another_optimiser_is_refused() -> None:
+    run = Run(SCHEDULE, small_task())
+    with pytest.raises(codec.AecodecError, match="go on from its weights, with --start"):
+        run.load({**run.state(), "kind": "Adam"})
+
+
 def test_the_command_trains(photographs: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
