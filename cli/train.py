@@ -53,8 +53,8 @@ def codec(
     hours: Hours = None,
     steps: Steps = None,
     start: Start = None,
-    batch: Crops = 16,
-    rate: Rate = 2e-3,
+    batch: Crops = 32,
+    rate: Rate = 1e-3,
     seed: Seed = 0,
 ) -> None:
     """Train the codec on photographs; resumes where it stopped."""
