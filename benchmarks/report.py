@@ -79,8 +79,17 @@ def published(results: Results) -> dict[str, Any]:
     return curves
 
 
+def remove_plots(out: Path) -> None:
+    """Takes away the plots of an earlier report, and nothing else: it may have had more metrics."""
+    kinds = [f"{kind}-{metric}" for kind in ("rate", "difference") for metric in labels()]
+    for name in [*kinds, "quality"]:
+        for suffix in (".svg", ".png"):
+            (out / (name + suffix)).unlink(missing_ok=True)
+
+
 def draw_all(results: Results, out: Path) -> dict[str, str]:
     """Writes all plots; returns them as SVG by their titles."""
+    remove_plots(out)
     plots = {}
     others: dict[str, Curve] = {
         name: np.array([curve["bpp"], curve["psnr"]]).T for name, curve in published(results).items()

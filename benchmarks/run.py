@@ -147,15 +147,11 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
 
 
 def prepare(out: Path, folder: Path) -> None:
-    """Makes the report's folder and takes older plots away; raises AecodecError."""
+    """Makes the report's folder; raises AecodecError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if out.samefile(folder):
             raise AecodecError(f"{out} holds the pictures: name another folder with -o")
-        for plot in (
-            plot for pattern in ("rate-*", "difference-*", "quality.*") for plot in out.glob(pattern)
-        ):
-            plot.unlink()
     except OSError as error:
         raise AecodecError(f"{out} cannot hold a report: {error.strerror}") from error
 

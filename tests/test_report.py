@@ -27,8 +27,8 @@ from benchmarks.measure import (
     measure_one,
 )
 from benchmarks.peers import JPEG, OURS, Peer, of_pillow, ours
-from benchmarks.report import monotone, published, verdict, write
-from benchmarks.run import KODAK, Results, run
+from benchmarks.report import draw_all, monotone, published, verdict, write
+from benchmarks.run import KODAK, Results, prepare, run
 from benchmarks.viewer import nearest_in_size
 from codec import AecodecError
 from tests.common import photograph, picture_of_mode
@@ -235,6 +235,22 @@ def test_the_report_does_not_lie_among_the_pictures(pictures: Path) -> None:
         run(pictures, pictures, True, 1, [], lambda what, done, of: None)
     with pytest.raises(AecodecError, match="cannot hold a report"):
         run(pictures, pictures / "0.png", True, 1, [], lambda what, done, of: None)
+
+
+def empty_results() -> Results:
+    """What a run that measured nothing has to say."""
+    return Results("", False, [], [], ("psnr",), {}, [], [], [], [], {})
+
+
+def test_nothing_but_the_plots_of_an_earlier_report_is_removed(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "documents"
+    out.mkdir()
+    own = {"rate-card.txt", "rate-of-exchange.svg", "difference-engine.png", "quality.md"}
+    for name in own | {"rate-ssim.svg", "difference-psnr.png", "quality.png"}:
+        (out / name).write_text("old")
+    prepare(out, pictures)
+    draw_all(empty_results(), out)
+    assert {path.name for path in out.iterdir()} == own
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
