@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +27,7 @@ from benchmarks.peers import Peer
 from codec.errors import ImageError
 from codec.image import FORMATS, read_picture
 
+MOST_GAPS = 1 / 4  # of a codec's qualities; a picture with more is left out of a metric
 ONE_THREAD = dict.fromkeys(("AECODEC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -214,13 +216,34 @@ def one_thread_each() -> Iterator[None]:
 def curves_of(measurements: list[Measurement], codec: str, metric: str) -> dict[str, Curve]:
     """Of each picture the points (qualities, 2) of one codec, bpp and metric, in the order of quality.
 
-    A quality that some picture lacks counts for none of them: all means are over the same pictures.
+    A quality that some picture lacks counts for none of them: all means are over the same pictures, those
+    that `left_out` does not name.
     """
-    names = sorted({m.image for m in measurements if metric in m.metrics})
+    absent = left_out(measurements, metric)
+    names = sorted({m.image for m in measurements if metric in m.metrics} - absent.keys())
     values = {(m.image, m.quality): m for m in measurements if m.codec == codec and metric in m.metrics}
     whole = [q for q in sorted({q for _, q in values}) if all((name, q) in values for name in names)]
     points = {name: [(values[name, q].bpp, values[name, q].metrics[metric]) for q in whole] for name in names}
     return {name: np.array(own, np.float64) for name, own in points.items() if own}
+
+
+def left_out(measurements: list[Measurement], metric: str) -> dict[str, str]:
+    """The pictures that lack a metric at many qualities of some codec, and why they do.
+
+    The metric is taken at a quality where some picture has it there; a codec's failures are its own.
+    """
+    taken = {(m.codec, m.quality) for m in measurements if metric in m.metrics}
+    qualities = Counter(codec for codec, _ in taken)
+    gaps = Counter(
+        (m.codec, m.image)
+        for m in measurements
+        if (m.codec, m.quality) in taken and not m.failure and metric not in m.metrics
+    )
+    return {
+        image: f"{codec} lost nothing of it, or it is too small, at {count} of {qualities[codec]} qualities"
+        for (codec, image), count in reversed(gaps.items())  # of several codecs the first is named
+        if count > MOST_GAPS * qualities[codec]
+    }
 
 
 def mean_curve(curves: Mapping[str, Curve]) -> Curve:

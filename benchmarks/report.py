@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +43,8 @@ def verdict(results: Results) -> str:
     if found.interval:
         low, high = found.interval
         text += f" ({CONFIDENCE} % interval of the rate: {low:+.1f} to {high:+.1f} %)"
-    text += f", {found.low:.1f} to {found.high:.1f} dB, mean of {len(results.photographs)} pictures"
+    count = len(results.curves("psnr").get(OURS, {}))
+    text += f", {found.low:.1f} to {found.high:.1f} dB, mean of {count} pictures"
     ours = [row for row in results.rows if row.metric == "psnr" and row.codec == OURS]
     said = [
         f"{in_words(row.result.pchip)} than {row.anchor}" if row.result else f"{row.anchor}: {row.reason}"
@@ -57,15 +59,18 @@ def in_words(rate: float) -> str:
 
 
 def monotone(measurements: list[Measurement], codec: str) -> bool | None:
-    """Whether every picture's bytes and PSNR rise from each quality to the next; None of nothing."""
-    files: dict[str, list[Measurement]] = {}
+    """Whether every picture's bytes and PSNR rise from each quality to the next; None of nothing.
+
+    A file without loss is as good as any can be: above it nothing rises.
+    """
+    files: dict[str, list[tuple[int, float]]] = {}
     for m in sorted(measurements, key=lambda m: m.quality):
-        if m.codec == codec and "psnr" in m.metrics:
-            files.setdefault(m.image, []).append(m)
+        if m.codec == codec and m.bytes is not None:
+            files.setdefault(m.image, []).append((m.bytes, m.metrics.get("psnr", math.inf)))
     pairs = [pair for own in files.values() for pair in pairwise(own)]
     if not pairs:
         return None
-    return all((a.bytes or 0) < (b.bytes or 0) and a.metrics["psnr"] < b.metrics["psnr"] for a, b in pairs)
+    return all(a[0] < b[0] and a[1] < b[1] for a, b in pairs)
 
 
 def published(results: Results) -> dict[str, Any]:

@@ -17,8 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bd_rate import Comparison, Curve, NotComparableError, compare
-from benchmarks.measure import Measurement, Photograph, Task, curves_of, find_photographs, measure
-from benchmarks.metrics import available_metrics
+from benchmarks.measure import (
+    Measurement,
+    Photograph,
+    Task,
+    curves_of,
+    find_photographs,
+    left_out,
+    measure,
+)
+from benchmarks.metrics import all_metrics, available_metrics
 from benchmarks.peers import JPEG, OURS, Peer, all_peers
 from benchmarks.speed import Speed, speed_of
 from benchmarks.viewer import Scene, scene_of
@@ -112,7 +120,7 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
 
     Raises AecodecError where there are no pictures or `out` is no place for a report.
     """
-    photographs, left_out = find_photographs(folder) if folder.is_dir() else ([], {})
+    photographs, unfit = find_photographs(folder) if folder.is_dir() else ([], {})
     if not photographs:
         raise AecodecError(f"{folder} holds no pictures: name a folder of PNG, JPEG, WebP, BMP or TIFF files")
     prepare(out, folder)
@@ -137,7 +145,7 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
         photographs=photographs,
         peers=peers,
         metrics=metrics,
-        absent={**left_out, **absent, **absent_metrics},
+        absent={**unfit, **absent, **absent_metrics, **incomplete(found, metrics)},
         measurements=found,
         rows=rows,
         speeds=speeds_of(sound, found, photographs, 1 if quick else SPEED_RUNS, progress),
@@ -154,6 +162,16 @@ def prepare(out: Path, folder: Path) -> None:
             raise AecodecError(f"{out} holds the pictures: name another folder with -o")
     except OSError as error:
         raise AecodecError(f"{out} cannot hold a report: {error.strerror}") from error
+
+
+def incomplete(found: list[Measurement], metrics: tuple[str, ...]) -> dict[str, str]:
+    """The pictures that are left out of single metrics, and why."""
+    return {
+        f"{image} under {metric.label}": reason
+        for metric in all_metrics()
+        if metric.name in metrics
+        for image, reason in left_out(found, metric.name).items()
+    }
 
 
 def compare_all(

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +23,14 @@ from benchmarks.measure import (
     Task,
     curves_of,
     find_photographs,
+    left_out,
     mean_curve,
     measure,
     measure_one,
 )
 from benchmarks.peers import JPEG, OURS, Peer, of_pillow, ours
 from benchmarks.report import draw_all, monotone, published, verdict, write
-from benchmarks.run import KODAK, Results, prepare, run
+from benchmarks.run import KODAK, Results, incomplete, prepare, run
 from benchmarks.viewer import nearest_in_size
 from codec import AecodecError
 from tests.common import photograph, picture_of_mode
@@ -146,17 +148,38 @@ def test_the_viewer_takes_the_nearest_size() -> None:
         assert abs(len(data) - wanted) == min(abs(size - wanted) for size in sizes.values())
 
 
-def test_curves_leave_out_what_is_not_there_for_every_picture() -> None:
-    def point(image: str, quality: float, psnr: float, **changes: str) -> Measurement:
-        return Measurement("c", quality, image, 10, quality / 10, {"psnr": psnr}, **changes)
+def points(image: str, psnr: Sequence[float | None], codec: str = "c") -> list[Measurement]:
+    """Files at qualities from 1 on; None is the PSNR of one without loss."""
+    return [
+        Measurement(codec, n, image, 10 * n, n / 10, {} if value is None else {"psnr": value})
+        for n, value in enumerate(psnr, 1)
+    ]
 
-    lossless = Measurement("c", 2, "b", 10, 0.2, {})
-    found = [point("a", 1, 30), point("a", 2, 35), point("b", 1, 40), lossless]
+
+def test_curves_leave_out_what_is_not_there_for_every_picture() -> None:
+    found = [*points("a", (30, 35, 36, 37)), *points("b", (40, 41, 42, None))]
     curves = curves_of(found, "c", "psnr")
-    assert curves["a"].tolist() == [[0.1, 30]]
-    assert mean_curve(curves).tolist() == [[0.1, 35]]
-    other = replace(point("c", 1, 30), codec="other")
-    assert not curves_of([*found, other], "c", "psnr")  # of picture c there is nothing
+    assert curves["a"][:, 1].tolist() == [30, 35, 36]
+    assert mean_curve(curves)[0].tolist() == [0.1, 35]
+    other = points("c", (30,), codec="other")
+    assert not curves_of([*found, *other], "c", "psnr")  # of picture c there is nothing
+
+
+def test_a_picture_that_one_codec_stores_without_loss_is_left_out_of_all_curves_by_name() -> None:
+    rising = 30, 31, 32, 33, 34
+    found = [*points("a", rising), *points("flat", (None,) * 5)]
+    found += [*points("a", rising, "other"), *points("flat", rising, "other")]
+    for codec in ("c", "other"):
+        assert list(curves_of(found, codec, "psnr")) == ["a"]
+    assert left_out(found, "psnr") == {
+        "flat": "c lost nothing of it, or it is too small, at 5 of 5 qualities"
+    }
+    assert list(incomplete(found, ("psnr", "ssim"))) == ["flat under PSNR RGB (dB)"]
+
+
+def test_a_codec_that_fails_leaves_no_picture_out() -> None:
+    failed = replace(points("b", (None,))[0], bytes=None, bpp=None, failure="broken")
+    assert not left_out([*points("a", (30,)), failed], "psnr")
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +236,12 @@ def test_monotony_looks_at_each_picture() -> None:
     assert monotone(rising, "c")
     assert not monotone([*rising[:3], point("b", 1, 11, 35)], "c")
     assert not monotone([*rising[:3], point("b", 1, 13, 28)], "c")
+
+
+def test_monotony_looks_at_files_without_loss() -> None:
+    assert monotone(points("a", (30, 31, None)), "c")
+    assert not monotone(points("flat", (None, None)), "c")
+    assert not monotone(points("a", (30, None, 31)), "c")
 
 
 def test_others_points_are_drawn_on_kodak_alone(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
