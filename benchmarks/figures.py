@@ -137,5 +137,5 @@ def save(figure: Figure, labels: Labels, folder: Path, name: str) -> str:
             element.insert(0, title)
             element.set("id", f"{name}-{next(unique)}")
     text = ElementTree.tostring(root, encoding="unicode")
-    (folder / f"{name}.svg").write_text(text)
+    (folder / f"{name}.svg").write_text(text, encoding="utf-8")
     return text

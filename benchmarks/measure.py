@@ -33,7 +33,7 @@ ONE_THREAD = dict.fromkeys(("AECODEC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A picture to measure on; the hash is of its shape and pixels."""
+    """A picture to measure on; the hash is of its shape and pixels, the name as any file can hold it."""
 
     name: str
     path: Path
@@ -81,6 +81,11 @@ def read_pixels(path: Path) -> Pixels:
     return picture.pixels
 
 
+def printable(text: str) -> str:
+    """A text without what no encoding holds: names of files may be any bytes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def find_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
     """The pictures of a folder, by name, and why others of its files are left out."""
     photographs, absent = [], {}
@@ -88,10 +93,11 @@ def find_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
         try:
             pixels = read_pixels(path)
         except ImageError as error:
-            absent[path.name] = str(error)
+            absent[printable(path.name)] = str(error)
             continue
         digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-        photographs.append(Photograph(path.name, path, digest, pixels.shape[1], pixels.shape[0]))
+        height, width = pixels.shape[:2]
+        photographs.append(Photograph(printable(path.name), path, digest, width, height))
     return photographs, absent
 
 
@@ -122,7 +128,7 @@ class Journal:
         self.path = path
         self.metrics_version = metrics_version()
         self.known: dict[str, Measurement] = {}
-        text = path.read_text() if path.exists() else ""
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
         for line in text.splitlines():
             try:
                 record = json.loads(line)
@@ -131,7 +137,7 @@ class Journal:
             except (ValueError, TypeError, KeyError):
                 continue  # a line that an interruption cut off
         if text and not text.endswith("\n"):
-            with path.open("a") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
 
     def key(self, task: Task, quality: float) -> str:
@@ -141,7 +147,7 @@ class Journal:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def add(self, task: Task, found: list[Measurement]) -> None:
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             for measurement in found:
                 key = self.key(task, measurement.quality)
                 self.known[key] = measurement

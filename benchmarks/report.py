@@ -80,7 +80,8 @@ def published(results: Results) -> dict[str, Any]:
     measured = {hashlib.sha256(p.path.read_bytes()).hexdigest() for p in results.photographs}
     if not kodak or measured != kodak:
         return {}
-    curves: dict[str, Any] = json.loads((HERE / "published.json").read_text())["curves"]
+    text = (HERE / "published.json").read_text(encoding="utf-8")
+    curves: dict[str, Any] = json.loads(text)["curves"]
     return curves
 
 
@@ -120,7 +121,8 @@ def draw_all(results: Results, out: Path) -> dict[str, str]:
 def write(results: Results, out: Path) -> Path:
     """Writes all files of the report into `out`; returns the page's path."""
     plots = draw_all(results, out)
-    (out / "report.json").write_text(json.dumps(as_record(results), indent=1, allow_nan=False))
+    record = json.dumps(as_record(results), indent=1, allow_nan=False)
+    (out / "report.json").write_text(record, encoding="utf-8")
     write_csv(results, out / "measurements.csv")
     page = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -139,7 +141,7 @@ def write(results: Results, out: Path) -> Path:
         table=image_table(results),
         scenes=[asdict(scene) for scene in results.scenes],
     )
-    (out / "report.html").write_text(text)
+    (out / "report.html").write_text(text, encoding="utf-8")
     return out / "report.html"
 
 
@@ -172,7 +174,7 @@ def as_record(results: Results) -> dict[str, Any]:
 
 def write_csv(results: Results, path: Path) -> None:
     """One line per file; what was not measured is empty."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["codec", "quality", "image", "bytes", "bpp", *results.metrics, "failure"])
         for m in results.measurements:

@@ -5,6 +5,7 @@ pictures ──► measurements (a journal) ──► curves ──► compariso
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
@@ -25,6 +26,7 @@ from benchmarks.measure import (
     find_photographs,
     left_out,
     measure,
+    printable,
 )
 from benchmarks.metrics import all_metrics, available_metrics
 from benchmarks.peers import JPEG, OURS, Peer, all_peers
@@ -140,7 +142,7 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
     rows = compare_all(found, peers, metrics, progress)
     sound = [peer for peer in peers if not any(m.failure for m in found if m.codec == peer.name)]
     return Results(
-        command=shlex.join(command),
+        command=printable(shlex.join(command)),
         quick=quick,
         photographs=photographs,
         peers=peers,
@@ -242,7 +244,7 @@ def environment() -> dict[str, str]:
 def processor() -> str:
     """The processor's name, where the system tells it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or "unknown"
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
@@ -250,16 +252,15 @@ def processor() -> str:
 
 def commit() -> str:
     """The commit of the clone that this runs from, if it is one."""
-    git = ["git", "-C", str(HERE)]
     try:
-        top = subprocess.run(
-            [*git, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True
-        )
-        if Path(top.stdout.strip()) != HERE.parent:
+        if Path(git("rev-parse", "--show-toplevel")) != HERE.parent:
             return "none: not run from a clone"
-        said = subprocess.run(
-            [*git, "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-        )
-        return said.stdout.strip()
+        return git("describe", "--always", "--dirty")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def git(*arguments: str) -> str:
+    """What git says of this folder, in the file system's encoding."""
+    said = subprocess.run(["git", "-C", HERE, *arguments], capture_output=True, check=True)
+    return os.fsdecode(said.stdout).strip()

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from benchmarks.measure import (
 )
 from benchmarks.peers import JPEG, OURS, Peer, of_pillow, ours
 from benchmarks.report import draw_all, monotone, published, verdict, write
-from benchmarks.run import KODAK, Results, incomplete, prepare, run
+from benchmarks.run import KODAK, Results, environment, incomplete, prepare, run
 from benchmarks.viewer import nearest_in_size
 from codec import AecodecError
 from tests.common import photograph, picture_of_mode
@@ -268,7 +269,7 @@ def test_the_report_does_not_lie_among_the_pictures(pictures: Path) -> None:
 
 def empty_results() -> Results:
     """What a run that measured nothing has to say."""
-    return Results("", False, [], [], ("psnr",), {}, [], [], [], [], {})
+    return Results("", False, [], [], ("psnr",), {}, [], [], [], [], environment())
 
 
 def test_nothing_but_the_plots_of_an_earlier_report_is_removed(pictures: Path, tmp_path: Path) -> None:
@@ -280,6 +281,31 @@ def test_nothing_but_the_plots_of_an_earlier_report_is_removed(pictures: Path, t
     prepare(out, pictures)
     draw_all(empty_results(), out)
     assert {path.name for path in out.iterdir()} == own
+
+
+WRITE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.test_report import empty_results, photographs_in, write
+write(replace(empty_results(), photographs=photographs_in(Path(sys.argv[1]))), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_reports_are_utf_8_in_every_locale_and_with_names_of_any_bytes(locale: str, tmp_path: Path) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
+    Image.fromarray(photograph(20, 20)).save(folder / os.fsdecode(b"caf\xe9.png"))
+    (folder / os.fsdecode(b"bad\xe9.png")).write_bytes(b"no picture")
+    variables = {**os.environ, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "LC_ALL": locale}
+    subprocess.run([sys.executable, "-c", WRITE, folder, out], env=variables, check=True)
+    assert r"caf\udce9.png" in (out / "report.html").read_text(encoding="utf-8")
+    record = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in record["photographs"]] == [r"caf\udce9.png"]
+    assert list(find_photographs(folder)[1]) == [r"bad\udce9.png"]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
