@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 
 from benchmarks import figures
-from benchmarks.bd_rate import CONFIDENCE, Curve
+from benchmarks.bd_rate import CONFIDENCE, Comparison, Curve
 from benchmarks.measure import Measurement, mean_curve
 from benchmarks.metrics import all_metrics
 from benchmarks.peers import JPEG, OURS
@@ -44,14 +44,29 @@ def verdict(results: Results) -> str:
         low, high = found.interval
         text += f" ({CONFIDENCE} % interval of the rate: {low:+.1f} to {high:+.1f} %)"
     count = len(results.curves("psnr").get(OURS, {}))
-    text += f", {found.low:.1f} to {found.high:.1f} dB, mean of {count} pictures"
+    text += f", {found.low:.1f} to {found.high:.1f} dB, mean of {count} pictures{unlike_mean(found)}"
     ours = [row for row in results.rows if row.metric == "psnr" and row.codec == OURS]
     said = [
-        f"{in_words(row.result.pchip)} than {row.anchor}" if row.result else f"{row.anchor}: {row.reason}"
+        against(row.anchor, row.result) if row.result else f"{row.anchor}: {row.reason}"
         for row in ours
         if row.anchor != JPEG
     ]
     return text + (f"; {', '.join(said)}." if said else ".")
+
+
+def against(anchor: str, found: Comparison) -> str:
+    unlike = unlike_mean(found)
+    return f"{in_words(found.pchip)} than {anchor}{' by mean curves' if unlike else ''}{unlike}"
+
+
+def unlike_mean(found: Comparison) -> str:
+    """What most pictures say where the mean curves' difference lies outside their quartiles, else nothing."""
+    if found.quartiles is None or found.quartiles[0] <= found.pchip <= found.quartiles[2]:
+        return ""
+    median = found.quartiles[1]
+    count = sum(rate * median > 0 for rate in found.images.values())
+    text = f"{'smaller' if median < 0 else 'larger'} on {count} of {len(found.images)} pictures"
+    return f", {'though' if median * found.pchip < 0 else 'and'} {text} (median {median:+.1f} %)"
 
 
 def in_words(rate: float) -> str:
@@ -130,6 +145,7 @@ def write(results: Results, out: Path) -> Path:
     text = page.get_template("report.html").render(
         results=results,
         verdict=verdict(results),
+        unlike_mean=unlike_mean,
         monotone=monotone(results.measurements, OURS),
         plots=plots,
         published=published(results),

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.bd_rate import Comparison
 from benchmarks.measure import (
     Journal,
     Measurement,
@@ -31,7 +32,7 @@ from benchmarks.measure import (
 )
 from benchmarks.peers import JPEG, OURS, Peer, of_pillow, ours
 from benchmarks.report import draw_all, monotone, published, verdict, write
-from benchmarks.run import KODAK, Results, environment, incomplete, prepare, run
+from benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
 from benchmarks.viewer import nearest_in_size
 from codec import AecodecError
 from tests.common import photograph, picture_of_mode
@@ -258,6 +259,32 @@ def test_the_verdict_says_why_there_is_no_number(results: Results) -> None:
     assert "quick look" in verdict(results)
     rows = [replace(row, result=None, reason="the curves share no range") for row in results.rows]
     assert verdict(replace(results, rows=rows)).startswith("Nothing can be said")
+
+
+def results_of(rates: dict[str, float], mean: float) -> Results:
+    """Ours against JPEG 2000: the rate difference of the mean curves, and of each picture."""
+    low, middle, high = np.percentile(list(rates.values()), [25, 50, 75])
+    found = Comparison(mean, mean, 25, 40, 0.8, None, (low, middle, high), rates)
+    rows = [Row("psnr", anchor, OURS, found) for anchor in (JPEG, "JPEG 2000")]
+    photographs = [Photograph("a", Path("a"), "", 1, 1)]
+    return replace(empty_results(), rows=rows, peers=[PEERS["JPEG 2000"]], photographs=photographs)
+
+
+def test_the_verdict_and_the_table_say_where_most_pictures_are_unlike_the_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.report.published", lambda results: {})  # the photograph has no file
+    unlike = results_of({"a": -20, "b": 3, "c": 4, "d": 5}, -10.5)
+    aside = ", though larger on 3 of 4 pictures (median +3.5 %)"
+    assert verdict(unlike).endswith(f"; 10.5 % smaller than JPEG 2000 by mean curves{aside}.")
+    assert f"pictures{aside};" in verdict(unlike)
+    write(unlike, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"-2.8, +3.5, +4.2{aside}</td>" in page
+    assert PEERS["JPEG 2000"].note in page
+    beyond = results_of({"a": -45, "b": -46, "c": -47}, -31)
+    assert verdict(beyond).endswith("by mean curves, and smaller on 3 of 3 pictures (median -46.0 %).")
+    assert verdict(results_of({"a": -11, "b": -9}, -10)).endswith("; 10.0 % smaller than JPEG 2000.")
 
 
 def test_the_report_does_not_lie_among_the_pictures(pictures: Path) -> None:
