@@ -32,7 +32,8 @@ class Peer:
 
     `format` is Pillow's name of it, empty for ours; `plugin` the module that teaches Pillow the format.
     `enhanced` pictures are decoded and then freed of artefacts by our stage. `span` is the range of its
-    quality, `step` the finest difference that it takes. `note` is what a reader of the figures should know.
+    quality, `step` the finest difference that it takes. `note` is what a reader of the figures should know,
+    `shown_version` what reports show where `version`, which the journal's keys hold, names no release.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Peer:
     span: tuple[float, float] = (0, 100)
     step: float = 1
     note: str = ""
+    shown_version: str = ""
 
     @property
     def settings(self) -> str:
@@ -132,6 +134,13 @@ def library(name: str, feature: str) -> str:
     return f"{name} {features.version(feature) or 'of unknown version'}, Pillow {version('pillow')}"
 
 
+def with_turbo(peer: Peer) -> Peer:
+    """A JPEG peer that shows libjpeg-turbo's release; as `version` it has that of libjpeg's interface."""
+    release, interface = (features.version(feature) or "" for feature in ("libjpeg_turbo", "jpg"))
+    shown = peer.version.replace(f"libjpeg-turbo {interface}", f"libjpeg-turbo {release}")
+    return replace(peer, shown_version=shown)
+
+
 def of_pillow() -> tuple[list[Peer], dict[str, str]]:
     """The peers that Pillow brings, and those that this Pillow was built without."""
     jpeg = library("libjpeg-turbo" if features.check("libjpeg_turbo") else "libjpeg", "jpg")
@@ -152,7 +161,7 @@ def of_pillow() -> tuple[list[Peer], dict[str, str]]:
         ),
         Peer("JPEG 4:4:4 progressive", "JPEG", jpeg, JPEG_QUALITIES, progressive, licence, span=(1, 95)),
     ]
-    absent = {}
+    peers, absent = [with_turbo(peer) for peer in peers], {}
     if features.check("webp"):
         webp, options = library("libwebp", "webp"), {"quality": QUALITY, "method": 6}
         peers.append(Peer("WebP", "WEBP", webp, JPEG_QUALITIES, options, "BSD-3-Clause"))

@@ -164,7 +164,13 @@ def write(results: Results, out: Path) -> Path:
 def as_record(results: Results) -> dict[str, Any]:
     """The results as JSON has them; crops are in the page alone."""
     peers = [
-        {"name": p.name, "settings": p.settings, "version": p.version, "licence": p.licence}
+        {
+            "name": p.name,
+            "settings": p.settings,
+            "version": p.shown_version or p.version,
+            "licence": p.licence,
+            "note": p.note,
+        }
         for p in results.peers
     ]
     pictures = [

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from benchmarks.bd_rate import Comparison
+from benchmarks.figures import draw_curves, draw_difference
 from benchmarks.measure import (
     Journal,
     Measurement,
@@ -31,7 +32,7 @@ from benchmarks.measure import (
     measure_one,
 )
 from benchmarks.peers import JPEG, OURS, Peer, of_pillow, ours
-from benchmarks.report import draw_all, monotone, published, verdict, write
+from benchmarks.report import as_record, draw_all, monotone, published, verdict, write
 from benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
 from benchmarks.viewer import nearest_in_size
 from codec import AecodecError
@@ -285,6 +286,25 @@ def test_the_verdict_and_the_table_say_where_most_pictures_are_unlike_the_mean(
     beyond = results_of({"a": -45, "b": -46, "c": -47}, -31)
     assert verdict(beyond).endswith("by mean curves, and smaller on 3 of 3 pictures (median -46.0 %).")
     assert verdict(results_of({"a": -11, "b": -9}, -10)).endswith("; 10.0 % smaller than JPEG 2000.")
+
+
+def test_labels_tell_values_of_every_scale_apart() -> None:
+    points = np.array([(0.1, 0.7012), (0.2, 0.7144), (0.5, 0.8), (1, 0.9)])
+    curves = {"a": {"one": points}, "b": {"one": points * (2, 1)}}
+    assert "a: 0.7144 at 0.200 bpp" in draw_curves(curves, {}, "SSIM")[1].values()
+    assert "published, published: 0.7144 at 0.200 bpp" in (
+        draw_curves(curves, {"published": points}, "SSIM")[1].values()
+    )
+    assert "b: +100.0 % at 0.7012" in draw_difference(curves, "a", "SSIM")[1].values()
+
+
+@pytest.mark.skipif(not features.check("libjpeg_turbo"), reason="this Pillow has another libjpeg")
+def test_the_report_shows_the_release_of_libjpeg_turbo() -> None:
+    turbo, interface = (features.version(feature) for feature in ("libjpeg_turbo", "jpg"))
+    assert PEERS[JPEG].version.startswith(f"libjpeg-turbo {interface}, ")  # as the journal's keys have it
+    jpegs = [peer for peer in PEERS.values() if peer.format == "JPEG"]
+    record = as_record(replace(empty_results(), peers=jpegs))
+    assert all(peer["version"].startswith(f"libjpeg-turbo {turbo}, ") for peer in record["peers"])
 
 
 def test_the_report_does_not_lie_among_the_pictures(pictures: Path) -> None:
