@@ -51,6 +51,7 @@ QUICK_PICTURES, QUICK_QUALITIES, QUICK_METRICS = 6, 5, ("psnr", "ssim")
 MOST_QUALITIES = 12  # at which every metric is taken
 SPEED_PICTURES, SPEED_RUNS, SPEED_BPP = 4, 5, 0.75
 SCENES = 3
+NAME_A_FOLDER = "name a folder of PNG, JPEG, WebP, BMP or TIFF files"
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
 
@@ -122,9 +123,7 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
 
     Raises AecodecError where there are no pictures or `out` is no place for a report.
     """
-    photographs, unfit = find_photographs(folder) if folder.is_dir() else ([], {})
-    if not photographs:
-        raise AecodecError(f"{folder} holds no pictures: name a folder of PNG, JPEG, WebP, BMP or TIFF files")
+    photographs, unfit = require_photographs(folder)
     prepare(out, folder)
     peers, absent = all_peers()
     metrics, absent_metrics = available_metrics()
@@ -154,6 +153,18 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
         scenes=scenes_of(sound, telling_photographs(photographs, rows), progress),
         environment=environment(),
     )
+
+
+def require_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
+    """As `find_photographs`; raises AecodecError where there are none."""
+    if not folder.is_dir():
+        wrong = "is no folder" if folder.exists() else "does not exist"
+        raise AecodecError(f"{folder} {wrong}: {NAME_A_FOLDER}")
+    photographs, unfit = find_photographs(folder)
+    if not photographs:
+        why = "; ".join([NAME_A_FOLDER, *(f"{name}: {reason}" for name, reason in unfit.items())])
+        raise AecodecError(f"{folder} holds no pictures that can be measured: {why}")
+    return photographs, unfit
 
 
 def prepare(out: Path, folder: Path) -> None:

@@ -356,8 +356,17 @@ def test_reports_are_utf_8_in_every_locale_and_with_names_of_any_bytes(locale: s
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AecodecError, match="holds no pictures"):
-        run(tmp_path, tmp_path / "out", True, 1, [], lambda what, done, of: None)
+    def refused(folder: Path, message: str) -> None:
+        with pytest.raises(AecodecError, match=message):
+            run(folder, tmp_path / "out", True, 1, [], lambda what, done, of: None)
+
+    refused(tmp_path, "holds no pictures")
+    refused(tmp_path / "nothere", "nothere does not exist: name a folder")
+    picture_of_mode("RGBA", 20, 20).save(tmp_path / "see-through.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    refused(tmp_path, "broken.png: not a picture.*; see-through.png: has transparency")
+    refused(tmp_path / "broken.png", "is no folder")
+    assert not (tmp_path / "out").exists()
 
 
 BROWSER = next(
