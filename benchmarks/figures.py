@@ -68,7 +68,7 @@ def draw_curves(curves: Curves, published: Mapping[str, Curve], metric: str) -> 
         mean = mean_curve(images)
         bold = 2.4 if number == 0 else 1.4
         axes.plot(*mean.T, color=colour, marker=marker, markersize=4, linewidth=bold, label=codec)
-        label_points(axes, mean, [f"{codec}: {y:.2f} at {x:.3f} bpp" for x, y in mean], labels)
+        label_points(axes, mean, [f"{codec}: {y:.4g} at {x:.3f} bpp" for x, y in mean], labels)
     means = [mean_curve(images) for images in curves.values()]
     axes.set_xlim(0, min(3.0, max(mean[:, 0].max() for mean in means)))
     inside = np.concatenate([mean[mean[:, 0] <= axes.get_xlim()[1]] for mean in means])
@@ -77,7 +77,7 @@ def draw_curves(curves: Curves, published: Mapping[str, Curve], metric: str) -> 
         axes.plot(*points.T, "--", color="#999999", linewidth=0.9)
         seen = points[(points[:, 0] < axes.get_xlim()[1]) & (points[:, 1] < axes.get_ylim()[1])]
         axes.annotate(name, seen[-1], fontsize=6, color="#777777")
-        label_points(axes, seen, [f"{name}, published: {y:.2f} at {x:.3f} bpp" for x, y in seen], labels)
+        label_points(axes, seen, [f"{name}, published: {y:.4g} at {x:.3f} bpp" for x, y in seen], labels)
     axes.legend(fontsize=8, loc="lower right")
     return figure, labels
 
@@ -99,7 +99,7 @@ def draw_difference(curves: Curves, anchor: str, metric: str) -> tuple[Figure, L
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(at, rate, color=colour, linewidth=2.4 if number == 0 else 1.4, label=codec)
         points = np.stack([at, rate], axis=1)[::6]
-        label_points(axes, points, [f"{codec}: {y:+.1f} % at {x:.1f}" for x, y in points], labels)
+        label_points(axes, points, [f"{codec}: {y:+.1f} % at {x:.4g}" for x, y in points], labels)
     axes.axhline(0, color="#555555", linewidth=0.8)
     axes.legend(fontsize=8)
     return figure, labels
@@ -137,5 +137,5 @@ def save(figure: Figure, labels: Labels, folder: Path, name: str) -> str:
             element.insert(0, title)
             element.set("id", f"{name}-{next(unique)}")
     text = ElementTree.tostring(root, encoding="unicode")
-    (folder / f"{name}.svg").write_text(text)
+    (folder / f"{name}.svg").write_text(text, encoding="utf-8")
     return text

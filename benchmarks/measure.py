@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -26,12 +27,13 @@ from benchmarks.peers import Peer
 from codec.errors import ImageError
 from codec.image import FORMATS, read_picture
 
+MOST_GAPS = 1 / 4  # of a codec's qualities; a picture with more is left out of a metric
 ONE_THREAD = dict.fromkeys(("AECODEC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A picture to measure on; the hash is of its shape and pixels."""
+    """A picture to measure on; the hash is of its shape and pixels, the name as any file can hold it."""
 
     name: str
     path: Path
@@ -79,6 +81,11 @@ def read_pixels(path: Path) -> Pixels:
     return picture.pixels
 
 
+def printable(text: str) -> str:
+    """A text without what no encoding holds: names of files may be any bytes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def find_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
     """The pictures of a folder, by name, and why others of its files are left out."""
     photographs, absent = [], {}
@@ -86,10 +93,11 @@ def find_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
         try:
             pixels = read_pixels(path)
         except ImageError as error:
-            absent[path.name] = str(error)
+            absent[printable(path.name)] = str(error)
             continue
         digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-        photographs.append(Photograph(path.name, path, digest, pixels.shape[1], pixels.shape[0]))
+        height, width = pixels.shape[:2]
+        photographs.append(Photograph(printable(path.name), path, digest, width, height))
     return photographs, absent
 
 
@@ -120,7 +128,7 @@ class Journal:
         self.path = path
         self.metrics_version = metrics_version()
         self.known: dict[str, Measurement] = {}
-        text = path.read_text() if path.exists() else ""
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
         for line in text.splitlines():
             try:
                 record = json.loads(line)
@@ -129,7 +137,7 @@ class Journal:
             except (ValueError, TypeError, KeyError):
                 continue  # a line that an interruption cut off
         if text and not text.endswith("\n"):
-            with path.open("a") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
 
     def key(self, task: Task, quality: float) -> str:
@@ -139,7 +147,7 @@ class Journal:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def add(self, task: Task, found: list[Measurement]) -> None:
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             for measurement in found:
                 key = self.key(task, measurement.quality)
                 self.known[key] = measurement
@@ -214,13 +222,34 @@ def one_thread_each() -> Iterator[None]:
 def curves_of(measurements: list[Measurement], codec: str, metric: str) -> dict[str, Curve]:
     """Of each picture the points (qualities, 2) of one codec, bpp and metric, in the order of quality.
 
-    A quality that some picture lacks counts for none of them: all means are over the same pictures.
+    A quality that some picture lacks counts for none of them: all means are over the same pictures, those
+    that `left_out` does not name.
     """
-    names = sorted({m.image for m in measurements if metric in m.metrics})
+    absent = left_out(measurements, metric)
+    names = sorted({m.image for m in measurements if metric in m.metrics} - absent.keys())
     values = {(m.image, m.quality): m for m in measurements if m.codec == codec and metric in m.metrics}
     whole = [q for q in sorted({q for _, q in values}) if all((name, q) in values for name in names)]
     points = {name: [(values[name, q].bpp, values[name, q].metrics[metric]) for q in whole] for name in names}
     return {name: np.array(own, np.float64) for name, own in points.items() if own}
+
+
+def left_out(measurements: list[Measurement], metric: str) -> dict[str, str]:
+    """The pictures that lack a metric at many qualities of some codec, and why they do.
+
+    The metric is taken at a quality where some picture has it there; a codec's failures are its own.
+    """
+    taken = {(m.codec, m.quality) for m in measurements if metric in m.metrics}
+    qualities = Counter(codec for codec, _ in taken)
+    gaps = Counter(
+        (m.codec, m.image)
+        for m in measurements
+        if (m.codec, m.quality) in taken and not m.failure and metric not in m.metrics
+    )
+    return {
+        image: f"{codec} lost nothing of it, or it is too small, at {count} of {qualities[codec]} qualities"
+        for (codec, image), count in reversed(gaps.items())  # of several codecs the first is named
+        if count > MOST_GAPS * qualities[codec]
+    }
 
 
 def mean_curve(curves: Mapping[str, Curve]) -> Curve:

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +32,8 @@ class Peer:
 
     `format` is Pillow's name of it, empty for ours; `plugin` the module that teaches Pillow the format.
     `enhanced` pictures are decoded and then freed of artefacts by our stage. `span` is the range of its
-    quality, `step` the finest difference that it takes.
+    quality, `step` the finest difference that it takes. `note` is what a reader of the figures should know,
+    `shown_version` what reports show where `version`, which the journal's keys hold, names no release.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Peer:
     enhanced: bool = False
     span: tuple[float, float] = (0, 100)
     step: float = 1
+    note: str = ""
+    shown_version: str = ""
 
     @property
     def settings(self) -> str:
@@ -131,6 +134,13 @@ def library(name: str, feature: str) -> str:
     return f"{name} {features.version(feature) or 'of unknown version'}, Pillow {version('pillow')}"
 
 
+def with_turbo(peer: Peer) -> Peer:
+    """A JPEG peer that shows libjpeg-turbo's release; as `version` it has that of libjpeg's interface."""
+    release, interface = (features.version(feature) or "" for feature in ("libjpeg_turbo", "jpg"))
+    shown = peer.version.replace(f"libjpeg-turbo {interface}", f"libjpeg-turbo {release}")
+    return replace(peer, shown_version=shown)
+
+
 def of_pillow() -> tuple[list[Peer], dict[str, str]]:
     """The peers that Pillow brings, and those that this Pillow was built without."""
     jpeg = library("libjpeg-turbo" if features.check("libjpeg_turbo") else "libjpeg", "jpg")
@@ -151,7 +161,7 @@ def of_pillow() -> tuple[list[Peer], dict[str, str]]:
         ),
         Peer("JPEG 4:4:4 progressive", "JPEG", jpeg, JPEG_QUALITIES, progressive, licence, span=(1, 95)),
     ]
-    absent = {}
+    peers, absent = [with_turbo(peer) for peer in peers], {}
     if features.check("webp"):
         webp, options = library("libwebp", "webp"), {"quality": QUALITY, "method": 6}
         peers.append(Peer("WebP", "WEBP", webp, JPEG_QUALITIES, options, "BSD-3-Clause"))
@@ -161,9 +171,9 @@ def of_pillow() -> tuple[list[Peer], dict[str, str]]:
         # mct: the colour transform, without which files are half as large again
         options = {"quality_mode": "dB", "quality_layers": (QUALITY,), "irreversible": True, "mct": 1}
         j2k, decibels = library("OpenJPEG", "jpg_2000"), tuple(range(24, 46, 3))
-        peers.append(
-            Peer("JPEG 2000", "JPEG2000", j2k, decibels, options, "BSD-2-Clause", span=(15, 60), step=0.05)
-        )
+        peer = Peer("JPEG 2000", "JPEG2000", j2k, decibels, options, "BSD-2-Clause", span=(15, 60), step=0.05)
+        note = "asked for one PSNR of every picture: those that are hard to code weigh most in its mean rate"
+        peers.append(replace(peer, note=note))
     else:
         absent["JPEG 2000"] = "this Pillow was built without it"
     if features.check("avif"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ import jinja2
 import numpy as np
 
 from benchmarks import figures
-from benchmarks.bd_rate import CONFIDENCE, Curve
+from benchmarks.bd_rate import CONFIDENCE, Comparison, Curve
 from benchmarks.measure import Measurement, mean_curve
 from benchmarks.metrics import all_metrics
 from benchmarks.peers import JPEG, OURS
@@ -42,14 +43,30 @@ def verdict(results: Results) -> str:
     if found.interval:
         low, high = found.interval
         text += f" ({CONFIDENCE} % interval of the rate: {low:+.1f} to {high:+.1f} %)"
-    text += f", {found.low:.1f} to {found.high:.1f} dB, mean of {len(results.photographs)} pictures"
+    count = len(results.curves("psnr").get(OURS, {}))
+    text += f", {found.low:.1f} to {found.high:.1f} dB, mean of {count} pictures{unlike_mean(found)}"
     ours = [row for row in results.rows if row.metric == "psnr" and row.codec == OURS]
     said = [
-        f"{in_words(row.result.pchip)} than {row.anchor}" if row.result else f"{row.anchor}: {row.reason}"
+        against(row.anchor, row.result) if row.result else f"{row.anchor}: {row.reason}"
         for row in ours
         if row.anchor != JPEG
     ]
     return text + (f"; {', '.join(said)}." if said else ".")
+
+
+def against(anchor: str, found: Comparison) -> str:
+    unlike = unlike_mean(found)
+    return f"{in_words(found.pchip)} than {anchor}{' by mean curves' if unlike else ''}{unlike}"
+
+
+def unlike_mean(found: Comparison) -> str:
+    """What most pictures say where the mean curves' difference lies outside their quartiles, else nothing."""
+    if found.quartiles is None or found.quartiles[0] <= found.pchip <= found.quartiles[2]:
+        return ""
+    median = found.quartiles[1]
+    count = sum(rate * median > 0 for rate in found.images.values())
+    text = f"{'smaller' if median < 0 else 'larger'} on {count} of {len(found.images)} pictures"
+    return f", {'though' if median * found.pchip < 0 else 'and'} {text} (median {median:+.1f} %)"
 
 
 def in_words(rate: float) -> str:
@@ -57,15 +74,18 @@ def in_words(rate: float) -> str:
 
 
 def monotone(measurements: list[Measurement], codec: str) -> bool | None:
-    """Whether every picture's bytes and PSNR rise from each quality to the next; None of nothing."""
-    files: dict[str, list[Measurement]] = {}
+    """Whether every picture's bytes and PSNR rise from each quality to the next; None of nothing.
+
+    A file without loss is as good as any can be: above it nothing rises.
+    """
+    files: dict[str, list[tuple[int, float]]] = {}
     for m in sorted(measurements, key=lambda m: m.quality):
-        if m.codec == codec and "psnr" in m.metrics:
-            files.setdefault(m.image, []).append(m)
+        if m.codec == codec and m.bytes is not None:
+            files.setdefault(m.image, []).append((m.bytes, m.metrics.get("psnr", math.inf)))
     pairs = [pair for own in files.values() for pair in pairwise(own)]
     if not pairs:
         return None
-    return all((a.bytes or 0) < (b.bytes or 0) and a.metrics["psnr"] < b.metrics["psnr"] for a, b in pairs)
+    return all(a[0] < b[0] and a[1] < b[1] for a, b in pairs)
 
 
 def published(results: Results) -> dict[str, Any]:
@@ -75,12 +95,22 @@ def published(results: Results) -> dict[str, Any]:
     measured = {hashlib.sha256(p.path.read_bytes()).hexdigest() for p in results.photographs}
     if not kodak or measured != kodak:
         return {}
-    curves: dict[str, Any] = json.loads((HERE / "published.json").read_text())["curves"]
+    text = (HERE / "published.json").read_text(encoding="utf-8")
+    curves: dict[str, Any] = json.loads(text)["curves"]
     return curves
+
+
+def remove_plots(out: Path) -> None:
+    """Takes away the plots of an earlier report, and nothing else: it may have had more metrics."""
+    kinds = [f"{kind}-{metric}" for kind in ("rate", "difference") for metric in labels()]
+    for name in [*kinds, "quality"]:
+        for suffix in (".svg", ".png"):
+            (out / (name + suffix)).unlink(missing_ok=True)
 
 
 def draw_all(results: Results, out: Path) -> dict[str, str]:
     """Writes all plots; returns them as SVG by their titles."""
+    remove_plots(out)
     plots = {}
     others: dict[str, Curve] = {
         name: np.array([curve["bpp"], curve["psnr"]]).T for name, curve in published(results).items()
@@ -106,7 +136,8 @@ def draw_all(results: Results, out: Path) -> dict[str, str]:
 def write(results: Results, out: Path) -> Path:
     """Writes all files of the report into `out`; returns the page's path."""
     plots = draw_all(results, out)
-    (out / "report.json").write_text(json.dumps(as_record(results), indent=1, allow_nan=False))
+    record = json.dumps(as_record(results), indent=1, allow_nan=False)
+    (out / "report.json").write_text(record, encoding="utf-8")
     write_csv(results, out / "measurements.csv")
     page = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -114,6 +145,7 @@ def write(results: Results, out: Path) -> Path:
     text = page.get_template("report.html").render(
         results=results,
         verdict=verdict(results),
+        unlike_mean=unlike_mean,
         monotone=monotone(results.measurements, OURS),
         plots=plots,
         published=published(results),
@@ -125,14 +157,20 @@ def write(results: Results, out: Path) -> Path:
         table=image_table(results),
         scenes=[asdict(scene) for scene in results.scenes],
     )
-    (out / "report.html").write_text(text)
+    (out / "report.html").write_text(text, encoding="utf-8")
     return out / "report.html"
 
 
 def as_record(results: Results) -> dict[str, Any]:
     """The results as JSON has them; crops are in the page alone."""
     peers = [
-        {"name": p.name, "settings": p.settings, "version": p.version, "licence": p.licence}
+        {
+            "name": p.name,
+            "settings": p.settings,
+            "version": p.shown_version or p.version,
+            "licence": p.licence,
+            "note": p.note,
+        }
         for p in results.peers
     ]
     pictures = [
@@ -158,7 +196,7 @@ def as_record(results: Results) -> dict[str, Any]:
 
 def write_csv(results: Results, path: Path) -> None:
     """One line per file; what was not measured is empty."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["codec", "quality", "image", "bytes", "bpp", *results.metrics, "failure"])
         for m in results.measurements:

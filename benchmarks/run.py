@@ -5,6 +5,7 @@ pictures ──► measurements (a journal) ──► curves ──► compariso
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
@@ -17,8 +18,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bd_rate import Comparison, Curve, NotComparableError, compare
-from benchmarks.measure import Measurement, Photograph, Task, curves_of, find_photographs, measure
-from benchmarks.metrics import available_metrics
+from benchmarks.measure import (
+    Measurement,
+    Photograph,
+    Task,
+    curves_of,
+    find_photographs,
+    left_out,
+    measure,
+    printable,
+)
+from benchmarks.metrics import all_metrics, available_metrics
 from benchmarks.peers import JPEG, OURS, Peer, all_peers
 from benchmarks.speed import Speed, speed_of
 from benchmarks.viewer import Scene, scene_of
@@ -41,6 +51,7 @@ QUICK_PICTURES, QUICK_QUALITIES, QUICK_METRICS = 6, 5, ("psnr", "ssim")
 MOST_QUALITIES = 12  # at which every metric is taken
 SPEED_PICTURES, SPEED_RUNS, SPEED_BPP = 4, 5, 0.75
 SCENES = 3
+NAME_A_FOLDER = "name a folder of PNG, JPEG, WebP, BMP or TIFF files"
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
 
@@ -112,9 +123,7 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
 
     Raises AecodecError where there are no pictures or `out` is no place for a report.
     """
-    photographs, left_out = find_photographs(folder) if folder.is_dir() else ([], {})
-    if not photographs:
-        raise AecodecError(f"{folder} holds no pictures: name a folder of PNG, JPEG, WebP, BMP or TIFF files")
+    photographs, unfit = require_photographs(folder)
     prepare(out, folder)
     peers, absent = all_peers()
     metrics, absent_metrics = available_metrics()
@@ -132,12 +141,12 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
     rows = compare_all(found, peers, metrics, progress)
     sound = [peer for peer in peers if not any(m.failure for m in found if m.codec == peer.name)]
     return Results(
-        command=shlex.join(command),
+        command=printable(shlex.join(command)),
         quick=quick,
         photographs=photographs,
         peers=peers,
         metrics=metrics,
-        absent={**left_out, **absent, **absent_metrics},
+        absent={**unfit, **absent, **absent_metrics, **incomplete(found, metrics)},
         measurements=found,
         rows=rows,
         speeds=speeds_of(sound, found, photographs, 1 if quick else SPEED_RUNS, progress),
@@ -146,18 +155,36 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
     )
 
 
+def require_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
+    """As `find_photographs`; raises AecodecError where there are none."""
+    if not folder.is_dir():
+        wrong = "is no folder" if folder.exists() else "does not exist"
+        raise AecodecError(f"{folder} {wrong}: {NAME_A_FOLDER}")
+    photographs, unfit = find_photographs(folder)
+    if not photographs:
+        why = "; ".join([NAME_A_FOLDER, *(f"{name}: {reason}" for name, reason in unfit.items())])
+        raise AecodecError(f"{folder} holds no pictures that can be measured: {why}")
+    return photographs, unfit
+
+
 def prepare(out: Path, folder: Path) -> None:
-    """Makes the report's folder and takes older plots away; raises AecodecError."""
+    """Makes the report's folder; raises AecodecError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if out.samefile(folder):
             raise AecodecError(f"{out} holds the pictures: name another folder with -o")
-        for plot in (
-            plot for pattern in ("rate-*", "difference-*", "quality.*") for plot in out.glob(pattern)
-        ):
-            plot.unlink()
     except OSError as error:
         raise AecodecError(f"{out} cannot hold a report: {error.strerror}") from error
+
+
+def incomplete(found: list[Measurement], metrics: tuple[str, ...]) -> dict[str, str]:
+    """The pictures that are left out of single metrics, and why."""
+    return {
+        f"{image} under {metric.label}": reason
+        for metric in all_metrics()
+        if metric.name in metrics
+        for image, reason in left_out(found, metric.name).items()
+    }
 
 
 def compare_all(
@@ -228,7 +255,7 @@ def environment() -> dict[str, str]:
 def processor() -> str:
     """The processor's name, where the system tells it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or "unknown"
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
@@ -236,16 +263,15 @@ def processor() -> str:
 
 def commit() -> str:
     """The commit of the clone that this runs from, if it is one."""
-    git = ["git", "-C", str(HERE)]
     try:
-        top = subprocess.run(
-            [*git, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True
-        )
-        if Path(top.stdout.strip()) != HERE.parent:
+        if Path(git("rev-parse", "--show-toplevel")) != HERE.parent:
             return "none: not run from a clone"
-        said = subprocess.run(
-            [*git, "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-        )
-        return said.stdout.strip()
+        return git("describe", "--always", "--dirty")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def git(*arguments: str) -> str:
+    """What git says of this folder, in the file system's encoding."""
+    said = subprocess.run(["git", "-C", HERE, *arguments], capture_output=True, check=True)
+    return os.fsdecode(said.stdout).strip()

@@ -103,7 +103,7 @@ def of_zoo() -> tuple[list[Peer], dict[str, str]]:
     for architecture, label in ARCHITECTURES.items():
         name, qualities = f"compressai {label}", qualities_of(architecture)
         if len(qualities) < 2:
-            absent[name] = f"its weights are not in {checkpoints()}: published points are drawn"
+            absent[name] = f"its weights are not in {checkpoints()}"
         elif find_spec("compressai") is None:
             absent[name] = "compressai is not installed: pip install 'aecodec[train]'"
         else:

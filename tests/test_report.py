@@ -8,13 +8,17 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
+from benchmarks.bd_rate import Comparison
+from benchmarks.figures import draw_curves, draw_difference
 from benchmarks.measure import (
     Journal,
     Measurement,
@@ -22,13 +26,14 @@ from benchmarks.measure import (
     Task,
     curves_of,
     find_photographs,
+    left_out,
     mean_curve,
     measure,
     measure_one,
 )
 from benchmarks.peers import JPEG, OURS, Peer, of_pillow, ours
-from benchmarks.report import monotone, published, verdict, write
-from benchmarks.run import KODAK, Results, run
+from benchmarks.report import as_record, draw_all, monotone, published, verdict, write
+from benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
 from benchmarks.viewer import nearest_in_size
 from codec import AecodecError
 from tests.common import photograph, picture_of_mode
@@ -146,17 +151,38 @@ def test_the_viewer_takes_the_nearest_size() -> None:
         assert abs(len(data) - wanted) == min(abs(size - wanted) for size in sizes.values())
 
 
-def test_curves_leave_out_what_is_not_there_for_every_picture() -> None:
-    def point(image: str, quality: float, psnr: float, **changes: str) -> Measurement:
-        return Measurement("c", quality, image, 10, quality / 10, {"psnr": psnr}, **changes)
+def points(image: str, psnr: Sequence[float | None], codec: str = "c") -> list[Measurement]:
+    """Files at qualities from 1 on; None is the PSNR of one without loss."""
+    return [
+        Measurement(codec, n, image, 10 * n, n / 10, {} if value is None else {"psnr": value})
+        for n, value in enumerate(psnr, 1)
+    ]
 
-    lossless = Measurement("c", 2, "b", 10, 0.2, {})
-    found = [point("a", 1, 30), point("a", 2, 35), point("b", 1, 40), lossless]
+
+def test_curves_leave_out_what_is_not_there_for_every_picture() -> None:
+    found = [*points("a", (30, 35, 36, 37)), *points("b", (40, 41, 42, None))]
     curves = curves_of(found, "c", "psnr")
-    assert curves["a"].tolist() == [[0.1, 30]]
-    assert mean_curve(curves).tolist() == [[0.1, 35]]
-    other = replace(point("c", 1, 30), codec="other")
-    assert not curves_of([*found, other], "c", "psnr")  # of picture c there is nothing
+    assert curves["a"][:, 1].tolist() == [30, 35, 36]
+    assert mean_curve(curves)[0].tolist() == [0.1, 35]
+    other = points("c", (30,), codec="other")
+    assert not curves_of([*found, *other], "c", "psnr")  # of picture c there is nothing
+
+
+def test_a_picture_that_one_codec_stores_without_loss_is_left_out_of_all_curves_by_name() -> None:
+    rising = 30, 31, 32, 33, 34
+    found = [*points("a", rising), *points("flat", (None,) * 5)]
+    found += [*points("a", rising, "other"), *points("flat", rising, "other")]
+    for codec in ("c", "other"):
+        assert list(curves_of(found, codec, "psnr")) == ["a"]
+    assert left_out(found, "psnr") == {
+        "flat": "c lost nothing of it, or it is too small, at 5 of 5 qualities"
+    }
+    assert list(incomplete(found, ("psnr", "ssim"))) == ["flat under PSNR RGB (dB)"]
+
+
+def test_a_codec_that_fails_leaves_no_picture_out() -> None:
+    failed = replace(points("b", (None,))[0], bytes=None, bpp=None, failure="broken")
+    assert not left_out([*points("a", (30,)), failed], "psnr")
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +241,12 @@ def test_monotony_looks_at_each_picture() -> None:
     assert not monotone([*rising[:3], point("b", 1, 13, 28)], "c")
 
 
+def test_monotony_looks_at_files_without_loss() -> None:
+    assert monotone(points("a", (30, 31, None)), "c")
+    assert not monotone(points("flat", (None, None)), "c")
+    assert not monotone(points("a", (30, None, 31)), "c")
+
+
 def test_others_points_are_drawn_on_kodak_alone(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     assert published(results) == {}
     kodak = replace(results, photographs=find_photographs(KODAK)[0])
@@ -230,6 +262,51 @@ def test_the_verdict_says_why_there_is_no_number(results: Results) -> None:
     assert verdict(replace(results, rows=rows)).startswith("Nothing can be said")
 
 
+def results_of(rates: dict[str, float], mean: float) -> Results:
+    """Ours against JPEG 2000: the rate difference of the mean curves, and of each picture."""
+    low, middle, high = np.percentile(list(rates.values()), [25, 50, 75])
+    found = Comparison(mean, mean, 25, 40, 0.8, None, (low, middle, high), rates)
+    rows = [Row("psnr", anchor, OURS, found) for anchor in (JPEG, "JPEG 2000")]
+    photographs = [Photograph("a", Path("a"), "", 1, 1)]
+    return replace(empty_results(), rows=rows, peers=[PEERS["JPEG 2000"]], photographs=photographs)
+
+
+def test_the_verdict_and_the_table_say_where_most_pictures_are_unlike_the_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.report.published", lambda results: {})  # the photograph has no file
+    unlike = results_of({"a": -20, "b": 3, "c": 4, "d": 5}, -10.5)
+    aside = ", though larger on 3 of 4 pictures (median +3.5 %)"
+    assert verdict(unlike).endswith(f"; 10.5 % smaller than JPEG 2000 by mean curves{aside}.")
+    assert f"pictures{aside};" in verdict(unlike)
+    write(unlike, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"-2.8, +3.5, +4.2{aside}</td>" in page
+    assert PEERS["JPEG 2000"].note in page
+    beyond = results_of({"a": -45, "b": -46, "c": -47}, -31)
+    assert verdict(beyond).endswith("by mean curves, and smaller on 3 of 3 pictures (median -46.0 %).")
+    assert verdict(results_of({"a": -11, "b": -9}, -10)).endswith("; 10.0 % smaller than JPEG 2000.")
+
+
+def test_labels_tell_values_of_every_scale_apart() -> None:
+    points = np.array([(0.1, 0.7012), (0.2, 0.7144), (0.5, 0.8), (1, 0.9)])
+    curves = {"a": {"one": points}, "b": {"one": points * (2, 1)}}
+    assert "a: 0.7144 at 0.200 bpp" in draw_curves(curves, {}, "SSIM")[1].values()
+    assert "published, published: 0.7144 at 0.200 bpp" in (
+        draw_curves(curves, {"published": points}, "SSIM")[1].values()
+    )
+    assert "b: +100.0 % at 0.7012" in draw_difference(curves, "a", "SSIM")[1].values()
+
+
+@pytest.mark.skipif(not features.check("libjpeg_turbo"), reason="this Pillow has another libjpeg")
+def test_the_report_shows_the_release_of_libjpeg_turbo() -> None:
+    turbo, interface = (features.version(feature) for feature in ("libjpeg_turbo", "jpg"))
+    assert PEERS[JPEG].version.startswith(f"libjpeg-turbo {interface}, ")  # as the journal's keys have it
+    jpegs = [peer for peer in PEERS.values() if peer.format == "JPEG"]
+    record = as_record(replace(empty_results(), peers=jpegs))
+    assert all(peer["version"].startswith(f"libjpeg-turbo {turbo}, ") for peer in record["peers"])
+
+
 def test_the_report_does_not_lie_among_the_pictures(pictures: Path) -> None:
     with pytest.raises(AecodecError, match="holds the pictures"):
         run(pictures, pictures, True, 1, [], lambda what, done, of: None)
@@ -237,9 +314,59 @@ def test_the_report_does_not_lie_among_the_pictures(pictures: Path) -> None:
         run(pictures, pictures / "0.png", True, 1, [], lambda what, done, of: None)
 
 
+def empty_results() -> Results:
+    """What a run that measured nothing has to say."""
+    return Results("", False, [], [], ("psnr",), {}, [], [], [], [], environment())
+
+
+def test_nothing_but_the_plots_of_an_earlier_report_is_removed(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "documents"
+    out.mkdir()
+    own = {"rate-card.txt", "rate-of-exchange.svg", "difference-engine.png", "quality.md"}
+    for name in own | {"rate-ssim.svg", "difference-psnr.png", "quality.png"}:
+        (out / name).write_text("old")
+    prepare(out, pictures)
+    draw_all(empty_results(), out)
+    assert {path.name for path in out.iterdir()} == own
+
+
+WRITE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.test_report import empty_results, photographs_in, write
+write(replace(empty_results(), photographs=photographs_in(Path(sys.argv[1]))), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_reports_are_utf_8_in_every_locale_and_with_names_of_any_bytes(locale: str, tmp_path: Path) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
+    Image.fromarray(photograph(20, 20)).save(folder / os.fsdecode(b"caf\xe9.png"))
+    (folder / os.fsdecode(b"bad\xe9.png")).write_bytes(b"no picture")
+    variables = {**os.environ, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "LC_ALL": locale}
+    subprocess.run([sys.executable, "-c", WRITE, folder, out], env=variables, check=True)
+    assert r"caf\udce9.png" in (out / "report.html").read_text(encoding="utf-8")
+    record = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in record["photographs"]] == [r"caf\udce9.png"]
+    assert list(find_photographs(folder)[1]) == [r"bad\udce9.png"]
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AecodecError, match="holds no pictures"):
-        run(tmp_path, tmp_path / "out", True, 1, [], lambda what, done, of: None)
+    def refused(folder: Path, message: str) -> None:
+        with pytest.raises(AecodecError, match=message):
+            run(folder, tmp_path / "out", True, 1, [], lambda what, done, of: None)
+
+    refused(tmp_path, "holds no pictures")
+    refused(tmp_path / "nothere", "nothere does not exist: name a folder")
+    picture_of_mode("RGBA", 20, 20).save(tmp_path / "see-through.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    refused(tmp_path, "broken.png: not a picture.*; see-through.png: has transparency")
+    refused(tmp_path / "broken.png", "is no folder")
+    assert not (tmp_path / "out").exists()
 
 
 BROWSER = next(

@@ -57,3 +57,4 @@ def test_without_weights_nothing_of_torch_is_imported(
     peers, absent = zoo.of_zoo()
     assert peers == []
     assert len(absent) == len(zoo.ARCHITECTURES)
+    assert set(absent.values()) == {f"its weights are not in {zoo.checkpoints()}"}
