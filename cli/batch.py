@@ -81,9 +81,7 @@ def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch, pairs
         raise UsageError(f"{', '.join(map(str, sources))}: nothing in there has a suffix of {wanted}")
     if len(found) == 1:
         return [Job(found[0][0], target_of(*found[0], output, suffix, batch))]
-    jobs = [planned(path, inside, suffix, batch) for path, inside in found]
-    check_distinct(jobs)
-    return jobs
+    return distinct([planned(path, inside, suffix, batch) for path, inside in found])
 
 
 def split_output(paths: list[Path], suffixes: set[str]) -> tuple[list[Path], Path | None]:
@@ -125,12 +123,19 @@ def target_of(source: Path, inside: Path, output: Path | None, suffix: str, batc
     return choose_output(source, output, suffix, force, create)
 
 
-def check_distinct(jobs: list[Job]) -> None:
-    """Raises UsageError where two inputs would be written to one file."""
-    seen: dict[Path, Path] = {}
-    for job in jobs:
-        if not job.refusal and (other := seen.setdefault(job.target, job.source)) is not job.source:
-            raise UsageError(f"{other} and {job.source} would both become {job.target}: name them apart")
+def distinct(jobs: list[Job]) -> list[Job]:
+    """The jobs, refused from the second on of those that would write one file."""
+    first: dict[Path, Job] = {}
+    return [
+        job if job.refusal or first.setdefault(job.target, job) is job else refused(job, first[job.target])
+        for job in jobs
+    ]
+
+
+def refused(job: Job, first: Job) -> Job:
+    """The job, whose output the first one writes."""
+    reason = f"{first.source} and {job.source} would both become {job.target}: name them apart"
+    return Job(job.source, job.source, reason)
 
 
 def run(

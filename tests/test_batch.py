@@ -59,9 +59,15 @@ def test_output_dir_keeps_folders(folder: Path) -> None:
         plan([folder / "in" / "a.png", folder / "b.bin"], PICTURES, ".aec", batch)
 
 
-def test_two_inputs_may_not_become_one_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="would both become"):
-        pairs([tmp_path / "a.png", tmp_path / "a.jpg"])
+def test_the_second_of_two_inputs_that_would_become_one_file_is_refused(folder: Path) -> None:
+    Image.fromarray(photograph(50, 60)).save(folder / "in" / "a.bmp")
+    result = aecodec("compress", "-r", folder / "in", "-d", folder / "out")
+    assert result.returncode == 1
+    assert "a.bmp and" in result.stderr
+    assert "a.png would both become" in result.stderr
+    assert "2 of 3 files" in result.stderr
+    assert codec.info((folder / "out" / "a.aec").read_bytes()).width == 50
+    assert (folder / "out" / "below" / "b.aec").exists()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
