@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Timer, main_thread
 
 import pytest
 from PIL import Image, ImageChops
@@ -132,15 +134,22 @@ def test_a_process_that_dies_is_a_failure_of_its_files() -> None:
     assert len(found) == 3
 
 
-def test_an_interrupt_ends_the_batch_soon() -> None:
-    jobs = [Job(Path(f"{n}.png"), Path("x")) for n in range(40)]
-    began, done = time.monotonic(), 0
+def work_and_leave_a_mark(job: Job) -> dict[str, object]:
+    job.target.touch()
+    return work_slowly(job)
+
+
+def test_an_interrupt_ends_the_batch_after_the_files_in_work(tmp_path: Path) -> None:
+    jobs = [Job(Path(f"{n}.png"), tmp_path / f"{n}.aec") for n in range(20)]
+    interrupt = Timer(0.1, signal.pthread_kill, [main_thread().ident, signal.SIGINT])
+    said: list[Path] = []
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        for _ in outcomes(jobs, work_slowly, Batch(jobs=2)):
-            done += 1
-            raise KeyboardInterrupt
-    assert done == 1
-    assert time.monotonic() - began < 10  # of 8 s of work for each of two, were it all done
+        for job, _ in outcomes(jobs, work_and_leave_a_mark, Batch(jobs=2)):
+            if not said:
+                interrupt.start()
+            said.append(job.target)
+    assert sorted(said) == sorted(tmp_path.iterdir())
+    assert len(said) < 10
 
 
 def test_dry_run_does_nothing(folder: Path) -> None:
