@@ -77,6 +77,7 @@ def exit_code(error: Exception) -> int | None:
         AecodecError,
         BitstreamError,
         MissingExtraError,
+        RegionError,
         StageError,
         TargetError,
         UnknownModelError,
@@ -87,6 +88,7 @@ def exit_code(error: Exception) -> int | None:
         UnknownModelError: 4,
         TargetError: 5,
         MissingExtraError: 2,
+        RegionError: 2,
         StageError: 2,
         AecodecError: 1,
         OSError: 1,  # what is left of them concerns the standard streams

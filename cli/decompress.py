@@ -84,11 +84,13 @@ def decompress(
 
 
 def region_of(text: str) -> tuple[int, int, int, int] | None:
-    """Four numbers with commas, None for no text; raises UsageError."""
+    """Four numbers with commas that may be a part of a picture, None for no text; raises UsageError."""
     if not text:
         return None
     try:
         left, top, width, height = map(int, text.split(","))
+        if min(left, top, width - 1, height - 1) < 0:
+            raise ValueError
     except ValueError:
         raise UsageError(f"--region {text}: give left,top,width,height in pixels, as 0,0,640,480") from None
     return left, top, width, height

@@ -218,6 +218,11 @@ def test_targets_on_the_command_line(folder: Path) -> None:
     assert codec.info(target.read_bytes()).coding == "lossless"
 
 
+@pytest.mark.parametrize("option", ["--psnr=0", "--psnr=nan", "--psnr=inf", "--bpp=0", "--bpp=nan", "-qnan"])
+def test_what_is_no_target_is_wrong_usage(option: str) -> None:
+    refusal(aecodec("compress", "x.png", option), 2)
+
+
 def test_regions(folder: Path) -> None:
     source, packed = folder / "in" / "a.png", folder / "in" / "a.aec"
     assert aecodec("compress", source, packed).returncode == 0
@@ -226,5 +231,7 @@ def test_regions(folder: Path) -> None:
         assert part.size == (30, 20)
         difference = ImageChops.difference(part, whole.crop((10, 5, 40, 25)))
         assert max(high for _, high in difference.getextrema()) <= 1
-    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 1, "not inside 60x50")
-    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "1,2,3"), 2, "left,top,width,height")
+    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 2, "not inside 60x50")
+    for region in ("1,2,3", "-1,0,5,5", "0,0,0,5", "0,0,5,-5"):
+        result = aecodec("decompress", packed, folder / "x.png", f"--region={region}")
+        refusal(result, 2, f"--region {region}: give left,top,width,height")
