@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from cli.cluster import outcomes_on
-from cli.files import STANDARD, UsageError, choose_output, readable_size, shown
+from cli.files import STANDARD, UsageError, check_folder, choose_output, readable_size, shown
 from cli.progress import Bar
 
 THERE = "there already, left as it is"
@@ -74,6 +74,8 @@ def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch, pairs
             raise UsageError(f"{output} and --output-dir exclude each other: give one")
         if STANDARD in sources and (len(sources) > 1 or batch.output_dir):
             raise UsageError("- stands for one picture and goes alone: name files, or run it by itself")
+        if batch.output_dir:
+            check_folder(batch.output_dir, create=True)
         found = [pair for path in sources for pair in expand(path, suffixes, batch.recursive)]
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error

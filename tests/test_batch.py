@@ -103,7 +103,10 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(folder: Path) ->
     source, out = folder / "in" / "a.png", folder / "out"
     (folder / "empty").mkdir()
     refusal(aecodec("compress", "-r", folder / "empty"), 2, "nothing in there")
-    refusal(aecodec("compress", source, "-d", folder / "in" / "notes.txt"), 2, "no directory")
+    for below in ("notes.txt", "notes.txt/out"):
+        result = aecodec("compress", "-r", folder / "in", "-d", folder / "in" / below)
+        refusal(result, 2, "notes.txt is a file: name a folder")
+    refusal(aecodec("compress", source, folder / "in" / "notes.txt" / "x.aec"), 2, "notes.txt is a file")
     refusal(aecodec("compress", "-", source), 2, "goes alone")
     refusal(aecodec("compress", "-", "-d", out), 2, "goes alone")
     refusal(aecodec("compress", source, "x" * 300), 2, "too long")
