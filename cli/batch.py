@@ -159,6 +159,7 @@ def run(
     if len(jobs) == 1:
         [(_, outcome)] = outcomes(jobs, work, batch)
         if isinstance(outcome, Exception):
+            record_failure(jobs[0], outcome, batch)
             raise outcome
         say(outcome, describe, batch)
         return
@@ -174,8 +175,7 @@ def run(
                 records.append(outcome)
             else:
                 typer.echo(f"aecodec: {outcome}", err=True)
-                if batch.as_json:
-                    typer.echo(json.dumps({"input": str(job.source), "error": str(outcome)}))
+                record_failure(job, outcome, batch)
                 failures += 1
             bar.show("files", len(records) + failures, len(jobs))
     finally:  # an interrupt leaves no bar behind
@@ -293,6 +293,12 @@ def attempt(work: Callable[[Job], Record], keeps: bool, job: Job) -> Record | Ex
         return left if keeps and isinstance(error.__cause__, FileExistsError) else error
     except MemoryError:
         return AecodecError(f"{job.source}: there is too little memory for it")
+
+
+def record_failure(job: Job, error: Exception, batch: Batch) -> None:
+    """What a file failed with, as JSON."""
+    if batch.as_json:
+        typer.echo(json.dumps({"input": str(job.source), "error": str(error)}))
 
 
 def say(record: Record, describe: Callable[[Record], str], batch: Batch) -> None:

@@ -90,6 +90,15 @@ def test_a_bad_file_is_said_and_the_rest_done(folder: Path, jobs: int) -> None:
         assert image.size == (50, 60)
 
 
+def test_a_single_bad_file_has_its_line_of_json(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    result = aecodec("compress", tmp_path / "bad.png", "--json")
+    assert result.returncode == 1
+    record = json.loads(result.stdout)
+    assert record["input"] == str(tmp_path / "bad.png")
+    assert result.stderr == f"aecodec: {record['error']}\n"
+
+
 def test_outputs_that_exist_are_kept_and_the_rest_is_done(folder: Path) -> None:
     (folder / "in" / "a.aec").write_bytes(b"precious")
     result = aecodec("compress", "-r", folder / "in")
