@@ -64,6 +64,15 @@ def test_any_name_works(photo: Path, tmp_path: Path) -> None:
         assert image.format == "JPEG"
 
 
+@pytest.mark.parametrize(("options", "format"), [([], "PNG"), (["--format", "jpg"], "JPEG")])
+def test_a_name_without_suffix_leaves_the_format_open(
+    compressed: Path, tmp_path: Path, options: list[str], format: str
+) -> None:
+    assert aecodec("decompress", compressed, tmp_path / "back", *options).returncode == 0
+    with Image.open(tmp_path / "back") as image:
+        assert image.format == format
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tiff"])
 def test_formats_in_and_out(photo: Path, compressed: Path, tmp_path: Path, suffix: str) -> None:
     picture = tmp_path / f"picture{suffix}"
