@@ -69,7 +69,7 @@ def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch, pairs
     """
     try:
         named = pairs and len(paths) == 2 and not batch.output_dir and not paths[1].is_dir()
-        sources, output = (paths[:1], paths[1]) if named else split_output(paths, suffixes)
+        sources, output = (paths[:1], paths[1]) if named else split_output(paths, suffixes, batch)
         if output is not None and batch.output_dir:
             raise UsageError(f"{output} and --output-dir exclude each other: give one")
         if STANDARD in sources and (len(sources) > 1 or batch.output_dir):
@@ -87,11 +87,14 @@ def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch, pairs
     return distinct([planned(path, inside, suffix, batch) for path, inside in found])
 
 
-def split_output(paths: list[Path], suffixes: set[str]) -> tuple[list[Path], Path | None]:
-    """IN... and OUT: the second of two paths is OUT unless it is a folder or has the suffix of an input."""
+def split_output(paths: list[Path], suffixes: set[str], batch: Batch) -> tuple[list[Path], Path | None]:
+    """IN... and OUT: the second of two paths is OUT unless it is a folder or has the suffix of an input.
+
+    A path given twice is IN and OUT, or with --output-dir IN twice.
+    """
     if len(paths) == 2:
         is_input = paths[1].is_dir() or paths[1].suffix.lower() in suffixes
-        if paths[0] == paths[1] or not is_input:
+        if (paths[0] == paths[1] and not batch.output_dir) or not is_input:
             return paths[:1], paths[1]
     return paths, None
 
@@ -137,6 +140,8 @@ def distinct(jobs: list[Job]) -> list[Job]:
 
 def refused(job: Job, first: Job) -> Job:
     """The job, whose output the first one writes."""
+    if first.source == job.source:
+        return Job(job.source, job.source, f"{job.source} is an input twice: it is done once")
     reason = f"{first.source} and {job.source} would both become {job.target}: name them apart"
     return Job(job.source, job.source, reason)
 

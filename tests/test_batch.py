@@ -72,6 +72,14 @@ def test_the_second_of_two_inputs_that_would_become_one_file_is_refused(folder: 
     assert (folder / "out" / "below" / "b.aec").exists()
 
 
+def test_an_input_given_twice_is_done_once(folder: Path) -> None:
+    source = folder / "in" / "a.png"
+    result = aecodec("compress", source, source, "-d", folder / "out")
+    assert result.returncode == 1
+    assert f"aecodec: {source} is an input twice" in result.stderr
+    assert "1 of 2 files" in result.stderr
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_bad_file_is_said_and_the_rest_done(folder: Path, jobs: int) -> None:
     (folder / "in" / "bad.png").write_bytes(b"no picture")
