@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +14,7 @@ import typer
 
 from cli.cluster import outcomes_on
 from cli.files import STANDARD, UsageError, check_folder, choose_output, readable_size, shown
+from cli.processes import outcomes_in
 from cli.progress import Bar
 
 THERE = "there already, left as it is"
@@ -222,8 +217,6 @@ def outcomes(
     jobs: list[Job], work: Callable[[Job], Record], batch: Batch
 ) -> Iterator[tuple[Job, Record | Exception]]:
     """Each job with its record or the error it ended with, as they come."""
-    from codec.engine import thread_count
-
     once, count = partial(attempt, work, batch.keeps), min(batch.jobs, len(jobs))
     if batch.cluster:
         yield from outcomes_on(batch.cluster, jobs, once)
@@ -234,53 +227,7 @@ def outcomes(
                 outcome = once(job)
             yield job, outcome
         return
-    os.environ["AECODEC_THREADS"] = str(max(1, thread_count() // count))  # the processes share the cores
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=ignore_interrupts) as pool:
-        yield from outcomes_in(pool, jobs, once, count)
-
-
-def outcomes_in(
-    pool: Executor, jobs: list[Job], once: Callable[[Job], Record | Exception], count: int
-) -> Iterator[tuple[Job, Record | Exception]]:
-    """As `outcomes`, `count` jobs at a time: an interrupt comes through after those that are in work."""
-    waiting = iter(jobs)
-    running = {submit(pool, once, job): job for job in islice(waiting, count)}
-    try:
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                done = running.pop(future)
-                yield done, outcome_of(future, done)
-                running.update((submit(pool, once, job), job) for job in islice(waiting, 1))
-    except KeyboardInterrupt:
-        for future in as_completed(running):
-            yield running[future], outcome_of(future, running[future])
-        raise
-
-
-def submit(pool: Executor, once: Callable[[Job], Record | Exception], job: Job) -> Future[Record | Exception]:
-    """What will come of a job, which a pool that broke in the meantime says too."""
-    try:
-        return pool.submit(once, job)
-    except BrokenProcessPool as error:
-        broken: Future[Record | Exception] = Future()
-        broken.set_exception(error)
-        return broken
-
-
-def outcome_of(future: Future[Record | Exception], job: Job) -> Record | Exception:
-    """What an attempt in another process gave, or that the process died."""
-    from codec import AecodecError
-
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        reason = "not done: a process died, perhaps for want of memory; try fewer --jobs"
-        return AecodecError(f"{job.source}: {reason}")
-
-
-def ignore_interrupts() -> None:
-    """Leaves Ctrl-C to the process that started this one, which ends it after its file."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield from outcomes_in(count, jobs, once)
 
 
 def attempt(work: Callable[[Job], Record], keeps: bool, job: Job) -> Record | Exception:
