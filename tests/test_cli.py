@@ -195,6 +195,12 @@ def test_wrong_usage_is_a_line_and_code_two(arguments: list[str], fragment: str)
     refusal(aecodec(*arguments), 2, fragment)
 
 
+@pytest.mark.parametrize("hours", ["nan", "inf"])
+def test_a_training_without_end_is_refused(tmp_path: Path, hours: str) -> None:
+    result = aecodec("train", "codec", "--data", tmp_path, "--out", tmp_path / "run", "--hours", hours)
+    refusal(result, 2, f"--hours {hours}")
+
+
 @pytest.mark.parametrize("command", [[], ["train"]])
 def test_a_command_by_itself_shows_its_help(command: list[str]) -> None:
     result = aecodec(*command)
