@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Any
 
 import typer
 
@@ -21,6 +22,8 @@ from cli.info import info
 from cli.models import models
 from cli.train import train
 from cli.upscale import upscale
+
+MISUSE: Any = typer.BadParameter.__mro__[1]  # the UsageError of click, which typer may carry within itself
 
 app = typer.Typer(
     help="Learned image compression: small files that decode everywhere.",
@@ -45,22 +48,36 @@ def main() -> None:
     """Run the command; an error becomes one line on stderr and an exit code."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # after cleaning up
     try:
-        app(prog_name="aecodec")
+        sys.exit(app(prog_name="aecodec", standalone_mode=False))
+    except typer.Abort:
+        sys.exit("aecodec: aborted")
     except Exception as error:
         if (code := exit_code(error)) is None:
             raise
-        print(f"aecodec: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        print(explained(error), file=sys.stderr)
         sys.exit(code)
+
+
+def explained(error: Exception) -> str:
+    """What was wrong, in a line; of a command line also where its help is. Of an empty one, its help."""
+    if not isinstance(error, MISUSE):
+        return f"aecodec: {getattr(error, 'strerror', None) or error}"
+    message: str = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # which older releases of click do not have
+        return message
+    where = error.ctx.command_path if error.ctx else "aecodec"
+    return f"aecodec: {message[0].lower()}{message[1:].rstrip('.')}: see {where} --help"
 
 
 def exit_code(error: Exception) -> int | None:
     """The documented exit code of an error raised on purpose, None for any other."""
-    if isinstance(error, UsageError):
+    if isinstance(error, (UsageError, MISUSE)):
         return 2
     from codec import (
         AecodecError,
         BitstreamError,
         MissingExtraError,
+        RegionError,
         StageError,
         TargetError,
         UnknownModelError,
@@ -71,6 +88,7 @@ def exit_code(error: Exception) -> int | None:
         UnknownModelError: 4,
         TargetError: 5,
         MissingExtraError: 2,
+        RegionError: 2,
         StageError: 2,
         AecodecError: 1,
         OSError: 1,  # what is left of them concerns the standard streams

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from cli.cluster import outcomes_on
-from cli.files import STANDARD, UsageError, choose_output, readable_size, shown
+from cli.files import STANDARD, UsageError, check_folder, choose_output, readable_size, shown
+from cli.processes import outcomes_in
 from cli.progress import Bar
 
 THERE = "there already, left as it is"
@@ -68,11 +64,13 @@ def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch, pairs
     """
     try:
         named = pairs and len(paths) == 2 and not batch.output_dir and not paths[1].is_dir()
-        sources, output = (paths[:1], paths[1]) if named else split_output(paths, suffixes)
+        sources, output = (paths[:1], paths[1]) if named else split_output(paths, suffixes, batch)
         if output is not None and batch.output_dir:
             raise UsageError(f"{output} and --output-dir exclude each other: give one")
         if STANDARD in sources and (len(sources) > 1 or batch.output_dir):
             raise UsageError("- stands for one picture and goes alone: name files, or run it by itself")
+        if batch.output_dir:
+            check_folder(batch.output_dir, create=True)
         found = [pair for path in sources for pair in expand(path, suffixes, batch.recursive)]
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
@@ -81,16 +79,17 @@ def plan(paths: list[Path], suffixes: set[str], suffix: str, batch: Batch, pairs
         raise UsageError(f"{', '.join(map(str, sources))}: nothing in there has a suffix of {wanted}")
     if len(found) == 1:
         return [Job(found[0][0], target_of(*found[0], output, suffix, batch))]
-    jobs = [planned(path, inside, suffix, batch) for path, inside in found]
-    check_distinct(jobs)
-    return jobs
+    return distinct([planned(path, inside, suffix, batch) for path, inside in found])
 
 
-def split_output(paths: list[Path], suffixes: set[str]) -> tuple[list[Path], Path | None]:
-    """IN... and OUT: the second of two paths is OUT unless it is a folder or has the suffix of an input."""
+def split_output(paths: list[Path], suffixes: set[str], batch: Batch) -> tuple[list[Path], Path | None]:
+    """IN... and OUT: the second of two paths is OUT unless it is a folder or has the suffix of an input.
+
+    A path given twice is IN and OUT, or with --output-dir IN twice.
+    """
     if len(paths) == 2:
         is_input = paths[1].is_dir() or paths[1].suffix.lower() in suffixes
-        if paths[0] == paths[1] or not is_input:
+        if (paths[0] == paths[1] and not batch.output_dir) or not is_input:
             return paths[:1], paths[1]
     return paths, None
 
@@ -125,12 +124,21 @@ def target_of(source: Path, inside: Path, output: Path | None, suffix: str, batc
     return choose_output(source, output, suffix, force, create)
 
 
-def check_distinct(jobs: list[Job]) -> None:
-    """Raises UsageError where two inputs would be written to one file."""
-    seen: dict[Path, Path] = {}
-    for job in jobs:
-        if not job.refusal and (other := seen.setdefault(job.target, job.source)) is not job.source:
-            raise UsageError(f"{other} and {job.source} would both become {job.target}: name them apart")
+def distinct(jobs: list[Job]) -> list[Job]:
+    """The jobs, refused from the second on of those that would write one file."""
+    first: dict[Path, Job] = {}
+    return [
+        job if job.refusal or first.setdefault(job.target, job) is job else refused(job, first[job.target])
+        for job in jobs
+    ]
+
+
+def refused(job: Job, first: Job) -> Job:
+    """The job, whose output the first one writes."""
+    if first.source == job.source:
+        return Job(job.source, job.source, f"{job.source} is an input twice: it is done once")
+    reason = f"{first.source} and {job.source} would both become {job.target}: name them apart"
+    return Job(job.source, job.source, reason)
 
 
 def run(
@@ -151,6 +159,7 @@ def run(
     if len(jobs) == 1:
         [(_, outcome)] = outcomes(jobs, work, batch)
         if isinstance(outcome, Exception):
+            record_failure(jobs[0], outcome, batch)
             raise outcome
         say(outcome, describe, batch)
         return
@@ -166,8 +175,7 @@ def run(
                 records.append(outcome)
             else:
                 typer.echo(f"aecodec: {outcome}", err=True)
-                if batch.as_json:
-                    typer.echo(json.dumps({"input": str(job.source), "error": str(outcome)}))
+                record_failure(job, outcome, batch)
                 failures += 1
             bar.show("files", len(records) + failures, len(jobs))
     finally:  # an interrupt leaves no bar behind
@@ -209,9 +217,6 @@ def outcomes(
     jobs: list[Job], work: Callable[[Job], Record], batch: Batch
 ) -> Iterator[tuple[Job, Record | Exception]]:
     """Each job with its record or the error it ended with, as they come."""
-    from codec import AecodecError
-    from codec.engine import thread_count
-
     once, count = partial(attempt, work, batch.keeps), min(batch.jobs, len(jobs))
     if batch.cluster:
         yield from outcomes_on(batch.cluster, jobs, once)
@@ -222,23 +227,7 @@ def outcomes(
                 outcome = once(job)
             yield job, outcome
         return
-    os.environ["AECODEC_THREADS"] = str(max(1, thread_count() // count))  # the processes share the cores
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=ignore_interrupts)
-    try:
-        futures = {pool.submit(once, job): job for job in jobs}
-        for future in as_completed(futures):
-            try:
-                yield futures[future], future.result()
-            except BrokenProcessPool:
-                reason = "not done: a process died, perhaps for want of memory; try fewer --jobs"
-                yield futures[future], AecodecError(f"{futures[future].source}: {reason}")
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def ignore_interrupts() -> None:
-    """Leaves Ctrl-C to the process that started this one, which ends it after its file."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield from outcomes_in(count, jobs, once)
 
 
 def attempt(work: Callable[[Job], Record], keeps: bool, job: Job) -> Record | Exception:
@@ -256,6 +245,12 @@ def attempt(work: Callable[[Job], Record], keeps: bool, job: Job) -> Record | Ex
         return left if keeps and isinstance(error.__cause__, FileExistsError) else error
     except MemoryError:
         return AecodecError(f"{job.source}: there is too little memory for it")
+
+
+def record_failure(job: Job, error: Exception, batch: Batch) -> None:
+    """What a file failed with, as JSON."""
+    if batch.as_json:
+        typer.echo(json.dumps({"input": str(job.source), "error": str(error)}))
 
 
 def say(record: Record, describe: Callable[[Record], str], batch: Batch) -> None:

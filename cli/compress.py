@@ -85,6 +85,7 @@ def compress(
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
+    from codec import AecodecError
     from codec.attempt import DEFAULT_QUALITY, Options
     from codec.image import READABLE_SUFFIXES
 
@@ -110,7 +111,10 @@ def compress(
         force=force,
         measure=as_json or not quiet,
     )
-    how.options.check()
+    try:
+        how.options.check()
+    except AecodecError as error:
+        raise UsageError(str(error)) from error
     planned = plan(paths, READABLE_SUFFIXES, SUFFIX, batch)
     run(planned, partial(compress_one, how), describe, batch)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.batch import Batch, Job, Record, plan, run
-from cli.files import STANDARD, SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
+from cli.files import SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
 from cli.options import (
     AsJson,
     Cluster,
@@ -45,7 +45,7 @@ def decompress(
         typer.Argument(metavar="IN... [OUT]", help="Files that `aecodec compress` wrote; - is a pipe."),
     ],
     format: Annotated[
-        str, typer.Option(help="Format where OUT has no name of its own: png, jpg, webp, bmp, tiff, avif.")
+        str, typer.Option(help="Format where OUT has no suffix: png, jpg, webp, bmp, tiff, avif.")
     ] = "png",
     region: Annotated[str, typer.Option(help="Only this part: left,top,width,height in pixels.")] = "",
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
@@ -77,18 +77,20 @@ def decompress(
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
     planned = plan(paths, {SUFFIX}, suffix, batch)
     for job in planned:
-        if job.target != STANDARD and not job.refusal and job.target.suffix.lower() not in FORMATS:
+        if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
     how = Decompression(suffix, part, max_pixels or MAX_PIXELS, enhance, upscale, keep_times, force)
     run(planned, partial(decompress_one, how), describe, batch)
 
 
 def region_of(text: str) -> tuple[int, int, int, int] | None:
-    """Four numbers with commas, None for no text; raises UsageError."""
+    """Four numbers with commas that may be a part of a picture, None for no text; raises UsageError."""
     if not text:
         return None
     try:
         left, top, width, height = map(int, text.split(","))
+        if min(left, top, width - 1, height - 1) < 0:
+            raise ValueError
     except ValueError:
         raise UsageError(f"--region {text}: give left,top,width,height in pixels, as 0,0,640,480") from None
     return left, top, width, height
@@ -101,7 +103,7 @@ def decompress_one(how: Decompression, job: Job) -> Record:
     from codec.image import encode_image, format_for, notes_of_writing
 
     began = time.perf_counter()
-    named = job.target if job.target != STANDARD else Path(f"out{how.suffix}")
+    named = Path(f"out{job.target.suffix or how.suffix}")
     with concerning(job.source):
         data = read_bytes(job.source, read_file)
         image = codec.decompress(

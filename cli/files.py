@@ -37,14 +37,20 @@ def choose_output(source: Path, output: Path | None, suffix: str, force: bool, c
                 raise UsageError(f"{chosen} exists: name another output or pass --force")
             if not chosen.is_file():
                 raise UsageError(f"{chosen} is no ordinary file: name another output")
-        above = chosen.parent
-        while create and not above.exists():
-            above = above.parent
-        if not above.is_dir():
-            raise UsageError(f"{above} is no directory: create it first")
+        check_folder(chosen.parent, create)
     except (OSError, ValueError) as error:
         raise UsageError(f"{output or source}: no output can be named so: {error}") from error
     return chosen
+
+
+def check_folder(folder: Path, create: bool) -> None:
+    """Raises UsageError where a folder is none, and, unless one may `create` it, where it is missing."""
+    while create and not folder.exists():
+        folder = folder.parent
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: name a folder")
+    if not folder.exists():
+        raise UsageError(f"{folder} is no directory: create it first")
 
 
 @contextmanager

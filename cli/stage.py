@@ -32,7 +32,7 @@ def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times
 
     planned = plan(paths, READABLE_SUFFIXES, ".png", batch, pairs=True)
     for job in planned:
-        if job.target != STANDARD and not job.refusal and job.target.suffix.lower() not in FORMATS:
+        if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
     run(planned, partial(run_one, Processing(stage, keep_times, batch.force)), describe, batch)
 
@@ -42,7 +42,7 @@ def run_one(how: Processing, job: Job) -> Record:
     from codec.image import encode_image, format_for, notes_of_writing, read_picture, to_pillow
 
     began = time.perf_counter()
-    named = job.target if job.target != STANDARD else Path("out.png")
+    named = Path(f"out{job.target.suffix or '.png'}")
     with concerning(job.source):
         piped = read_bytes(job.source) if job.source == STANDARD else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -119,9 +120,11 @@ def srcnn(
 
 
 def require_budget(hours: float | None, steps: int | None) -> None:
-    """Raises UsageError unless one of the budgets is given."""
+    """Raises UsageError unless one of the budgets is given, and will be used up."""
     if (hours is None) == (steps is None):
         raise UsageError("give a budget: either --hours or --steps")
+    if hours is not None and not isfinite(hours):
+        raise UsageError(f"--hours {hours} never pass: give a number of hours")
 
 
 @train.command()

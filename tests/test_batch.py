@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Timer, main_thread
 
 import pytest
 from PIL import Image, ImageChops
@@ -59,9 +61,23 @@ def test_output_dir_keeps_folders(folder: Path) -> None:
         plan([folder / "in" / "a.png", folder / "b.bin"], PICTURES, ".aec", batch)
 
 
-def test_two_inputs_may_not_become_one_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="would both become"):
-        pairs([tmp_path / "a.png", tmp_path / "a.jpg"])
+def test_the_second_of_two_inputs_that_would_become_one_file_is_refused(folder: Path) -> None:
+    Image.fromarray(photograph(50, 60)).save(folder / "in" / "a.bmp")
+    result = aecodec("compress", "-r", folder / "in", "-d", folder / "out")
+    assert result.returncode == 1
+    assert "a.bmp and" in result.stderr
+    assert "a.png would both become" in result.stderr
+    assert "2 of 3 files" in result.stderr
+    assert codec.info((folder / "out" / "a.aec").read_bytes()).width == 50
+    assert (folder / "out" / "below" / "b.aec").exists()
+
+
+def test_an_input_given_twice_is_done_once(folder: Path) -> None:
+    source = folder / "in" / "a.png"
+    result = aecodec("compress", source, source, "-d", folder / "out")
+    assert result.returncode == 1
+    assert f"aecodec: {source} is an input twice" in result.stderr
+    assert "1 of 2 files" in result.stderr
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -82,6 +98,15 @@ def test_a_bad_file_is_said_and_the_rest_done(folder: Path, jobs: int) -> None:
         assert image.size == (50, 60)
 
 
+def test_a_single_bad_file_has_its_line_of_json(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    result = aecodec("compress", tmp_path / "bad.png", "--json")
+    assert result.returncode == 1
+    record = json.loads(result.stdout)
+    assert record["input"] == str(tmp_path / "bad.png")
+    assert result.stderr == f"aecodec: {record['error']}\n"
+
+
 def test_outputs_that_exist_are_kept_and_the_rest_is_done(folder: Path) -> None:
     (folder / "in" / "a.aec").write_bytes(b"precious")
     result = aecodec("compress", "-r", folder / "in")
@@ -95,7 +120,10 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(folder: Path) ->
     source, out = folder / "in" / "a.png", folder / "out"
     (folder / "empty").mkdir()
     refusal(aecodec("compress", "-r", folder / "empty"), 2, "nothing in there")
-    refusal(aecodec("compress", source, "-d", folder / "in" / "notes.txt"), 2, "no directory")
+    for below in ("notes.txt", "notes.txt/out"):
+        result = aecodec("compress", "-r", folder / "in", "-d", folder / "in" / below)
+        refusal(result, 2, "notes.txt is a file: name a folder")
+    refusal(aecodec("compress", source, folder / "in" / "notes.txt" / "x.aec"), 2, "notes.txt is a file")
     refusal(aecodec("compress", "-", source), 2, "goes alone")
     refusal(aecodec("compress", "-", "-d", out), 2, "goes alone")
     refusal(aecodec("compress", source, "x" * 300), 2, "too long")
@@ -126,15 +154,22 @@ def test_a_process_that_dies_is_a_failure_of_its_files() -> None:
     assert len(found) == 3
 
 
-def test_an_interrupt_ends_the_batch_soon() -> None:
-    jobs = [Job(Path(f"{n}.png"), Path("x")) for n in range(40)]
-    began, done = time.monotonic(), 0
+def work_and_leave_a_mark(job: Job) -> dict[str, object]:
+    job.target.touch()
+    return work_slowly(job)
+
+
+def test_an_interrupt_ends_the_batch_after_the_files_in_work(tmp_path: Path) -> None:
+    jobs = [Job(Path(f"{n}.png"), tmp_path / f"{n}.aec") for n in range(20)]
+    interrupt = Timer(0.1, signal.pthread_kill, [main_thread().ident, signal.SIGINT])
+    said: list[Path] = []
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        for _ in outcomes(jobs, work_slowly, Batch(jobs=2)):
-            done += 1
-            raise KeyboardInterrupt
-    assert done == 1
-    assert time.monotonic() - began < 10  # of 8 s of work for each of two, were it all done
+        for job, _ in outcomes(jobs, work_and_leave_a_mark, Batch(jobs=2)):
+            if not said:
+                interrupt.start()
+            said.append(job.target)
+    assert sorted(said) == sorted(tmp_path.iterdir())
+    assert len(said) < 10
 
 
 def test_dry_run_does_nothing(folder: Path) -> None:
@@ -203,6 +238,11 @@ def test_targets_on_the_command_line(folder: Path) -> None:
     assert codec.info(target.read_bytes()).coding == "lossless"
 
 
+@pytest.mark.parametrize("option", ["--psnr=0", "--psnr=nan", "--psnr=inf", "--bpp=0", "--bpp=nan", "-qnan"])
+def test_what_is_no_target_is_wrong_usage(option: str) -> None:
+    refusal(aecodec("compress", "x.png", option), 2)
+
+
 def test_regions(folder: Path) -> None:
     source, packed = folder / "in" / "a.png", folder / "in" / "a.aec"
     assert aecodec("compress", source, packed).returncode == 0
@@ -211,5 +251,7 @@ def test_regions(folder: Path) -> None:
         assert part.size == (30, 20)
         difference = ImageChops.difference(part, whole.crop((10, 5, 40, 25)))
         assert max(high for _, high in difference.getextrema()) <= 1
-    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 1, "not inside 60x50")
-    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "1,2,3"), 2, "left,top,width,height")
+    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 2, "not inside 60x50")
+    for region in ("1,2,3", "-1,0,5,5", "0,0,0,5", "0,0,5,-5"):
+        result = aecodec("decompress", packed, folder / "x.png", f"--region={region}")
+        refusal(result, 2, f"--region {region}: give left,top,width,height")

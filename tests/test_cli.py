@@ -64,6 +64,15 @@ def test_any_name_works(photo: Path, tmp_path: Path) -> None:
         assert image.format == "JPEG"
 
 
+@pytest.mark.parametrize(("options", "format"), [([], "PNG"), (["--format", "jpg"], "JPEG")])
+def test_a_name_without_suffix_leaves_the_format_open(
+    compressed: Path, tmp_path: Path, options: list[str], format: str
+) -> None:
+    assert aecodec("decompress", compressed, tmp_path / "back", *options).returncode == 0
+    with Image.open(tmp_path / "back") as image:
+        assert image.format == format
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tiff"])
 def test_formats_in_and_out(photo: Path, compressed: Path, tmp_path: Path, suffix: str) -> None:
     picture = tmp_path / f"picture{suffix}"
@@ -167,10 +176,43 @@ def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_pa
     refusal(aecodec("compress", photo, tmp_path / "x.aec", "--model", "none"), 4, "none", "base")
 
 
-def test_wrong_usage_has_code_two(photo: Path) -> None:
-    assert aecodec("compress", photo, "-q", 101).returncode == 2
-    assert aecodec("compress").returncode == 2
-    assert aecodec("frobnicate").returncode == 2
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["compress", "x.png", "-q", "101"], "101"),
+        (["compress", "x.png", "-q", "abc"], "'abc' is not a valid float range: see aecodec compress --help"),
+        (["compress", "x.png", "--max-bytes", "5e3"], "5e3"),
+        (["compress", "x.png", "-j", "0"], "'--jobs'"),
+        (["compress", "x.png", "-e", "10"], "'--effort'"),
+        (["compress", "x.png", "--nope"], "no such option: --nope"),
+        (["compress", "x.png", "-q"], "requires an argument"),
+        (["compress"], "missing argument"),
+        (["frobnicate"], "'frobnicate': see aecodec --help"),
+        (["train", "frobnicate"], "see aecodec train --help"),
+    ],
+)
+def test_wrong_usage_is_a_line_and_code_two(arguments: list[str], fragment: str) -> None:
+    refusal(aecodec(*arguments), 2, fragment)
+
+
+@pytest.mark.parametrize("hours", ["nan", "inf"])
+def test_a_training_without_end_is_refused(tmp_path: Path, hours: str) -> None:
+    result = aecodec("train", "codec", "--data", tmp_path, "--out", tmp_path / "run", "--hours", hours)
+    refusal(result, 2, f"--hours {hours}")
+
+
+@pytest.mark.parametrize("command", [[], ["train"]])
+def test_a_command_by_itself_shows_its_help(command: list[str]) -> None:
+    result = aecodec(*command)
+    asked = aecodec(*command, "--help")
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert (result.stdout or result.stderr).strip() == asked.stdout.strip()
+
+
+def test_completion_is_shown() -> None:
+    result = aecodec("--show-completion", "bash")
+    assert result.returncode == 0
+    assert "_AECODEC_COMPLETE" in result.stdout
 
 
 def test_the_pixel_limit_holds(compressed: Path, tmp_path: Path) -> None:

@@ -44,6 +44,12 @@ def test_a_stage_writes_a_picture(
         assert image.size == size
 
 
+def test_a_name_without_suffix_becomes_png(photo: Path, tmp_path: Path) -> None:
+    assert aecodec("upscale", "--method", "bicubic", photo, tmp_path / "out").returncode == 0
+    with Image.open(tmp_path / "out") as image:
+        assert image.format == "PNG"
+
+
 def test_an_existing_output_is_refused(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "out.png").write_bytes(b"kept")
     refusal(aecodec("denoise", photo, tmp_path / "out.png"), 2, "exists", "--force")
