@@ -22,6 +22,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401  registers the format, for which Pillow would load all its plugins
 )
 
+from codec import exif
 from codec.bitstream import Box
 from codec.errors import BitstreamError, ImageError, LimitError
 
@@ -63,15 +64,6 @@ AVIF_HEADER = 4096  # bytes at whose start a file says how it is coded
 AVIF_DEEP, AVIF_TWELVE = 0x40, 0x20
 XMP_IN_PNG = "XML:com.adobe.xmp"
 XMP_IN_TIFF = 700
-DESCRIPTIVE_TAGS = {
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.Copyright,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +107,21 @@ def from_pillow(image: Image.Image) -> Picture:
         raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
     if (bits := bits_per_sample(image)) > 8:
         raise ImageError(f"has {bits} bits a sample: convert it to 8 bits first")
+    block, readable = read_exif(image)
     try:
-        exif = read_exif(image)
-    except MALFORMED as error:
-        exif = image.info.get("exif")
-        notes.append(f"its EXIF cannot be read ({error}) and is kept as it is")
-    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation) in exif.TURNED
         image = ImageOps.exif_transpose(image)  # also of the orientation in XMP
+        block = exif.upright(block) if turned and block else block
     except MALFORMED:
         image.load()
+        readable = False
+    if not readable:
+        notes.append(f"its EXIF cannot be read and is {'kept as it is' if block else 'left out'}")
     if image.mode == "CMYK":
         image, how = rgb_of_cmyk(image)
         notes.append(how)
     gray = image.mode in ("1", "L", "LA")
-    metadata = read_metadata(image, exif)
+    metadata = read_metadata(image, block)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
@@ -174,28 +167,23 @@ def rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
     return converted, note
 
 
-def read_metadata(image: Image.Image, exif: bytes | None) -> dict[Box, bytes]:
+def read_metadata(image: Image.Image, block: bytes | None) -> dict[Box, bytes]:
     """ICC profile and XMP that a Pillow image carries, and its EXIF."""
     found = {box: image.info.get(key) for box, key in METADATA.items()}
     found[Box.XMP] = found[Box.XMP] or image.info.get(XMP_IN_PNG)
-    found[Box.EXIF] = exif
+    found[Box.EXIF] = block
     raw = {box: data.encode() if isinstance(data, str) else data for box, data in found.items()}
     return {box: bytes(data) for box, data in raw.items() if data}
 
 
-def read_exif(image: Image.Image) -> bytes | None:
-    """The EXIF of an image without what describes its samples: orientation, and a TIFF file's layout.
-
-    Raises one of MALFORMED where it cannot be read.
-    """
-    source, kept = image.getexif(), Image.Exif()
-    for tag, value in source.items():
-        if tag in DESCRIPTIVE_TAGS or (image.format != "TIFF" and tag != ExifTags.Base.Orientation):
-            kept[tag] = value
-    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if values := source.get_ifd(directory):
-            kept[directory] = values
-    return kept.tobytes() if len(kept) else None
+def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:
+    """The EXIF of an image, and whether it can be read."""
+    try:
+        if (block := exif.block_of(image)) is None:
+            return exif.block_of_tags(image), True
+    except MALFORMED:
+        return None, False
+    return block, not block or exif.is_readable(block)
 
 
 def to_pillow(picture: Picture) -> Image.Image:
@@ -240,9 +228,9 @@ def metadata_for(format: str, image: Image.Image) -> dict[str, Any]:
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
         metadata["pnginfo"].add_itxt(XMP_IN_PNG, xmp.decode("utf-8", "replace"))
     if format == "TIFF" and (xmp := metadata.pop("xmp", None)):
-        metadata["exif"] = exif = Image.Exif()
-        exif.load(image.info.get("exif", b""))
-        exif[XMP_IN_TIFF] = xmp
+        metadata["exif"] = tags = Image.Exif()
+        tags.load(image.info.get("exif", b""))
+        tags[XMP_IN_TIFF] = xmp
     return metadata
 
 

@@ -125,14 +125,6 @@ def test_the_first_frame_of_a_camera_is_kept_with_a_note(tmp_path: Path) -> None
         np.testing.assert_array_equal(picture.pixels, np.asarray(image))
 
 
-def test_exif_that_cannot_be_read_is_kept_with_a_note(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.png", Image.fromarray(noise(5, 4)), exif=b"Exif\0\0of no kind")
-    picture = read_picture(path)
-    assert b"of no kind" in picture.metadata[Box.EXIF]
-    assert "its EXIF cannot be read" in picture.notes[0]
-    np.testing.assert_array_equal(picture.pixels, noise(5, 4))
-
-
 @pytest.mark.parametrize(("flag", "bits"), [(0x40, 10), (0x60, 12)])
 def test_deep_avif_is_refused(tmp_path: Path, flag: int, bits: int) -> None:
     data = bytearray(encode_image(Image.fromarray(noise(16, 16)), "AVIF"))
