@@ -13,8 +13,8 @@ from PIL import Image
 
 from codec import stages
 from codec.attempt import DEFAULT_QUALITY, Options, compress_picture
-from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Box, Container, check_size, parse
-from codec.decoding import decode_picture
+from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, parse
+from codec.decoding import decode_picture, has_alpha
 from codec.errors import ImageError, StageError
 from codec.image import Picture, from_pillow, to_pillow
 from codec.model import DEFAULT
@@ -158,8 +158,8 @@ def upscale(image: ImageLike, scale: int, method: str = "learned") -> Image.Imag
 
 
 def mode_of(container: Container) -> str:
-    """L, LA, RGB or RGBA."""
-    return ("L" if container.gray else "RGB") + "A" * (Box.ALPHA in container.boxes)
+    """L, LA, RGB or RGBA; raises BitstreamError where a lossless payload is none."""
+    return ("L" if container.gray else "RGB") + "A" * has_alpha(container)
 
 
 def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:

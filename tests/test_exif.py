@@ -25,7 +25,7 @@ UNREADABLE = {
 
 
 def block(order: str, orientation: int, type: int = 3) -> bytes:
-    """EXIF with a maker's note that Pillow would move, thumbnail's directory and bytes that nothing points to."""
+    """EXIF with a maker's note that Pillow would move, a thumbnail's directory, and bytes between them."""
     value = struct.pack(order + ("H2x" if type == 3 else "I"), orientation)
     entries = [
         struct.pack(order + "HHI", MAKE, 2, 4) + b"abc\0",
