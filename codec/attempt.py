@@ -125,7 +125,9 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
 
 
 def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> tuple[Attempt, bytes]:
-    """The best file of at most `limit` bytes, reduced by the first of the scales that it takes, if any."""
+    """The best file of at most `limit` bytes: lossless, or reduced by the first of the scales that fits."""
+    if lossless := attempt.lossless_within(limit):
+        return attempt, lossless
     try:
         return attempt, within_bytes(attempt.at, attempt.rough, limit, attempt.fixed)
     except TargetError:
