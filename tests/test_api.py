@@ -18,7 +18,7 @@ import codec.api
 from codec.attempt import check_input
 from codec.bitstream import MAX_PIXELS, MAX_SIDE, QUALITY_UNITS, Box, Container, parse, serialise
 from codec.decoding import decode_picture
-from codec.errors import BitstreamError, ImageError, LimitError, UnknownModelError
+from codec.errors import BitstreamError, ImageError, LimitError, RegionError, UnknownModelError
 from codec.image import Picture, from_pillow, to_pillow, write_lossless
 from codec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, read_exif, run_python
@@ -293,6 +293,12 @@ def test_max_pixels() -> None:
     for read in (codec.decompress, codec.info):
         with pytest.raises(LimitError, match=f"over the limit of {pixels - 1} pixels"):
             read(file, max_pixels=pixels - 1)
+
+
+@pytest.mark.parametrize("region", [(0, 0, 0, 10), (0, 0, 10, 0), (0, 0, 10, -1), (0, 0, MAX_PIXELS, 2)])
+def test_a_region_that_is_none_is_no_damage(region: tuple[int, int, int, int]) -> None:
+    with pytest.raises(RegionError, match="is not inside 97x61 pixels"):
+        codec.decompress(learned_file(), region=region)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
