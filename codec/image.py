@@ -140,7 +140,7 @@ def bits_per_sample(image: Image.Image) -> int:
         return int(max(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (8,))))
     if image.format == "AVIF":
         return bits_of_avif(image)
-    return 16 if any(";16" in str(tile.args) for tile in getattr(image, "tile", [])) else 8
+    return 16 if any(";16B" in str(tile.args) for tile in getattr(image, "tile", [])) else 8
 
 
 def bits_of_avif(image: Image.Image) -> int:

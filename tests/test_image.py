@@ -152,6 +152,16 @@ def test_sixteen_bit_png_is_refused(tmp_path: Path, colour: int, channels: int) 
         read_picture(path)
 
 
+@pytest.mark.parametrize("masks", [(0x7C00, 0x3E0, 0x1F), (0xF800, 0x7E0, 0x1F)])
+def test_bmp_of_sixteen_bits_a_pixel_is_read(masks: tuple[int, ...]) -> None:
+    colours = [*masks, 0, masks[0] | masks[1]]  # red, green, blue, black, yellow
+    rows = struct.pack("<5H2x", *colours)
+    head = struct.pack("<IiiHHIIiiII3I", 40, 5, 1, 1, 16, 3, len(rows), 0, 0, 0, 0, *masks)
+    file = b"BM" + struct.pack("<IHHI", 14 + len(head) + len(rows), 0, 0, 14 + len(head)) + head + rows
+    expected = [[(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 0)]]
+    np.testing.assert_array_equal(read_picture(io.BytesIO(file)).pixels, expected)
+
+
 def test_sixteen_bit_tiff_is_refused(tmp_path: Path) -> None:
     imwrite(tmp_path / "a.tiff", np.zeros((4, 5, 3), np.uint16), photometric="rgb")
     with pytest.raises(ImageError, match="has 16 bits a sample"):
