@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isclose
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,6 +67,7 @@ AVIF_HEADER = 4096  # bytes at whose start a file says how it is coded
 AVIF_DEEP, AVIF_TWELVE = 0x40, 0x20
 XMP_IN_PNG = "XML:com.adobe.xmp"
 XMP_IN_TIFF = 700
+USUAL_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.05  # of a PNG; what differs less, by a share, looks the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def from_pillow(image: Image.Image) -> Picture:
     """An upright Picture of a Pillow image; raises ImageError for modes that would lose something.
 
     CMYK becomes sRGB, through its ICC profile where it has one; of a camera's MPO the first frame is
-    taken; EXIF that cannot be read is kept as it is. The picture's notes say so.
+    taken; EXIF that cannot be read is kept as it is; a PNG's gamma is left out. The notes say so.
     """
     notes = []
     if (frames := getattr(image, "n_frames", 1)) > 1:
@@ -122,6 +124,8 @@ def from_pillow(image: Image.Image) -> Picture:
     if image.mode == "CMYK":
         image, how = rgb_of_cmyk(image)
         notes.append(how)
+    if gamma := unusual_gamma(image):
+        notes.append(f"its gamma of {gamma:g}, not 1/2.2, is left out: it may look lighter or darker")
     gray = image.mode in ("1", "L", "LA")
     metadata = read_metadata(image, block)
     if image.has_transparency_data:
@@ -152,6 +156,14 @@ def bits_of_avif(image: Image.Image) -> int:
     if not found or len(configuration) < 3 or not configuration[2] & AVIF_DEEP:
         return 8
     return 12 if configuration[2] & AVIF_TWELVE else 10
+
+
+def unusual_gamma(image: Image.Image) -> float | None:
+    """The gamma of a PNG that says nothing better of its colours, if it is not the usual one."""
+    gamma = image.info.get("gamma")
+    if not gamma or image.info.get("icc_profile") or "srgb" in image.info:
+        return None
+    return None if isclose(gamma, USUAL_GAMMA, rel_tol=GAMMA_TOLERANCE) else float(gamma)
 
 
 def rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from skimage.metrics import peak_signal_noise_ratio
 from tifffile import imwrite
 
@@ -123,6 +123,35 @@ def test_the_first_frame_of_a_camera_is_kept_with_a_note(tmp_path: Path) -> None
     assert picture.notes == ("holds 2 frames, of which the first is kept",)
     with Image.open(path) as image:
         np.testing.assert_array_equal(picture.pixels, np.asarray(image))
+
+
+def test_an_unusual_gamma_is_noted(tmp_path: Path) -> None:
+    assert "its gamma of 1, not 1/2.2, is left out" in notes_of_gamma(tmp_path, 100_000)[0]
+
+
+@pytest.mark.parametrize(
+    ("gamma", "more"),
+    [(45_455, ()), (45_000, ()), (0, ()), (100_000, ((b"sRGB", b"\0"),))],
+    ids=["usual", "about usual", "none", "sRGB"],
+)
+def test_a_gamma_that_changes_nothing_is_not_noted(
+    tmp_path: Path, gamma: int, more: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    assert notes_of_gamma(tmp_path, gamma, more) == ()
+
+
+def test_beside_a_profile_gamma_is_not_noted(tmp_path: Path) -> None:
+    assert notes_of_gamma(tmp_path, 100_000, icc_profile=METADATA[Box.ICC]) == ()
+
+
+def notes_of_gamma(
+    tmp_path: Path, gamma: int, more: tuple[tuple[bytes, bytes], ...] = (), **options: object
+) -> tuple[str, ...]:
+    chunks = PngImagePlugin.PngInfo()
+    for kind, content in ((b"gAMA", struct.pack(">I", gamma)), *more):
+        chunks.add(kind, content)
+    image = Image.fromarray(noise(9, 7))
+    return read_picture(saved(tmp_path / "a.png", image, pnginfo=chunks, **options)).notes
 
 
 @pytest.mark.parametrize(("flag", "bits"), [(0x40, 10), (0x60, 12)])
