@@ -13,8 +13,8 @@ from PIL import Image
 
 from codec import stages
 from codec.attempt import DEFAULT_QUALITY, Options, compress_picture
-from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Box, Container, check_size, parse
-from codec.decoding import decode_picture
+from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, parse
+from codec.decoding import decode_picture, has_alpha, window_of
 from codec.errors import ImageError, StageError
 from codec.image import Picture, from_pillow, to_pillow
 from codec.model import DEFAULT
@@ -128,7 +128,10 @@ def decompress(
     if upscale not in (1, *SCALES):
         raise StageError(f"scale {upscale} is not offered: choose 1, 2, 3 or 4")
     container = parse(data, max_pixels)
-    width, height = region[2:] if region else (container.width, container.height)
+    width, height = container.width, container.height
+    if region:
+        window_of(region, (width, height))
+        width, height = region[2:]
     check_size(upscale * width, upscale * height, max_pixels)
     picture = decode_picture(container, region)
     if enhance and container.learned and not container.stages.enhance:
@@ -158,8 +161,8 @@ def upscale(image: ImageLike, scale: int, method: str = "learned") -> Image.Imag
 
 
 def mode_of(container: Container) -> str:
-    """L, LA, RGB or RGBA."""
-    return ("L" if container.gray else "RGB") + "A" * (Box.ALPHA in container.boxes)
+    """L, LA, RGB or RGBA; raises BitstreamError where a lossless payload is none."""
+    return ("L" if container.gray else "RGB") + "A" * has_alpha(container)
 
 
 def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:

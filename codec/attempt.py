@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,7 +27,7 @@ from codec.bitstream import (
 from codec.decoding import decode_pixels
 from codec.entropy import Latents
 from codec.errors import ImageError, LimitError, QualityError, StageError, TargetError
-from codec.image import Picture, fits_lossless, write_lossless
+from codec.image import LOSSLESS_EFFORTS, Picture, fits_lossless, write_lossless
 from codec.image import psnr as psnr_of
 from codec.model import DEFAULT, Model, model_named
 from codec.pipeline import EFFORT, Draft
@@ -125,7 +125,9 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
 
 
 def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> tuple[Attempt, bytes]:
-    """The best file of at most `limit` bytes, reduced by the first of the scales that it takes, if any."""
+    """The best file of at most `limit` bytes: lossless, or reduced by the first of the scales that fits."""
+    if lossless := attempt.lossless_within(limit):
+        return attempt, lossless
     try:
         return attempt, within_bytes(attempt.at, attempt.rough, limit, attempt.fixed)
     except TargetError:
@@ -146,33 +148,53 @@ def reduced_if_better(attempt: Attempt, quality: float) -> tuple[Attempt, bytes]
     return attempt, data
 
 
+@dataclass(frozen=True, slots=True)
+class Lossless:
+    """A lossless WebP, and the box of alpha where that is not in it."""
+
+    payload: bytes
+    alpha: dict[Box, bytes]
+
+    @property
+    def size(self) -> int:
+        return len(self.payload) + sum(map(len, self.alpha.values()))
+
+
 class Kept:
     """What files of a picture keep exactly, coded once for all attempts."""
 
     def __init__(self, picture: Picture) -> None:
         self.picture = picture
         self.height, self.width = picture.pixels.shape[:2]
-        self.boxes = dict(picture.metadata)
+        self.alpha: dict[Box, bytes] = {}  # beside a learned payload
         if picture.alpha is not None:
-            self.boxes[Box.ALPHA] = write_lossless(Image.fromarray(picture.alpha))
+            self.alpha[Box.ALPHA] = write_lossless(Image.fromarray(picture.alpha))
 
     @cached_property
-    def lossless(self) -> bytes:
-        """A lossless WebP of the pixels."""
-        return write_lossless(Image.fromarray(self.picture.pixels))
+    def lossless(self) -> Lossless:
+        """The pixels, and alpha with them or beside them, as takes fewer bytes."""
+        return self.losslessly(LOSSLESS_EFFORTS)
 
     @cached_property
     def quickly_lossless(self) -> int:
-        """Bytes of a lossless WebP that took little effort."""
-        return len(write_lossless(Image.fromarray(self.picture.pixels), efforts=(0,)))
+        """Bytes of pixels and alpha that took little effort."""
+        return self.losslessly((0,)).size
+
+    def losslessly(self, efforts: Sequence[int]) -> Lossless:
+        image = Image.fromarray(self.picture.pixels)
+        apart = Lossless(write_lossless(image, efforts), self.alpha)
+        if self.picture.alpha is None:
+            return apart
+        image.putalpha(Image.fromarray(self.picture.alpha))
+        return min(Lossless(write_lossless(image, efforts), {}), apart, key=lambda found: found.size)
 
     def lossless_serves(self, limit: int) -> bool:
-        """Whether the lossless WebP has at most `limit` bytes; of a large one a quick try may deny it."""
+        """Whether pixels and alpha have at most `limit` bytes; of a large picture a quick try may deny it."""
         if not fits_lossless(self.width, self.height):
             return False
         if self.width * self.height > SMALL and self.quickly_lossless > LOSSLESS_PROMISING * limit:
             return False
-        return len(self.lossless) <= limit
+        return self.lossless.size <= limit
 
 
 class Attempt:
@@ -195,24 +217,33 @@ class Attempt:
         """The pixels (h, w, 3) that are coded."""
         return reduced(self.picture.pixels, self.scale) if self.scale > 1 else self.picture.pixels
 
-    def file(self, payload: bytes, learned: Learned | None, enhance: bool = False) -> bytes:
+    def file(
+        self, payload: bytes, learned: Learned | None, alpha: Mapping[Box, bytes], enhance: bool = False
+    ) -> bytes:
         done = Stages(noise=min(math.ceil(4 * self.noise), 255))
         if learned and enhance:
             done = replace(done, enhance=networks.fingerprint(ENHANCE))
         if learned and self.scale > 1:
             upscale = networks.fingerprint(network_name(self.scale))
             done = replace(done, upscale=upscale, scale=self.scale)
-        kept, gray = self.kept, self.picture.gray
-        return serialise(Container(kept.width, kept.height, gray, payload, learned, kept.boxes, done))
+        kept, gray, boxes = self.kept, self.picture.gray, {**self.picture.metadata, **alpha}
+        return serialise(Container(kept.width, kept.height, gray, payload, learned, boxes, done))
 
     @property
     def fixed(self) -> int:
         """Bytes of a file that do not depend on quality."""
-        return len(self.file(b"", None))
+        return len(self.file(b"", None, self.kept.alpha))
 
     def losslessly(self) -> bytes:
         """The file that keeps every pixel."""
-        return self.file(self.kept.lossless, None)
+        return self.file(self.kept.lossless.payload, None, self.kept.lossless.alpha)
+
+    def lossless_within(self, limit: int) -> bytes | None:
+        """The lossless file if it has at most `limit` bytes, as far as it is tried."""
+        if not self.kept.lossless_serves(limit - len(self.file(b"", None, {}))):
+            return None
+        data = self.losslessly()  # with lengths, which take bytes too
+        return data if len(data) <= limit else None
 
     def at(self, quality: float) -> bytes:
         """The file at a quality, 0 to 100; a lossless one if it is worth having instead.
@@ -224,11 +255,11 @@ class Attempt:
             self.model, self.coded, units, self.effort, self.take_draft(units)
         )
         self.latest = payload, latents
-        if self.kept.lossless_serves(len(payload) + LOSSLESS_WORTH):
-            return self.losslessly()
-        plain = self.file(payload, header)
+        plain = self.file(payload, header, self.kept.alpha)
+        if lossless := self.lossless_within(len(plain) + LOSSLESS_WORTH):
+            return lossless
         if self.enhance:
-            enhanced = self.file(payload, header, enhance=True)
+            enhanced = self.file(payload, header, self.kept.alpha, enhance=True)
             if self.psnr(enhanced) >= self.psnr(plain) + HELPS:
                 return enhanced
         return plain
@@ -241,7 +272,7 @@ class Attempt:
         self.latest = payload, self.drafted.latents
         if self.coded.size > 3 * LARGE:
             self.drafted = None
-        return self.file(payload, header, self.enhance)
+        return self.file(payload, header, self.kept.alpha, self.enhance)
 
     def take_draft(self, units: int) -> Draft | None:
         """The last rough file's draft if it is at this quality in hundredths; not kept, as it is used up."""

@@ -22,7 +22,8 @@ stages      for each, in ascending order, a type (1 byte) and what belongs to it
             the network. 2 and 3 are for coding 0 alone.
 length      of the payload.
 payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file whose first
-            chunk is VP8L, of the same width and height.
+            chunk is VP8L, of the same width and height. Where its alpha_is_used bit is set, it holds
+            the picture's alpha, and a reader refuses an alpha box beside it.
 CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The file ends here.
 
 Meaning: a learned payload holds ceil(height / 32) x ceil(width / 32) hyper-latent positions and twice
@@ -30,8 +31,8 @@ as many latents each way; the picture that they give is cropped to height x widt
 corner (the writer pads by repeating the last row and column). Where it is upscaled, the payload holds a
 picture of ceil(height / scale) x ceil(width / scale) in the same way. `codec.entropy.turns` defines the order
 in which means are refined, `codec.pipeline` how. With the gray bit the picture is the mean of its three
-channels, rounded, a half upwards. Of the WebP files only red, green and blue count, in the alpha box
-only green.
+channels, rounded, a half upwards. Of a WebP payload alpha counts if alpha_is_used is set, in the alpha
+box only green. Beside a lossless payload without alpha that box is sound.
 
 A varint is unsigned, little endian, seven bits a byte, the high bit set on all but the last byte,
 in its shortest form and at most four bytes long.

@@ -9,8 +9,8 @@ from codec import pipeline
 from codec.bitstream import Box, Container, Learned
 from codec.engine import Window
 from codec.entropy import Latents
-from codec.errors import RegionError
-from codec.image import Picture, read_lossless, to_gray
+from codec.errors import LimitError, RegionError
+from codec.image import Picture, lossless_fields, read_lossless, to_gray
 from codec.model import model_with
 from codec.stages import networks
 from codec.stages.enhancement import NETWORK as ENHANCE
@@ -26,21 +26,40 @@ def decode_picture(container: Container, region: tuple[int, int, int, int] | Non
     size = container.width, container.height
     part = window_of(region or (0, 0, *size), size)
     alpha = None  # read first: what is wrong with it is known sooner than the pixels
+    has_alpha(container)
     if Box.ALPHA in container.boxes:
         plane = read_lossless(container.boxes[Box.ALPHA], size).getchannel("G")
         alpha = np.asarray(plane)[part]
-    pixels = decode_pixels(container, part)
+    samples = decode_samples(container, part)
+    if samples.shape[2] == 4:
+        alpha = samples[..., 3]
     metadata: dict[Box, bytes] = {k: v for k, v in container.boxes.items() if k != Box.ALPHA}
-    return Picture(pixels, container.gray, alpha, metadata)
+    return Picture(colours(container, samples), container.gray, alpha, metadata)
+
+
+def has_alpha(container: Container) -> bool:
+    """Whether the picture has alpha; raises BitstreamError where it has two, or a faulty WebP."""
+    within = container.learned is None and lossless_fields(container.payload)[2]
+    if within and Box.ALPHA in container.boxes:
+        raise LimitError("the WebP inside has alpha, and so has a box: the file is damaged")
+    return within or Box.ALPHA in container.boxes
 
 
 def decode_pixels(container: Container, part: Window, known: Latents | None = None) -> NDArray[np.uint8]:
     """The pixels (H, W, 3) of a part, rows and columns; `known` are the latents if they were read before."""
+    return colours(container, decode_samples(container, part, known))
+
+
+def colours(container: Container, samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) among samples (H, W, 3 or 4)."""
+    return to_gray(samples[..., :3]) if container.gray else samples[..., :3]
+
+
+def decode_samples(container: Container, part: Window, known: Latents | None = None) -> NDArray[np.uint8]:
+    """The samples (H, W, 3), or (H, W, 4) where a lossless payload has alpha, of a part."""
     if container.learned:
-        pixels = decode_learned(container, container.learned, part, known)
-    else:
-        pixels = np.asarray(read_lossless(container.payload, (container.width, container.height)))[part]
-    return to_gray(pixels) if container.gray else pixels[..., :3]
+        return decode_learned(container, container.learned, part, known)
+    return np.asarray(read_lossless(container.payload, (container.width, container.height)))[part]
 
 
 def decode_learned(

@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isclose
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +23,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401  registers the format, for which Pillow would load all its plugins
 )
 
+from codec import exif
 from codec.bitstream import Box
 from codec.errors import BitstreamError, ImageError, LimitError
 
@@ -30,6 +32,8 @@ Pixels = NDArray[np.uint8]  # (H, W, 3)
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
 LOSSLESS_EFFORTS = (0, 4)
+LOSSLESS_FIELDS = slice(21, 25)  # of a WebP file: widths of 14, 14, 1 and 3 bits
+LOSSLESS_ALPHA = 1 << 28
 FORMATS = {
     ".avif": "AVIF",
     ".bmp": "BMP",
@@ -63,15 +67,7 @@ AVIF_HEADER = 4096  # bytes at whose start a file says how it is coded
 AVIF_DEEP, AVIF_TWELVE = 0x40, 0x20
 XMP_IN_PNG = "XML:com.adobe.xmp"
 XMP_IN_TIFF = 700
-DESCRIPTIVE_TAGS = {
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.Copyright,
-}
+USUAL_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.05  # of a PNG; what differs less, by a share, looks the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +100,7 @@ def from_pillow(image: Image.Image) -> Picture:
     """An upright Picture of a Pillow image; raises ImageError for modes that would lose something.
 
     CMYK becomes sRGB, through its ICC profile where it has one; of a camera's MPO the first frame is
-    taken; EXIF that cannot be read is kept as it is. The picture's notes say so.
+    taken; EXIF that cannot be read is kept as it is; a PNG's gamma is left out. The notes say so.
     """
     notes = []
     if (frames := getattr(image, "n_frames", 1)) > 1:
@@ -115,20 +111,23 @@ def from_pillow(image: Image.Image) -> Picture:
         raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
     if (bits := bits_per_sample(image)) > 8:
         raise ImageError(f"has {bits} bits a sample: convert it to 8 bits first")
+    block, readable = read_exif(image)
     try:
-        exif = read_exif(image)
-    except MALFORMED as error:
-        exif = image.info.get("exif")
-        notes.append(f"its EXIF cannot be read ({error}) and is kept as it is")
-    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation) in exif.TURNED
         image = ImageOps.exif_transpose(image)  # also of the orientation in XMP
+        block = exif.upright(block) if turned and block else block
     except MALFORMED:
         image.load()
+        readable = False
+    if not readable:
+        notes.append(f"its EXIF cannot be read and is {'kept as it is' if block else 'left out'}")
     if image.mode == "CMYK":
         image, how = rgb_of_cmyk(image)
         notes.append(how)
+    if gamma := unusual_gamma(image):
+        notes.append(f"its gamma of {gamma:g}, not 1/2.2, is left out: it may look lighter or darker")
     gray = image.mode in ("1", "L", "LA")
-    metadata = read_metadata(image, exif)
+    metadata = read_metadata(image, block)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
@@ -145,7 +144,7 @@ def bits_per_sample(image: Image.Image) -> int:
         return int(max(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (8,))))
     if image.format == "AVIF":
         return bits_of_avif(image)
-    return 16 if any(";16" in str(tile.args) for tile in getattr(image, "tile", [])) else 8
+    return 16 if any(";16B" in str(tile.args) for tile in getattr(image, "tile", [])) else 8
 
 
 def bits_of_avif(image: Image.Image) -> int:
@@ -157,6 +156,14 @@ def bits_of_avif(image: Image.Image) -> int:
     if not found or len(configuration) < 3 or not configuration[2] & AVIF_DEEP:
         return 8
     return 12 if configuration[2] & AVIF_TWELVE else 10
+
+
+def unusual_gamma(image: Image.Image) -> float | None:
+    """The gamma of a PNG that says nothing better of its colours, if it is not the usual one."""
+    gamma = image.info.get("gamma")
+    if not gamma or image.info.get("icc_profile") or "srgb" in image.info:
+        return None
+    return None if isclose(gamma, USUAL_GAMMA, rel_tol=GAMMA_TOLERANCE) else float(gamma)
 
 
 def rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
@@ -174,28 +181,23 @@ def rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
     return converted, note
 
 
-def read_metadata(image: Image.Image, exif: bytes | None) -> dict[Box, bytes]:
+def read_metadata(image: Image.Image, block: bytes | None) -> dict[Box, bytes]:
     """ICC profile and XMP that a Pillow image carries, and its EXIF."""
     found = {box: image.info.get(key) for box, key in METADATA.items()}
     found[Box.XMP] = found[Box.XMP] or image.info.get(XMP_IN_PNG)
-    found[Box.EXIF] = exif
+    found[Box.EXIF] = block
     raw = {box: data.encode() if isinstance(data, str) else data for box, data in found.items()}
     return {box: bytes(data) for box, data in raw.items() if data}
 
 
-def read_exif(image: Image.Image) -> bytes | None:
-    """The EXIF of an image without what describes its samples: orientation, and a TIFF file's layout.
-
-    Raises one of MALFORMED where it cannot be read.
-    """
-    source, kept = image.getexif(), Image.Exif()
-    for tag, value in source.items():
-        if tag in DESCRIPTIVE_TAGS or (image.format != "TIFF" and tag != ExifTags.Base.Orientation):
-            kept[tag] = value
-    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if values := source.get_ifd(directory):
-            kept[directory] = values
-    return kept.tobytes() if len(kept) else None
+def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:
+    """The EXIF of an image, and whether it can be read."""
+    try:
+        if (block := exif.block_of(image)) is None:
+            return exif.block_of_tags(image), True
+    except MALFORMED:
+        return None, False
+    return block, not block or exif.is_readable(block)
 
 
 def to_pillow(picture: Picture) -> Image.Image:
@@ -240,9 +242,9 @@ def metadata_for(format: str, image: Image.Image) -> dict[str, Any]:
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
         metadata["pnginfo"].add_itxt(XMP_IN_PNG, xmp.decode("utf-8", "replace"))
     if format == "TIFF" and (xmp := metadata.pop("xmp", None)):
-        metadata["exif"] = exif = Image.Exif()
-        exif.load(image.info.get("exif", b""))
-        exif[XMP_IN_TIFF] = xmp
+        metadata["exif"] = tags = Image.Exif()
+        tags.load(image.info.get("exif", b""))
+        tags[XMP_IN_TIFF] = xmp
     return metadata
 
 
@@ -260,7 +262,7 @@ def notes_of_writing(image: Image.Image, format: str) -> tuple[str, ...]:
 def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS) -> bytes:
     """The smallest of lossless WebPs of an image, of efforts 0 to 6: the lowest also finds what others miss.
 
-    Raises ImageError where it does not fit.
+    With an alpha plane they say so even if it is opaque. Raises ImageError where the image does not fit.
     """
     if not fits_lossless(*image.size):
         limits = f"sides end at {LOSSLESS_MAX_SIDE}, pictures at {LOSSLESS_MAX_PIXELS}"
@@ -270,25 +272,29 @@ def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS
         file = io.BytesIO()
         image.save(file, "WEBP", lossless=True, method=effort, quality=75, exact=True)
         files.append(file.getvalue())
-    return min(files, key=len)
+    data = bytearray(min(files, key=len))
+    if image.mode in ("LA", "RGBA"):
+        fields = int.from_bytes(data[LOSSLESS_FIELDS], "little") | LOSSLESS_ALPHA
+        data[LOSSLESS_FIELDS] = fields.to_bytes(4, "little")
+    return bytes(data)
 
 
-def lossless_size(data: bytes) -> tuple[int, int]:
-    """Width and height that a lossless WebP file states; raises BitstreamError for any other file.
+def lossless_fields(data: bytes) -> tuple[int, int, bool]:
+    """Width, height and whether there is alpha, as a lossless WebP file says; BitstreamError for any other.
 
     The header is that of the WebP Lossless Bitstream Specification, section 3.
     """
     if len(data) < 25 or (data[:4], data[8:16], data[20]) != (b"RIFF", b"WEBPVP8L", 0x2F):
         raise BitstreamError("the WebP inside is none, or not a lossless one: the file is damaged")
-    sides = int.from_bytes(data[21:25], "little")
-    return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
+    fields = int.from_bytes(data[LOSSLESS_FIELDS], "little")
+    return (fields & 0x3FFF) + 1, (fields >> 14 & 0x3FFF) + 1, bool(fields & LOSSLESS_ALPHA)
 
 
 def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:
     """The image, RGB or RGBA, in a lossless WebP of `size` (width, height); raises BitstreamError."""
     if not fits_lossless(*size):
         raise LimitError(f"{size[0]}x{size[1]} pixels are too many to be stored losslessly: damaged")
-    if (found := lossless_size(data)) != size:
+    if (found := lossless_fields(data)[:2]) != size:
         raise BitstreamError(f"the WebP inside is {found}, the header says {size}: damaged")
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:

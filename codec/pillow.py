@@ -41,9 +41,9 @@ class AecImageFile(ImageFile.ImageFile):
         self.data = read_file(self.fp)
         try:
             container = parse(self.data)
+            self._size, self._mode = (container.width, container.height), mode_of(container)
         except AecodecError as error:
             raise OSError(str(error)) from error
-        self._size, self._mode = (container.width, container.height), mode_of(container)
         self.info.update({METADATA[b]: data for b, data in container.boxes.items() if b in METADATA})
         self.tile = [self.tile_of_all()]
 

@@ -18,7 +18,7 @@ import codec.api
 from codec.attempt import check_input
 from codec.bitstream import MAX_PIXELS, MAX_SIDE, QUALITY_UNITS, Box, Container, parse, serialise
 from codec.decoding import decode_picture
-from codec.errors import BitstreamError, ImageError, LimitError, UnknownModelError
+from codec.errors import BitstreamError, ImageError, LimitError, RegionError, UnknownModelError
 from codec.image import Picture, from_pillow, to_pillow, write_lossless
 from codec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, read_exif, run_python
@@ -123,6 +123,68 @@ def test_an_icon_is_lossless(mode: str) -> None:
     draw.rectangle((2, 2, 13, 13), fill="navy", outline="orange")
     draw.line((4, 4, 11, 11), fill="white")
     assert_lossless(icon.convert(mode))
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA"])
+@pytest.mark.parametrize("side", [16, 32, 64])
+def test_an_icon_with_alpha_is_lossless_and_no_larger_than_png(mode: str, side: int) -> None:
+    large = Image.new("RGBA", (4 * side, 4 * side), (0, 0, 0, 0))
+    ImageDraw.Draw(large).ellipse((4, 4, 4 * side - 4, 4 * side - 4), fill=(200, 40, 40, 255))
+    ImageDraw.Draw(large).rectangle((side, side, 3 * side, 3 * side), fill=(20, 200, 90, 200))
+    icon, png = large.resize((side, side)).quantize(16), io.BytesIO()
+    icon = icon if mode == "P" else icon.convert("RGBA").convert(mode)
+    icon.save(png, "PNG", optimize=True)
+    file = codec.compress(icon)
+    assert codec.info(file).coding == "lossless"
+    assert len(file) <= len(png.getvalue()) + 16
+    assert codec.decompress(file).convert("RGBA").tobytes() == icon.convert("RGBA").tobytes()
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("opaque", [False, True], ids=["transparent", "opaque"])
+def test_lossless_alpha_needs_no_box(mode: str, opaque: bool) -> None:
+    image = picture_of_mode("L", 31, 17).convert(mode)
+    image.putalpha(Image.new("L", image.size, 255) if opaque else image.getchannel(0))
+    file = codec.compress(image, lossless=True)
+    assert not parse(file).boxes
+    assert codec.info(file).mode == codec.decompress(file).mode == mode
+    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(image))
+    part = codec.decompress(file, region=(5, 3, 11, 7))
+    np.testing.assert_array_equal(np.asarray(part), np.asarray(image.crop((5, 3, 16, 10))))
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_lossless_files_with_alpha_in_a_box_are_read(gray: bool) -> None:
+    image = picture_of_mode("LA" if gray else "RGBA", 31, 17)
+    payload, alpha = write_lossless(image.convert("RGB")), write_lossless(image.getchannel("A"))
+    file = serialise(Container(31, 17, gray, payload, boxes={Box.ALPHA: alpha}))
+    assert codec.info(file).mode == image.mode
+    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(image))
+
+
+def test_alpha_in_both_places_is_refused() -> None:
+    image = picture_of_mode("RGBA", 31, 17)
+    boxes = {Box.ALPHA: write_lossless(image.getchannel("A"))}
+    file = serialise(Container(31, 17, False, write_lossless(image), boxes=boxes))
+    for read in (codec.decompress, codec.info):
+        with pytest.raises(BitstreamError, match="the WebP inside has alpha, and so has a box"):
+            read(file)
+
+
+def test_alpha_counts_in_the_choice_of_coding() -> None:
+    """Coding makes the colours smaller, but not the alpha that repeats them: lossless both are one."""
+    grain = Image.fromarray(noise(64, 64)[:, :, 0])
+    assert codec.info(codec.compress(grain)).coding == "learned"
+    assert_lossless(Image.merge("LA", (grain, grain)))
+
+
+def test_lossless_alpha_that_has_nothing_of_the_colours_has_a_box() -> None:
+    image = Image.fromarray(photograph(97, 61))
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    file = codec.compress(image, lossless=True)
+    assert len(file) < len(write_lossless(image))
+    assert parse(file).boxes.keys() == {Box.ALPHA}
+    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(image))
 
 
 @pytest.mark.parametrize("quality", [0, 50, 100])
@@ -231,6 +293,12 @@ def test_max_pixels() -> None:
     for read in (codec.decompress, codec.info):
         with pytest.raises(LimitError, match=f"over the limit of {pixels - 1} pixels"):
             read(file, max_pixels=pixels - 1)
+
+
+@pytest.mark.parametrize("region", [(0, 0, 0, 10), (0, 0, 10, 0), (0, 0, 10, -1), (0, 0, MAX_PIXELS, 2)])
+def test_a_region_that_is_none_is_no_damage(region: tuple[int, int, int, int]) -> None:
+    with pytest.raises(RegionError, match="is not inside 97x61 pixels"):
+        codec.decompress(learned_file(), region=region)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from skimage.metrics import peak_signal_noise_ratio
 from tifffile import imwrite
 
@@ -125,12 +125,33 @@ def test_the_first_frame_of_a_camera_is_kept_with_a_note(tmp_path: Path) -> None
         np.testing.assert_array_equal(picture.pixels, np.asarray(image))
 
 
-def test_exif_that_cannot_be_read_is_kept_with_a_note(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.png", Image.fromarray(noise(5, 4)), exif=b"Exif\0\0of no kind")
-    picture = read_picture(path)
-    assert b"of no kind" in picture.metadata[Box.EXIF]
-    assert "its EXIF cannot be read" in picture.notes[0]
-    np.testing.assert_array_equal(picture.pixels, noise(5, 4))
+def test_an_unusual_gamma_is_noted(tmp_path: Path) -> None:
+    assert "its gamma of 1, not 1/2.2, is left out" in notes_of_gamma(tmp_path, 100_000)[0]
+
+
+@pytest.mark.parametrize(
+    ("gamma", "more"),
+    [(45_455, ()), (45_000, ()), (0, ()), (100_000, ((b"sRGB", b"\0"),))],
+    ids=["usual", "about usual", "none", "sRGB"],
+)
+def test_a_gamma_that_changes_nothing_is_not_noted(
+    tmp_path: Path, gamma: int, more: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    assert notes_of_gamma(tmp_path, gamma, more) == ()
+
+
+def test_beside_a_profile_gamma_is_not_noted(tmp_path: Path) -> None:
+    assert notes_of_gamma(tmp_path, 100_000, icc_profile=METADATA[Box.ICC]) == ()
+
+
+def notes_of_gamma(
+    tmp_path: Path, gamma: int, more: tuple[tuple[bytes, bytes], ...] = (), **options: object
+) -> tuple[str, ...]:
+    chunks = PngImagePlugin.PngInfo()
+    for kind, content in ((b"gAMA", struct.pack(">I", gamma)), *more):
+        chunks.add(kind, content)
+    image = Image.fromarray(noise(9, 7))
+    return read_picture(saved(tmp_path / "a.png", image, pnginfo=chunks, **options)).notes
 
 
 @pytest.mark.parametrize(("flag", "bits"), [(0x40, 10), (0x60, 12)])
@@ -158,6 +179,16 @@ def test_sixteen_bit_png_is_refused(tmp_path: Path, colour: int, channels: int) 
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
     with pytest.raises(ImageError):
         read_picture(path)
+
+
+@pytest.mark.parametrize("masks", [(0x7C00, 0x3E0, 0x1F), (0xF800, 0x7E0, 0x1F)])
+def test_bmp_of_sixteen_bits_a_pixel_is_read(masks: tuple[int, ...]) -> None:
+    colours = [*masks, 0, masks[0] | masks[1]]  # red, green, blue, black, yellow
+    rows = struct.pack("<5H2x", *colours)
+    head = struct.pack("<IiiHHIIiiII3I", 40, 5, 1, 1, 16, 3, len(rows), 0, 0, 0, 0, *masks)
+    file = b"BM" + struct.pack("<IHHI", 14 + len(head) + len(rows), 0, 0, 14 + len(head)) + head + rows
+    expected = [[(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 0)]]
+    np.testing.assert_array_equal(read_picture(io.BytesIO(file)).pixels, expected)
 
 
 def test_sixteen_bit_tiff_is_refused(tmp_path: Path) -> None:

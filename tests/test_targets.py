@@ -29,6 +29,23 @@ def test_max_bytes_is_kept_and_used(limit: int) -> None:
     assert codec.decompress(data).size == (220, 180)
 
 
+@pytest.mark.parametrize("spare", [0, 1000])
+@pytest.mark.parametrize("size", [(220, 180), (400, 300)])
+def test_a_lossless_file_within_the_limit_is_taken(size: tuple[int, int], spare: int) -> None:
+    picture = photograph(*size)
+    lossless = codec.compress(picture, lossless=True)
+    limit = len(lossless) + spare
+    assert codec.compress(picture, max_bytes=limit) == lossless
+    assert codec.compress(picture, bpp=8 * limit / (size[0] * size[1])) == lossless
+
+
+def test_a_lossless_file_over_the_limit_is_not_taken() -> None:
+    limit = len(codec.compress(PICTURE, lossless=True)) - 1
+    data = codec.compress(PICTURE, max_bytes=limit)
+    assert codec.info(data).coding == "learned"
+    assert len(data) <= limit
+
+
 def test_bpp_is_max_bytes_by_pixels() -> None:
     data = codec.compress(PICTURE, bpp=0.5)
     assert 0.45 < codec.info(data).bpp <= 0.5
@@ -56,7 +73,7 @@ def test_no_quality_is_analysed_twice(model: Model, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One alpha plane and one quick try, although the picture is reduced because nothing else fits."""
+    """One alpha plane and one quick try each way, although the picture is reduced, as nothing else fits."""
     image, written = Image.fromarray(photograph(300, 260)), []
 
     def noted(plane: Image.Image, *given: Any, **options: Any) -> bytes:
@@ -66,7 +83,7 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
     image.putalpha(Image.new("L", image.size, 128))
     monkeypatch.setattr(codec.attempt, "write_lossless", noted)
     assert codec.info(codec.compress(image, max_bytes=700, reduce="auto")).scale > 1
-    assert sorted(written) == ["L", "RGB"]
+    assert sorted(written) == ["L", "RGB", "RGBA"]
 
 
 def test_metadata_and_alpha_count() -> None:
