@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer, main_thread
 
@@ -159,6 +160,15 @@ def work_and_leave_a_mark(job: Job) -> dict[str, object]:
     return work_slowly(job)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts, which a shell's background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_batch_after_the_files_in_work(tmp_path: Path) -> None:
     jobs = [Job(Path(f"{n}.png"), tmp_path / f"{n}.aec") for n in range(20)]
     interrupt = Timer(0.1, signal.pthread_kill, [main_thread().ident, signal.SIGINT])
