@@ -122,9 +122,10 @@ def test_trailing_zero_word_is_refused() -> None:
 @pytest.mark.parametrize("words", [1, 2, 100])
 def test_extra_words_are_refused(words: int) -> None:
     extra, stream = bytes(range(1, 5)) * words, stream_of((2, 2))
-    for damaged in (extra + stream, stream + extra * 50):
-        with pytest.raises(BitstreamError, match="does not end with the picture"):
-            CODER.decode(damaged, (2, 2), 5000, 0)
+    with pytest.raises(BitstreamError, match="does not end with the picture"):
+        CODER.decode(extra + stream, (2, 2), 5000, 0)
+    with pytest.raises(BitstreamError):  # read first, and by some models' tables out of range
+        CODER.decode(stream + extra * 50, (2, 2), 5000, 0)
 
 
 def test_stream_of_a_larger_picture_is_refused() -> None:
