@@ -23,6 +23,7 @@ OURS, OURS_ENHANCED = "aecodec", "aecodec, enhanced"
 JPEG, JPEG_ENHANCED = "JPEG 4:2:0", "JPEG 4:2:0, enhanced"
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 55, 70, 80, 90, 95)
 AVIF_QUALITIES = (5, 20, 35, 50, 60, 70, 80, 90)
+EFFORT_QUALITIES = (10, 30, 50, 70)  # 28 to 38 dB
 PLUGIN_QUALITIES = (10, 25, 40, 55, 70, 80, 90, 95)
 
 
@@ -33,7 +34,8 @@ class Peer:
     `format` is Pillow's name of it, empty for ours; `plugin` the module that teaches Pillow the format.
     `enhanced` pictures are decoded and then freed of artefacts by our stage. `span` is the range of its
     quality, `step` the finest difference that it takes. `note` is what a reader of the figures should know,
-    `shown_version` what reports show where `version`, which the journal's keys hold, names no release.
+    `shown_version` what reports show where `version`, which the journal's keys hold, names no release. A
+    `slow` codec is measured, and neither timed nor shown.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Peer:
     step: float = 1
     note: str = ""
     shown_version: str = ""
+    slow: bool = False
 
     @property
     def settings(self) -> str:
@@ -98,15 +101,23 @@ def load_plugin(module: str) -> None:
             plugin.register_heif_opener()
 
 
-def ours() -> list[Peer]:
-    """This project's codec, alone and with its stage; versions tell apart whatever may change a file."""
+def ours(effort: int | None = None) -> list[Peer]:
+    """This project's codec, alone, with its stage, and at an effort if one is given.
+
+    Versions tell apart whatever may change a file.
+    """
     options, licence = {"quality": QUALITY}, "BSD-3-Clause"
     enhanced = {**options, "enhance": True}
     text, qualities = our_version(), tuple(range(0, 101, 5))
-    return [
+    found = [
         Peer(OURS, "", text, qualities, options, licence, step=0.01),
         Peer(OURS_ENHANCED, "", f"{text}, {stages_version()}", qualities[::4], enhanced, licence, step=0.01),
     ]
+    if effort is not None:
+        name, text = f"{OURS_ENHANCED}, effort {effort}", f"{text}, {stages_version()}, {search_version()}"
+        options = {**enhanced, "effort": effort}
+        found.append(Peer(name, "", text, EFFORT_QUALITIES, options, licence, step=0.01, slow=True))
+    return found
 
 
 def our_version() -> str:
@@ -116,6 +127,15 @@ def our_version() -> str:
     contents += [model.files[name] for name in sorted(model.files)]
     text = f"aecodec {codec.__version__}, model {DEFAULT} {model.fingerprint.hex()}"
     return f"{text}, onnxruntime {version('onnxruntime')}, build {digest(contents)}"
+
+
+def search_version() -> str:
+    """A digest of the search's code, and torch's version; none without torch, which some efforts need."""
+    try:
+        from codec.training import search
+    except ImportError:
+        return "no search"
+    return f"search {digest([Path(search.__file__).read_bytes()])}, torch {version('torch')}"
 
 
 def stages_version() -> str:
@@ -220,10 +240,10 @@ def of_plugins() -> tuple[list[Peer], dict[str, str]]:
     return peers, absent
 
 
-def all_peers() -> tuple[list[Peer], dict[str, str]]:
-    """Ours first, then what can run here; and a reason for each that cannot."""
+def all_peers(effort: int | None = None) -> tuple[list[Peer], dict[str, str]]:
+    """Ours first, at an effort too if one is given, then what can run here; a reason for each that cannot."""
     from benchmarks.zoo import of_zoo
 
     kinds = [of_pillow(), of_plugins(), of_zoo()]
     absent = {name: reason for _, reasons in kinds for name, reason in reasons.items()}
-    return [*ours(), *(peer for peers, _ in kinds for peer in peers)], absent
+    return [*ours(effort), *(peer for peers, _ in kinds for peer in peers)], absent

@@ -118,14 +118,24 @@ def schedule(
     return [(peer.qualities[::2], metrics), (peer.qualities[1::2], ("psnr",))]
 
 
-def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], progress: Progress) -> Results:
+def run(
+    folder: Path,
+    out: Path,
+    quick: bool,
+    jobs: int,
+    command: list[str],
+    progress: Progress,
+    effort: int | None = None,
+) -> Results:
     """Measures every codec on the pictures of a folder; what `out` holds from before is not repeated.
+
+    Ours is measured at its default effort, and at `effort` as well if that is given.
 
     Raises AecodecError where there are no pictures or `out` is no place for a report.
     """
     photographs, unfit = require_photographs(folder)
     prepare(out, folder)
-    peers, absent = all_peers()
+    peers, absent = all_peers(effort)
     metrics, absent_metrics = available_metrics()
     if quick:
         photographs = photographs[:: max(1, len(photographs) // QUICK_PICTURES)][:QUICK_PICTURES]
@@ -139,7 +149,8 @@ def run(folder: Path, out: Path, quick: bool, jobs: int, command: list[str], pro
     ]
     found = measure(tasks, out / "journal.jsonl", jobs, lambda done, of: progress("measuring", done, of))
     rows = compare_all(found, peers, metrics, progress)
-    sound = [peer for peer in peers if not any(m.failure for m in found if m.codec == peer.name)]
+    failed = {m.codec for m in found if m.failure}
+    sound = [peer for peer in peers if not peer.slow and peer.name not in failed]
     return Results(
         command=printable(shlex.join(command)),
         quick=quick,

@@ -33,6 +33,10 @@ def benchmark(
         typer.Option("--output", "-o", help="Folder of the report; what it holds is not measured again."),
     ] = Path("report"),
     quick: Annotated[bool, typer.Option("--quick", help="Few pictures, qualities and metrics.")] = False,
+    effort: Annotated[
+        int | None,
+        typer.Option("--effort", "-e", min=0, max=9, help="Measure aecodec at this effort, enhanced, too."),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; as many as cores if not given.")
     ] = None,
@@ -46,7 +50,7 @@ def benchmark(
     if folder is None and not KODAK.is_dir():
         raise UsageError("the pictures of Kodak are not installed: name a folder, or run from a clone")
     command = ["aecodec", *sys.argv[1:]]
-    results = run(folder or KODAK, output, quick, jobs or thread_count(), command, show_progress)
+    results = run(folder or KODAK, output, quick, jobs or thread_count(), command, show_progress, effort)
     page = write(results, output)
     typer.echo(verdict(results))
     typer.echo(f"{page}", err=True)

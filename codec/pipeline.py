@@ -28,9 +28,9 @@ from codec.tables import Integers, Levels, Symbols, Tables
 PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
 CORE = 28  # cells per tile, each way, without the halo: 896 pixels
-ANALYSIS_HALO = 3  # cells; four blocks at 1/16 and one at 1/4 see 68 pixels
+ANALYSIS_HALO = 4  # cells; six blocks at 1/16 and one at 1/4 see 100 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
-DECODER_HALO = 5  # cells; means, then three blocks at 1/16 and two at 1/4: 136 pixels
+DECODER_HALO = 5  # cells; means, then four blocks at 1/16 and four at 1/4: 160 pixels
 
 EFFORT = 0  # unless the caller says otherwise
 # By effort, steps of gradient search from corrected y; lower efforts are numbers of corrections.

@@ -16,7 +16,7 @@ from benchmarks import metrics
 from benchmarks.bd_rate import NotComparableError, bd_rate, compare, rising
 from benchmarks.measure import find_photographs, measure_one
 from benchmarks.metrics import METRICS, measure_all, ms_ssim_db, psnr_rgb, psnr_y, ssim, ssimulacra2
-from benchmarks.peers import JPEG, OURS, Peer, all_peers, of_pillow
+from benchmarks.peers import JPEG, OURS, Peer, all_peers, of_pillow, ours
 from benchmarks.run import KODAK
 from tests.common import noise, photograph
 
@@ -79,6 +79,13 @@ def test_every_peer_says_what_it_is() -> None:
         assert peer.licence
         assert "QUALITY" in peer.settings
     assert all(reason for reason in absent.values())
+
+
+def test_an_effort_adds_a_row_of_ours() -> None:
+    found = ours(effort=7)
+    assert found[:2] == ours()
+    assert found[2].options_at(30) == {"quality": 30, "enhance": True, "effort": 7}
+    assert found[2].version != found[1].version
 
 
 @pytest.mark.parametrize("name", [peer.name for peer in all_peers()[0]])

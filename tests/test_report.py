@@ -31,7 +31,7 @@ from benchmarks.measure import (
     measure,
     measure_one,
 )
-from benchmarks.peers import JPEG, OURS, Peer, of_pillow, ours
+from benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, of_pillow, ours
 from benchmarks.report import as_record, draw_all, monotone, published, verdict, write
 from benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
 from benchmarks.viewer import nearest_in_size
@@ -191,7 +191,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     for n in range(4):
         Image.fromarray(photograph(180 + 4 * n, 170)).save(folder / f"<{n}>.png")
     picture_of_mode("RGBA", 20, 20).save(folder / "see-through.png")
-    return run(folder, out, True, 2, ["aecodec", "benchmark"], lambda what, done, of: None)
+    return run(folder, out, True, 2, ["aecodec", "benchmark"], lambda what, done, of: None, effort=1)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +229,18 @@ def test_the_record_holds_every_file(report: Path) -> None:
     for name in ("rate-psnr", "rate-ssim", "difference-psnr", "quality"):
         assert (report / f"{name}.svg").stat().st_size > 1000
         assert (report / f"{name}.png").stat().st_size > 1000
+
+
+def test_an_effort_is_measured_and_not_timed(results: Results) -> None:
+    searched = f"{OURS_ENHANCED}, effort 1"
+    assert len(results.curves("psnr")[searched]) == 4
+    assert OURS in {speed.codec for speed in results.speeds}
+    assert searched not in {speed.codec for speed in results.speeds}
+    sizes = {
+        name: [m.bytes for m in results.measurements if (m.codec, m.quality) == (name, 50)]
+        for name in (OURS, searched)
+    }
+    assert sizes[OURS] != sizes[searched]
 
 
 def test_monotony_looks_at_each_picture() -> None:

@@ -34,6 +34,7 @@ from codec.training.hyperprior import (
     NextMeans,
     Quantiser,
     ScaleMap,
+    nearest_level,
     round_through,
     turns,
 )
@@ -90,7 +91,7 @@ class Codec(nn.Module):
         means = self.means(y, z_hat, index, weights)
         return Coded(
             images=self.synthesis(self.quantiser(y, means, index), weights),
-            y_bits=self.y_bits(y - means, index if self.training else index.round()),
+            y_bits=self.y_bits(y - means, index) if self.training else self.symbol_bits(y - means, index),
             z_bits=self.z_bits(z - self.hyper_prediction(z_hat, weights), weights),
         )
 
@@ -104,11 +105,15 @@ class Codec(nn.Module):
         return means
 
     def y_bits(self, residual: Tensor, index: Tensor) -> Tensor:
-        """Bits (B,) of y - mean at scale indices: with uniform noise in training, rounded otherwise."""
+        """Bits (B,) of y - mean at real scale indices: with uniform noise in training, rounded otherwise."""
         index = self.lowest_index(index).clamp(max=SCALE_LEVELS - 1)
         scales = SCALE_RANGE[0] * (index * SCALE_STEP).exp()
         _, likelihood = self.y_prior(residual, scales)
         return -likelihood.log2().sum((1, 2, 3))
+
+    def symbol_bits(self, residual: Tensor, index: Tensor) -> Tensor:
+        """Bits (B,) of the symbols that files hold for y - mean, at whole scale indices."""
+        return self.y_bits(self.quantiser.symbols(residual, nearest_level(index)), index.round())
 
     def z_bits(self, residual: Tensor, weights: Tensor) -> Tensor:
         """Bits (B,) of z minus what was expected, under the mixture of the anchors' priors."""

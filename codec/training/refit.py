@@ -11,6 +11,7 @@ import math
 import torch
 
 from codec.training.data import Crops, Pixels
+from codec.training.hyperprior import nearest_level
 from codec.training.layers import anchor_weights
 from codec.training.networks import Z_LIMITS, Codec
 from codec.training.rate_distortion import stratified_qualities
@@ -46,4 +47,5 @@ def symbol_bits(codec: Codec, images: torch.Tensor, quality: torch.Tensor) -> to
         z = codec.hyper_analysis(y).float().clamp(*Z_LIMITS).round()
         index = codec.scale_map(z, weights).float()
         residual = y - codec.means(y, z, index, weights)
-    return codec.y_bits(residual, codec.scale_map(z, weights).float())
+        symbols = codec.quantiser.symbols(residual, nearest_level(index))
+    return codec.y_bits(symbols, codec.scale_map(z, weights).float())

@@ -1,7 +1,7 @@
 """Pixels to latents and back: residual blocks around the principal components of patches.
 
-Everything runs at 1/16 of the resolution except one thin residual block before the analysis and two after
-the synthesis, which run on the 1/4 grid.
+Everything runs at 1/16 of the resolution except one thin residual block before the analysis and four after
+the synthesis, which run on the 1/4 grid: on its pixels and on features that tell them what to expect there.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class Widths:
 
     latents: int = 320
     analysis: int = 384
-    analysis_blocks: int = 4
-    synthesis_blocks: int = 3
-    render_blocks: int = 2
+    analysis_blocks: int = 6
+    synthesis_blocks: int = 4
+    render_blocks: int = 4
+    render_features: int = 32
     means: int = 128
     context: int = 192
 
@@ -58,9 +59,12 @@ def channel_scales(spread: Tensor) -> tuple[Tensor, Tensor]:
     return noisy, spread * steps / noisy
 
 
-def grid_scales() -> tuple[Tensor, Tensor]:
-    """The same for the pixels of the fine grid."""
-    return torch.full((ANCHORS, 3 * GRID**2), 0.25), 0.1 * quantisation_steps().expand(-1, 3 * GRID**2)
+def grid_scales(features: int = 0) -> tuple[Tensor, Tensor]:
+    """The same for the pixels of the fine grid, followed by features, which are of order one."""
+    ones = torch.ones(ANCHORS, features)
+    spread = torch.full((ANCHORS, 3 * GRID**2), 0.25)
+    error = 0.1 * quantisation_steps().expand(-1, 3 * GRID**2)
+    return torch.cat([spread, ones], 1), torch.cat([error, ones], 1)
 
 
 class Analysis(nn.Module):
@@ -95,12 +99,16 @@ class Synthesis(nn.Module):
         self.log_gain = Table(steps.log().expand(-1, widths.latents))
         self.blocks = Blocks(widths.synthesis_blocks, *channel_scales(start.spread[: widths.latents]))
         self.expand = Pointwise(widths.latents, 768, linear=True)
-        self.render = Blocks(widths.render_blocks, *grid_scales(), expansion=3)
+        self.log_gain_features = Table(-channel_scales(start.spread[: widths.latents])[0].log())
+        self.features = Pointwise(widths.latents, (PATCH // GRID) ** 2 * widths.render_features)
+        self.render = Blocks(widths.render_blocks, *grid_scales(widths.render_features), expansion=2)
         with torch.no_grad():
             self.expand.weight.copy_(start.basis[: widths.latents].T)
             self.expand.bias.copy_(start.mean)
 
     def forward(self, y: Tensor, weights: Tensor) -> Tensor:
         h = self.blocks(y * self.log_gain(weights).exp(), weights)
-        grid = self.render(F.pixel_shuffle(self.expand(h), PATCH // GRID), weights)
-        return F.pixel_shuffle(grid, GRID) + 0.5
+        features = self.features(h * self.log_gain_features(weights).exp())
+        pixels = [F.pixel_shuffle(each.float(), PATCH // GRID) for each in (self.expand(h), features)]
+        grid = self.render(torch.cat(pixels, 1), weights)
+        return F.pixel_shuffle(grid[:, : 3 * GRID**2], GRID) + 0.5
