@@ -106,8 +106,8 @@ def ours(effort: int | None = None) -> list[Peer]:
 
     Versions tell apart whatever may change a file.
     """
-    options, licence = {"quality": QUALITY}, "BSD-3-Clause"
-    enhanced = {**options, "enhance": True}
+    options: dict[str, Any] = {"quality": QUALITY}
+    enhanced, licence = {**options, "enhance": True}, "BSD-3-Clause"
     text, qualities = our_version(), tuple(range(0, 101, 5))
     found = [
         Peer(OURS, "", text, qualities, options, licence, step=0.01),

@@ -158,12 +158,15 @@ def compress_one(how: Compression, job: Job) -> Record:
     from codec.attempt import compress_picture
     from codec.bitstream import Box
     from codec.image import psnr, read_picture, strip
+    from codec.model import model_named
 
     began = time.perf_counter()
     with concerning(job.source):
         piped = read_bytes(job.source) if job.source == STANDARD else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
+        if how.measure:
+            model_named(how.options.model).load_ahead("synthesis")
         attempt, data = compress_picture(picture, how.options)
         before = job.source.stat().st_size if piped is None else len(piped)
     write(job.target, data, how.force)

@@ -67,6 +67,7 @@ def decode_learned(
 ) -> NDArray[np.uint8]:
     """The pixels (H, W, 3) of a part, rows and columns, of a learned picture, after its stages."""
     model, wanted, size = model_with(learned.fingerprint), container.stages, container.coded_size
+    model.load_ahead(*pipeline.MEANS, "synthesis")
     latents = known or pipeline.read_latents(model, learned, container.payload, size)
     if not (wanted.enhance or wanted.upscale):
         return pipeline.synthesise(model, latents, part)

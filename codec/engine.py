@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from codec.errors import AecodecError, ModelError
 
 Floats = NDArray[np.float32]
+ARENA = Lock()
 Window = tuple[slice, slice]
 
 
@@ -66,8 +68,10 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count()
         options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work needs the cores
         options.log_severity_level = 4  # what fails is raised
-        share_arena()
+        with ARENA:
+            share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
         try:
             self.session: Any = onnxruntime.InferenceSession(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Any
 
 from codec.engine import Network
 from codec.entropy import Coder
-from codec.errors import ModelError, UnknownModelError
+from codec.errors import AecodecError, ModelError, UnknownModelError
 from codec.tables import Tables, read_tables
 
 DIRECTORY = Path(__file__).parent / "models"
@@ -22,13 +24,31 @@ MANIFEST = "manifest.json"
 TABLES = "tables.npz"
 # What a decoder needs, in the order in which the fingerprint covers it; then what only an encoder needs.
 DECODER_FILES = (TABLES, "first_means.onnx", "second_means.onnx", "third_means.onnx", "synthesis.onnx")
-ENCODER_FILES = ("analysis.onnx",)
+ENCODER_FILES = ("analysis.onnx", "gradient.onnx")
 
 
 def fingerprint_of(files: dict[str, bytes]) -> bytes:
     """The 4 bytes that name a decoder: the start of the SHA-256 of its files' SHA-256 sums."""
     sums = b"".join(hashlib.sha256(files[name]).digest() for name in DECODER_FILES)
     return hashlib.sha256(sums).digest()[:4]
+
+
+class Part:
+    """A network among a model's files, as an attribute that is built when it is first needed, once."""
+
+    def __init__(self, does: str) -> None:
+        self.__doc__ = does
+        self.lock = Lock()
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, model: Model, owner: type) -> Network:
+        with self.lock:
+            if self.name not in model.__dict__:  # where it is found before this is asked
+                model.__dict__[self.name] = Network(model.files[f"{self.name}.onnx"])
+        network: Network = model.__dict__[self.name]
+        return network
 
 
 @dataclass(frozen=True)
@@ -51,30 +71,29 @@ class Model:
     def coder(self) -> Coder:
         return Coder(self.tables)
 
-    @cached_property
-    def analysis(self) -> Network:
-        """Image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32)."""
-        return Network(self.files["analysis.onnx"])
+    analysis = Part("Image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32).")
+    gradient = Part(
+        """y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W) -> gradient (M, h, w).
 
-    @cached_property
-    def first_means(self) -> Network:
-        """z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w)."""
-        return Network(self.files["first_means.onnx"])
+        It is half that of the squared error of what the synthesis makes of y, in bits that this is worth.
+        """
+    )
+    first_means = Part("z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w).")
+    second_means = Part("Features, means so far, known part of y, all (C, h, w) -> means (M, h, w).")
+    third_means = Part("As `second_means`, once more is known.")
+    synthesis = Part("y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1].")
 
-    @cached_property
-    def second_means(self) -> Network:
-        """Features, means so far, known part of y, all (C, h, w) -> means (M, h, w)."""
-        return Network(self.files["second_means.onnx"])
+    def load_ahead(self, *parts: str) -> None:
+        """Build networks in the background, in this order, while the caller does something else."""
+        missing = [part for part in parts if part not in self.__dict__]
 
-    @cached_property
-    def third_means(self) -> Network:
-        """As `second_means`, once more is known."""
-        return Network(self.files["third_means.onnx"])
+        def load() -> None:
+            with suppress(AecodecError):  # which whoever needs the network will meet
+                for part in missing:
+                    getattr(self, part)
 
-    @cached_property
-    def synthesis(self) -> Network:
-        """y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1]."""
-        return Network(self.files["synthesis.onnx"])
+        if missing:
+            Thread(target=load).start()
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

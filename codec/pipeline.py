@@ -32,14 +32,18 @@ ANALYSIS_HALO = 4  # cells; six blocks at 1/16 and one at 1/4 see 100 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then four blocks at 1/16 and four at 1/4: 160 pixels
 
+GRADIENT_HALO = 8  # cells; what pixels that a latent changes depend on: 240 pixels
+
 EFFORT = 0  # unless the caller says otherwise
-# By effort, steps of gradient search from corrected y; lower efforts are numbers of corrections.
-SEARCH_STEPS = {5: 50, 6: 100, 7: 200, 8: 400, 9: 800}
-SEARCH_START = 3  # corrections before a search
+DESCENT_STEPS = (0, 1, 2, 4, 8)  # by effort; the last of all that are higher
+DAMPINGS = (7.0, 10.8)  # bits that a squared quantisation step of error is taken to be worth, first and last
+SHARE = 0.25  # of the way to where a step leads
+SEARCH_STEPS = {5: 50, 6: 100, 7: 200, 8: 400, 9: 800}  # of gradient search after the descent, by effort
 SEARCH_HALO = 2  # cells, whose search is repeated: what a tile's latents do to pixels and means next to it
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
+MEANS = "first_means", "second_means", "third_means"
 NEAREST = 1e9  # bits for a squared step, with which every symbol is the nearest
 
 Sample = TypeVar("Sample", bound=np.generic)
@@ -129,6 +133,7 @@ class Draft:
 
 def draft(model: Model, pixels: Pixels, quality: int, core: int = CORE) -> Draft:
     """The draft of a picture (H, W, 3) at `quality` in hundredths."""
+    model.load_ahead(*MEANS)
     y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
     symbols = quantise_all(model, y, z, index, quality, error_weight(quality), core)
@@ -143,18 +148,21 @@ def encode_latents(
     core: int = CORE,
     drafted: Draft | None = None,
 ) -> Latents:
-    """The latents of a picture (H, W, 3) at `quality` in hundredths, corrected `effort` times or searched.
+    """The latents of a picture (H, W, 3) at `quality` in hundredths, improved as `effort` says.
 
-    `drafted` is its draft at this quality if there is one; the last correction is made in the draft's y.
-    Raises MissingExtraError for a search without torch.
+    `drafted` is its draft at this quality if there is one, whose y is changed. Raises MissingExtraError for a
+    search without torch.
     """
+    dampings = np.linspace(*DAMPINGS, DESCENT_STEPS[min(effort, len(DESCENT_STEPS) - 1)])
+    if len(dampings):
+        model.load_ahead(*MEANS, "gradient")
     drafted = drafted or draft(model, pixels, quality, core)
-    latents, size, y = drafted.latents, (pixels.shape[0], pixels.shape[1]), drafted.y
-    steps = SEARCH_STEPS.get(effort)
-    for left in reversed(range(SEARCH_START if steps else effort)):
-        y = corrected(model, drafted.y.copy() if left else drafted.y, latents, size, core)
+    latents, y = drafted.latents, drafted.y
+    for damping in dampings:
+        y = descended(model, pixels, y, latents, float(damping), core)
         symbols = quantise_all(model, y, latents.z, latents.index, quality, error_weight(quality), core)
         latents = replace(latents, symbols=symbols)
+    steps = SEARCH_STEPS.get(effort)
     return searched(model, pixels, y, [drafted.latents, latents], steps, core) if steps else latents
 
 
@@ -170,21 +178,22 @@ def quantise_all(
     return symbols
 
 
-def corrected(model: Model, y: Floats, latents: Latents, size: tuple[int, int], core: int) -> Floats:
-    """y (M, 2h, 2w) moved, in place, by the decoder's y less the analysis of the decoder's picture.
+def descended(model: Model, pixels: Pixels, y: Floats, latents: Latents, damping: float, core: int) -> Floats:
+    """y (M, 2h, 2w) moved, in place, part of the way to where the decoder's error is least.
 
-    Were the analysis the inverse of the synthesis, this would change nothing; as it is, it takes back
-    what the synthesis adds of its own: one step of Gauss and Newton towards the picture.
+    From the decoder's y that is a step of Gauss and Newton, whose Hessian is taken to be a constant, the
+    damping. All latents move at once, so the error that one of them leaves is made up for by others.
     """
-    decoded = np.empty((*size, 3), np.uint8)
-    for tile in told("decoding", tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO)):
-        y_part, image = decode_tile(model, latents, tile)
-        window(y, tile.place, 2)[:] += window(y_part, tile.inner, 2)
-        part = decoded[scaled(tile.place, CELL)]
-        part[:] = image[: part.shape[0], : part.shape[1]]
-    for tile in told("correcting", tiles(latents.z.shape[1], latents.z.shape[2], core, ANALYSIS_HALO)):
-        y_part = model.analysis(latents.quality / QUALITY_UNITS, read_pixels(decoded, tile.outer))[0]
-        window(y, tile.place, 2)[:] -= window(y_part, tile.inner, 2)
+    for tile in told("descending", tiles(latents.z.shape[1], latents.z.shape[2], core, GRADIENT_HALO)):
+        coded, level = decoded_y(model, latents, tile), latents.quality / QUALITY_UNITS
+        image = read_pixels(pixels, tile.outer)
+        inside = np.zeros((1, *image.shape[1:]), np.float32)
+        rows, columns = scaled(tile.outer, CELL)
+        inside[:, : pixels.shape[0] - rows.start, : pixels.shape[1] - columns.start] = 1
+        (gradient,) = model.gradient(level, coded, image, inside)
+        target = window(coded - gradient / np.float32(damping), tile.inner, 2)
+        place = window(y, tile.place, 2)
+        place += np.float32(SHARE) * (target - place)
     return y
 
 
@@ -252,20 +261,24 @@ def synthesise(model: Model, latents: Latents, region: Window, core: int = CORE)
         if rows.start < rows.stop and columns.start < columns.stop:
             parts.append((tile, place, rows, columns))
     for tile, place, rows, columns in told("decoding", parts):
-        _, image = decode_tile(model, latents, tile)
+        image = decode_tile(model, latents, tile)
         part = image[moved(rows, place[0]), moved(columns, place[1])]
         pixels[moved(rows, region[0]), moved(columns, region[1])] = part
     return pixels
 
 
-def decode_tile(model: Model, latents: Latents, tile: Tile) -> tuple[Floats, Pixels]:
-    """The decoder's y (M, h, w) of a tile with its halo, and the pixels of its place, padding included."""
+def decode_tile(model: Model, latents: Latents, tile: Tile) -> Pixels:
+    """The pixels of a tile's place, padding included."""
+    (image,) = model.synthesis(latents.quality / QUALITY_UNITS, decoded_y(model, latents, tile))
+    inner = window(image, tile.inner, CELL).transpose(1, 2, 0)
+    return np.rint(np.clip(inner, 0, 1) * 255).astype(np.uint8)
+
+
+def decoded_y(model: Model, latents: Latents, tile: Tile) -> Floats:
+    """The decoder's y (M, h, w) of a tile with its halo."""
     symbols = window(latents.symbols, tile.outer, 2).astype(np.float32)
     steps = dequantise(model.tables, symbols, window(latents.index, tile.outer, 2))
-    y = steps + means_of(model, latents.z, latents.quality, tile, partial(unchanged, steps))
-    (image,) = model.synthesis(latents.quality / QUALITY_UNITS, y)
-    inner = window(image, tile.inner, CELL).transpose(1, 2, 0)
-    return y, np.rint(np.clip(inner, 0, 1) * 255).astype(np.uint8)
+    return steps + means_of(model, latents.z, latents.quality, tile, partial(unchanged, steps))
 
 
 def overlap(first: slice, second: slice) -> slice:

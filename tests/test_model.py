@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from codec.engine import Network
 from codec.errors import ModelError, UnknownModelError
 from codec.model import (
     DECODER_FILES,
@@ -120,6 +121,35 @@ def test_more_models(copy: Path, monkeypatch: pytest.MonkeyPatch, model: Model) 
     assert copy in list_models()
     assert model_named("spoilt").name == "spoilt"
     assert model_with(model.fingerprint).name == DEFAULT
+
+
+def test_networks_are_built_once_even_in_the_background(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+
+    def noted(graph: bytes) -> Network:
+        built.append(graph)
+        return Network(graph)
+
+    monkeypatch.setattr("codec.model.Network", noted)
+    loaded = load_model(copy)
+    loaded.load_ahead("first_means", "synthesis")
+    assert loaded.first_means is loaded.first_means
+    assert loaded.synthesis is loaded.synthesis
+    loaded.load_ahead("first_means")
+    assert sorted(map(len, built)) == sorted(
+        len(loaded.files[f"{n}.onnx"]) for n in ("first_means", "synthesis")
+    )
+
+
+def test_a_network_that_cannot_be_built_is_reported_where_it_is_needed(
+    copy: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loaded = load_model(copy)
+    broken = Model(loaded.name, loaded.manifest, {**loaded.files, "synthesis.onnx": b"no graph"})
+    broken.load_ahead("synthesis")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        _ = broken.synthesis
+    assert not capfd.readouterr().err
 
 
 def test_tables_of_another_release_are_refused(model: Model) -> None:

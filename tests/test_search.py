@@ -16,13 +16,14 @@ with warnings.catch_warnings():
 from codec import pipeline
 from codec.errors import ModelError
 from codec.model import Model
-from codec.pipeline import SEARCH_START, Pixels, analyse, cost, encode, encode_latents, read_latents
+from codec.pipeline import DESCENT_STEPS, Pixels, analyse, cost, encode, encode_latents, read_latents
 from codec.training.layers import anchor_weights
 from tests.common import photograph
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of itself
 
 QUALITY = 4000
+MOST_DESCENT = len(DESCENT_STEPS) - 1  # effort, after which a search begins
 STEPS = 150
 WORD = 32  # bits, of which a stream consists
 
@@ -45,7 +46,7 @@ def test_a_searched_file_costs_less_and_decodes_to_what_was_searched(model: Mode
     worth = lambda_of(QUALITY)
     costs = [
         cost(model, picture, worth, encode_latents(model, picture, QUALITY, effort))
-        for effort in (0, SEARCH_START)
+        for effort in (0, MOST_DESCENT)
     ]
     assert cost(model, picture, worth, latents) < min(costs)
 
@@ -57,7 +58,7 @@ def test_a_search_that_does_not_pay_changes_nothing(
         "codec.training.search.search", lambda model, pixels, y, latents, steps: np.rint(y / 8) * 8
     )
     known = [
-        encode_latents(model, picture, QUALITY, effort).symbols.tobytes() for effort in (0, SEARCH_START)
+        encode_latents(model, picture, QUALITY, effort).symbols.tobytes() for effort in (0, MOST_DESCENT)
     ]
     assert encode_latents(model, picture, QUALITY, 5).symbols.tobytes() in known
 

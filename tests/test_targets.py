@@ -58,7 +58,7 @@ def test_psnr_is_reached_and_hardly_exceeded() -> None:
 
 @pytest.mark.parametrize("effort", [0, 1])
 def test_no_quality_is_analysed_twice(model: Model, monkeypatch: pytest.MonkeyPatch, effort: int) -> None:
-    """The last rough trial becomes the file; each correction analyses, besides, what was decoded."""
+    """The last rough trial becomes the file, whatever improves it."""
     analysis, analysed = model.analysis, []
 
     def noted(quality: float, pixels: Floats) -> list[Floats]:
@@ -69,11 +69,11 @@ def test_no_quality_is_analysed_twice(model: Model, monkeypatch: pytest.MonkeyPa
     codec.compress(PICTURE, max_bytes=2500, effort=effort)
     runs = Counter(analysed)
     assert 2 <= len(runs) <= 4
-    assert max(runs.values()) == 1 + effort
+    assert max(runs.values()) == 1
 
 
 def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One alpha plane and one quick try each way, although the picture is reduced, as nothing else fits."""
+    """One alpha plane and one try of some rows, although the picture is reduced, as nothing else fits."""
     image, written = Image.fromarray(photograph(300, 260)), []
 
     def noted(plane: Image.Image, *given: Any, **options: Any) -> bytes:
@@ -83,7 +83,7 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
     image.putalpha(Image.new("L", image.size, 128))
     monkeypatch.setattr(codec.attempt, "write_lossless", noted)
     assert codec.info(codec.compress(image, max_bytes=700, reduce="auto")).scale > 1
-    assert sorted(written) == ["L", "RGB", "RGBA"]
+    assert written == ["L", "RGB"]
 
 
 def test_metadata_and_alpha_count() -> None:

@@ -95,6 +95,42 @@ def test_training_and_run_time_reconstruct_the_same() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_symbols_are_rounded_towards_zero_where_that_saves_more_than_it_costs() -> None:
+    quantiser = Codec().quantiser
+    residual = torch.tensor([-7.51, -1.6, -0.52, 0.49, 0.55, 0.9, 1.55, 2.45])
+
+    def symbols(level: int) -> list[float]:
+        level_of_each = torch.full(residual.shape, level)
+        return [float(symbol) for symbol in quantiser.symbols(residual, level_of_each)]
+
+    assert symbols(60) == [-8, -2, -1, 0, 1, 1, 2, 2]  # of a wide scale all magnitudes cost alike
+    assert symbols(8) == [-7, -1, 0, 0, 0, 1, 1, 2]
+    nearest = residual.round()
+    for level in range(0, 64, 4):
+        found = torch.tensor(symbols(level))
+        assert (found.abs() <= nearest.abs()).all()
+        assert ((nearest - found).abs() <= 1).all()
+
+
+def test_the_gradient_passes_rounding() -> None:
+    residual = torch.randn(1, 4, 3, 3, requires_grad=True)
+    Codec().quantiser.symbols(residual, torch.full(residual.shape, 10)).sum().backward()
+    assert torch.equal(residual.grad, torch.ones_like(residual))
+
+
+def test_a_pullback_is_what_autograd_finds() -> None:
+    torch.manual_seed(4)
+    synthesis = Codec().synthesis
+    for parameter in synthesis.parameters():  # whose branches are zero at the start
+        torch.nn.init.normal_(parameter, std=0.1)
+    y, weights = torch.randn(2, 320, 2, 3, requires_grad=True), anchor_weights(torch.tensor([10.0, 70.0]))
+    image, pullback = synthesis.with_pullback(y, weights)
+    towards = torch.randn_like(image)
+    (expected,) = torch.autograd.grad(image, y, towards)
+    with torch.no_grad():
+        torch.testing.assert_close(pullback(towards), expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+
+
 def test_the_gradient_of_a_lookup() -> None:
     table = torch.rand(5, dtype=torch.float64, requires_grad=True)
     indices = torch.tensor([[0, 3], [3, 4]])

@@ -27,7 +27,7 @@ from codec.tables import SCALE_LEVELS, Tables, write_tables
 from codec.training.data import Pixels
 from codec.training.graphs import to_onnx
 from codec.training.hyperprior import SCALE_RANGE, SCALE_STEP
-from codec.training.layers import anchor_weights
+from codec.training.layers import anchor_weights, lagrangian
 from codec.training.loop import load_weights
 from codec.training.networks import Z_LIMITS, Codec
 from codec.training.refit import refit_scales
@@ -57,6 +57,11 @@ class Part(nn.Module):
         if self.part == "analysis":
             y = self.codec.analysis(arrays[0], weights)
             return y, self.codec.hyper_analysis(y)
+        if self.part == "gradient":
+            y, image, inside = arrays
+            decoded, pullback = self.codec.synthesis.with_pullback(y, weights)
+            worth = lagrangian(quality) * 255**2 / 3
+            return pullback((decoded.clamp(0, 1) - image) * inside * worth)
         return getattr(self.codec, self.part)(*arrays, weights)
 
 
@@ -70,9 +75,11 @@ def graph(codec: Codec, name: str) -> bytes:
         "second_means": refinement,
         "third_means": refinement,
         "synthesis": {"y": (m, 4, 6)},
+        "gradient": {"y": (m, 4, 6), "image": (3, 64, 96), "inside": (1, 64, 96)},
     }[name]
     outputs = {"analysis": ["y", "z"], "first_means": ["features", "means"]}.get(name, ["output"])
-    return to_onnx(Part(codec, name), {**sizes, "quality": None}, outputs)
+    once = name == "gradient"  # its weights, not transposed ones beside them
+    return to_onnx(Part(codec, name), {**sizes, "quality": None}, outputs, fold=not once)
 
 
 def gaussian(deviation: float, reach: int) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ def to_onnx(
     inputs: Mapping[str, tuple[int, int, int] | None],
     outputs: list[str],
     halve: bool = True,
+    fold: bool = True,
 ) -> bytes:
     """A network as ONNX: float32 arithmetic, large weights stored as float16 if they are to be halved.
 
@@ -42,6 +43,7 @@ def to_onnx(
             dynamic_axes={name: {2: "rows", 3: "columns"} for name in pictures},
             opset_version=OPSET,
             dynamo=False,
+            do_constant_folding=fold,
         )
     model = onnx.load_from_string(file.getvalue())
     return (halve_weights(model) if halve else model).SerializeToString()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Pullback = Callable[[Tensor], Tensor]  # gradient with respect to an output -> that with respect to the input
 
 ANCHORS = 9  # qualities at which the tables of gains are learned; linear in between
 LAMBDA_RANGE = (0.0007, 0.5)  # of loss = bpp + lambda * 255**2 * MSE, at quality 0 and 100
@@ -60,6 +65,15 @@ class Pointwise(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             return F.conv2d(x.float(), self.weight[:, :, None, None], self.bias)
 
+    def pullback(self, gradient: Tensor) -> Tensor:
+        """The transposed matrix at every position."""
+        return F.conv2d(gradient, self.weight.T[:, :, None, None])
+
+
+def hardswish_slope(x: Tensor) -> Tensor:
+    """The derivative of x * clamp(x / 6 + 1 / 2, 0, 1)."""
+    return torch.where(x.abs() < 3, x / 3 + 0.5, (x > 0).to(x.dtype))
+
 
 class Block(nn.Module):
     """Residual block (B, C, H, W) -> same: depthwise 3x3, gain and shift per quality, two 1x1, gain.
@@ -82,8 +96,20 @@ class Block(nn.Module):
         self.log_gain_out = Table(reach.log())
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        h = self.spatial(x) * self.log_gain_in(weights).exp() + self.shift(weights)
-        return x + self.project(F.hardswish(self.expand(h))) * self.log_gain_out(weights).exp()
+        return self.with_pullback(x, weights)[0]
+
+    def with_pullback(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
+        """The output, and its pullback, in operations that an exported graph can hold."""
+        gain_in, gain_out = self.log_gain_in(weights).exp(), self.log_gain_out(weights).exp()
+        hidden = self.expand(self.spatial(x) * gain_in + self.shift(weights))
+
+        def pullback(gradient: Tensor) -> Tensor:
+            inner = self.project.pullback(gradient * gain_out) * hardswish_slope(hidden)
+            inner = self.expand.pullback(inner) * gain_in
+            kernel = self.spatial.weight.flip(2, 3)
+            return gradient + F.conv2d(inner, kernel, padding=1, groups=len(kernel))
+
+        return x + self.project(F.hardswish(hidden)) * gain_out, pullback
 
 
 class Blocks(nn.ModuleList):
@@ -93,6 +119,12 @@ class Blocks(nn.ModuleList):
         super().__init__(Block(spread, reach, expansion) for _ in range(count))
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        return self.with_pullback(x, weights)[0]
+
+    def with_pullback(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
+        """As for a block."""
+        pullbacks = []
         for block in self:
-            x = block(x, weights)
-        return x
+            x, pullback = block.with_pullback(x, weights)
+            pullbacks.append(pullback)
+        return x, lambda gradient: reduce(lambda g, pullback: pullback(g), reversed(pullbacks), gradient)

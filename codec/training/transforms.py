@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Table, lagrangian
+from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table, lagrangian
 
 PATCH = 16  # pixels per latent position, each way
 GRID = 4  # pixels per position of the fine grid, each way
@@ -107,8 +107,23 @@ class Synthesis(nn.Module):
             self.expand.bias.copy_(start.mean)
 
     def forward(self, y: Tensor, weights: Tensor) -> Tensor:
-        h = self.blocks(y * self.log_gain(weights).exp(), weights)
-        features = self.features(h * self.log_gain_features(weights).exp())
-        pixels = [F.pixel_shuffle(each.float(), PATCH // GRID) for each in (self.expand(h), features)]
-        grid = self.render(torch.cat(pixels, 1), weights)
-        return F.pixel_shuffle(grid[:, : 3 * GRID**2], GRID) + 0.5
+        return self.with_pullback(y, weights)[0]
+
+    def with_pullback(self, y: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
+        """The image, and the pullback from it to y, in operations that an exported graph can hold."""
+        gain, gain_features = self.log_gain(weights).exp(), self.log_gain_features(weights).exp()
+        h, through_blocks = self.blocks.with_pullback(y * gain, weights)
+        outputs = self.expand(h), self.features(h * gain_features)
+        grid = torch.cat([F.pixel_shuffle(each.float(), PATCH // GRID) for each in outputs], 1)
+        grid, through_render = self.render.with_pullback(grid, weights)
+        pixels, features = grid.split([3 * GRID**2, grid.shape[1] - 3 * GRID**2], 1)
+
+        def pullback(gradient: Tensor) -> Tensor:
+            of_pixels = F.pixel_unshuffle(gradient, GRID)
+            inner = through_render(torch.cat([of_pixels, torch.zeros_like(features)], 1))
+            inner = F.pixel_unshuffle(inner, PATCH // GRID)
+            of_pixels, of_features = inner.split([len(self.expand.weight), len(self.features.weight)], 1)
+            inner = self.expand.pullback(of_pixels) + self.features.pullback(of_features) * gain_features
+            return through_blocks(inner) * gain
+
+        return F.pixel_shuffle(pixels, GRID) + 0.5, pullback
