@@ -66,8 +66,9 @@ def compress(
     rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless. What is
     converted or left out of a Pillow image is a UserWarning; a Picture has it in its `notes`.
 
-    `effort`, 0 to 9, makes smaller files in more time. Up to 4 it is how often the encoder corrects itself by
-    what the decoder would make of its file; from 5 on a gradient search takes minutes a megapixel and torch.
+    `effort`, 0 to 9, makes smaller files in more time. From 1 on the encoder moves its latents towards those
+    whose decoded picture is nearest, in up to 8 steps; from 5 on a search, which needs torch, takes minutes a
+    megapixel.
 
     One of these takes the place of the quality: `lossless`; `max_bytes`, which the file never exceeds;
     `bpp`, the same in bits per pixel; `psnr`, in dB, which it reaches.

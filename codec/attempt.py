@@ -276,7 +276,7 @@ class Attempt:
         return plain
 
     def rough(self, quality: float) -> bytes:
-        """About the file at a quality: without correction, and without being read again."""
+        """About the file at a quality: without effort, and without being read again."""
         self.drafted = None  # two at a time may not fit into memory
         self.drafted = pipeline.draft(self.model, self.coded, round(quality * QUALITY_UNITS))
         header, payload = pipeline.write_latents(self.model, self.drafted.latents)

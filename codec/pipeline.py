@@ -1,6 +1,6 @@
 """The path of a picture: analysis, quantisation, coding, container; and back.
 
-    pixels ──► y, z ──► symbols ──► stream ──► container      encode, y corrected by decoding or searched for
+    pixels ──► y, z ──► symbols ──► stream ──► container      encode, y improved or searched for
     pixels ◄── y ◄── means ◄── symbols, z ◄── stream          decode
 
 Networks run over tiles; nothing but pixels, symbols and scale indices (and y, in the encoder) is held whole.
@@ -32,12 +32,19 @@ ANALYSIS_HALO = 4  # cells; six blocks at 1/16 and one at 1/4 see 100 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then four blocks at 1/16 and four at 1/4: 160 pixels
 
-GRADIENT_HALO = 8  # cells; what pixels that a latent changes depend on: 240 pixels
+GRADIENT_CORE = 16  # cells per tile of gradients, which take more memory
+GRADIENT_HALO = 3  # cells; what lies farther away changes steps by less than 1e-4
 
 EFFORT = 0  # unless the caller says otherwise
-DESCENT_STEPS = (0, 1, 2, 4, 8)  # by effort; the last of all that are higher
-DAMPINGS = (7.0, 10.8)  # bits that a squared quantisation step of error is taken to be worth, first and last
-SHARE = 0.25  # of the way to where a step leads
+# By effort, the last for all that are higher: steps of descent, the share of its way that each goes, and the
+# damping of the first and of the last, bits that a squared quantisation step of error is taken to be worth.
+DESCENTS = (
+    (0, 0.0, 0.0, 0.0),
+    (1, 0.35, 8.0, 8.0),
+    (2, 0.3, 7.7, 10.0),
+    (4, 0.25, 7.0, 10.8),
+    (8, 0.2, 7.0, 10.8),
+)
 SEARCH_STEPS = {5: 50, 6: 100, 7: 200, 8: 400, 9: 800}  # of gradient search after the descent, by effort
 SEARCH_HALO = 2  # cells, whose search is repeated: what a tile's latents do to pixels and means next to it
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
@@ -125,7 +132,7 @@ def unchanged(steps: Floats, means: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Latents before any correction, and the y (M, 2h, 2w) that they round."""
+    """Latents before any effort, and the y (M, 2h, 2w) that they round."""
 
     y: Floats
     latents: Latents
@@ -153,17 +160,18 @@ def encode_latents(
     `drafted` is its draft at this quality if there is one, whose y is changed. Raises MissingExtraError for a
     search without torch.
     """
-    dampings = np.linspace(*DAMPINGS, DESCENT_STEPS[min(effort, len(DESCENT_STEPS) - 1)])
-    if len(dampings):
+    steps, share, first, last = DESCENTS[min(effort, len(DESCENTS) - 1)]
+    if steps:
         model.load_ahead(*MEANS, "gradient")
     drafted = drafted or draft(model, pixels, quality, core)
     latents, y = drafted.latents, drafted.y
-    for damping in dampings:
-        y = descended(model, pixels, y, latents, float(damping), core)
+    for damping in np.linspace(first, last, steps):
+        y = descended(model, pixels, y, latents, share, float(damping), core)
         symbols = quantise_all(model, y, latents.z, latents.index, quality, error_weight(quality), core)
         latents = replace(latents, symbols=symbols)
-    steps = SEARCH_STEPS.get(effort)
-    return searched(model, pixels, y, [drafted.latents, latents], steps, core) if steps else latents
+    if effort not in SEARCH_STEPS:
+        return latents
+    return searched(model, pixels, y, [drafted.latents, latents], SEARCH_STEPS[effort], core)
 
 
 def quantise_all(
@@ -178,12 +186,15 @@ def quantise_all(
     return symbols
 
 
-def descended(model: Model, pixels: Pixels, y: Floats, latents: Latents, damping: float, core: int) -> Floats:
-    """y (M, 2h, 2w) moved, in place, part of the way to where the decoder's error is least.
+def descended(
+    model: Model, pixels: Pixels, y: Floats, latents: Latents, share: float, damping: float, core: int
+) -> Floats:
+    """y (M, 2h, 2w) moved, in place, a share of the way to where the decoder's error is least.
 
     From the decoder's y that is a step of Gauss and Newton, whose Hessian is taken to be a constant, the
     damping. All latents move at once, so the error that one of them leaves is made up for by others.
     """
+    core = min(core, GRADIENT_CORE)
     for tile in told("descending", tiles(latents.z.shape[1], latents.z.shape[2], core, GRADIENT_HALO)):
         coded, level = decoded_y(model, latents, tile), latents.quality / QUALITY_UNITS
         image = read_pixels(pixels, tile.outer)
@@ -193,7 +204,7 @@ def descended(model: Model, pixels: Pixels, y: Floats, latents: Latents, damping
         (gradient,) = model.gradient(level, coded, image, inside)
         target = window(coded - gradient / np.float32(damping), tile.inner, 2)
         place = window(y, tile.place, 2)
-        place += np.float32(SHARE) * (target - place)
+        place += np.float32(share) * (target - place)
     return y
 
 

@@ -246,8 +246,8 @@ def test_the_exported_gradient_is_that_of_the_synthesis(model: Model) -> None:
 def test_descent_in_tiles_leaves_no_seam(model: Model, photo: Pixels) -> None:
     latents = encode_latents(model, photo, QUALITY, effort=0)
     start = analyse(model, photo, QUALITY / 100)[0]
-    whole_picture = pipeline.descended(model, photo, start.copy(), latents, 8.0, core=28)
-    tiled = pipeline.descended(model, photo, start.copy(), latents, 8.0, core=3)
+    whole_picture = pipeline.descended(model, photo, start.copy(), latents, 0.3, 8.0, core=28)
+    tiled = pipeline.descended(model, photo, start.copy(), latents, 0.3, 8.0, core=3)
     assert np.abs(whole_picture - start).max() > 0.05
     np.testing.assert_allclose(tiled, whole_picture, atol=2e-3)
 

@@ -16,14 +16,14 @@ with warnings.catch_warnings():
 from codec import pipeline
 from codec.errors import ModelError
 from codec.model import Model
-from codec.pipeline import DESCENT_STEPS, Pixels, analyse, cost, encode, encode_latents, read_latents
+from codec.pipeline import DESCENTS, Pixels, analyse, cost, encode, encode_latents, read_latents
 from codec.training.layers import anchor_weights
 from tests.common import photograph
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of itself
 
 QUALITY = 4000
-MOST_DESCENT = len(DESCENT_STEPS) - 1  # effort, after which a search begins
+MOST_DESCENT = len(DESCENTS) - 1  # effort, after which a search begins
 STEPS = 150
 WORD = 32  # bits, of which a stream consists
 
