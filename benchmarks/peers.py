@@ -17,6 +17,7 @@ from PIL import Image, features
 import codec
 from codec.engine import thread_count
 from codec.model import DEFAULT, model_named
+from codec.pipeline import SEARCH_STEPS
 
 QUALITY = "QUALITY"  # stands for the quality in a peer's options
 OURS, OURS_ENHANCED = "aecodec", "aecodec, enhanced"
@@ -114,7 +115,9 @@ def ours(effort: int | None = None) -> list[Peer]:
         Peer(OURS_ENHANCED, "", f"{text}, {stages_version()}", qualities[::4], enhanced, licence, step=0.01),
     ]
     if effort is not None:
-        name, text = f"{OURS_ENHANCED}, effort {effort}", f"{text}, {stages_version()}, {search_version()}"
+        name, text = f"{OURS_ENHANCED}, effort {effort}", f"{text}, {stages_version()}"
+        if effort in SEARCH_STEPS:
+            text = f"{text}, {search_version()}"
         options = {**enhanced, "effort": effort}
         found.append(Peer(name, "", text, EFFORT_QUALITIES, options, licence, step=0.01, slow=True))
     return found
@@ -130,7 +133,7 @@ def our_version() -> str:
 
 
 def search_version() -> str:
-    """A digest of the search's code, and torch's version; none without torch, which some efforts need."""
+    """A digest of the search's code, and torch's version; none without torch, which it needs."""
     try:
         from codec.training import search
     except ImportError:

@@ -165,7 +165,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         piped = read_bytes(job.source) if job.source == STANDARD else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
-        if how.measure:
+        if how.measure and not how.options.lossless:
             model_named(how.options.model).load_ahead("synthesis")
         attempt, data = compress_picture(picture, how.options)
         before = job.source.stat().st_size if piped is None else len(piped)

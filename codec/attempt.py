@@ -41,8 +41,6 @@ DEFAULT_QUALITY = 50.0
 MOST_EFFORT = 9
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
-LOSSLESS_LIKELY = 3.0  # times that limit: there, a fourth of the rows that says more is the only try
-BAND = 16  # rows of each such part
 SMALL = 2**16  # pixels
 LARGE = 2**25  # pixels above which no draft is kept, whose y takes 5 bytes a pixel
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
@@ -182,12 +180,6 @@ class Kept:
         """Bytes of pixels and alpha that took little effort."""
         return self.losslessly((0,)).size
 
-    @cached_property
-    def about_lossless(self) -> int:
-        """Bytes of the pixels with little effort, about, from a fourth of the rows."""
-        rows = np.arange(self.height) // BAND % 4 == 0
-        return 4 * len(write_lossless(Image.fromarray(self.picture.pixels[rows]), (0,)))
-
     def losslessly(self, efforts: Sequence[int]) -> Lossless:
         image = Image.fromarray(self.picture.pixels)
         apart = Lossless(write_lossless(image, efforts), self.alpha)
@@ -200,11 +192,8 @@ class Kept:
         """Whether pixels and alpha have at most `limit` bytes; of a large picture a quick try may deny it."""
         if not fits_lossless(self.width, self.height):
             return False
-        if self.width * self.height > SMALL:
-            if self.about_lossless > LOSSLESS_LIKELY * limit:
-                return False
-            if self.quickly_lossless > LOSSLESS_PROMISING * limit:
-                return False
+        if self.width * self.height > SMALL and self.quickly_lossless > LOSSLESS_PROMISING * limit:
+            return False
         return self.lossless.size <= limit
 
 

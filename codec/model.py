@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, overload
 
 from codec.engine import Network
 from codec.entropy import Coder
-from codec.errors import AecodecError, ModelError, UnknownModelError
+from codec.errors import ModelError, UnknownModelError
 from codec.tables import Tables, read_tables
 
 DIRECTORY = Path(__file__).parent / "models"
@@ -43,7 +43,15 @@ class Part:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, model: Model, owner: type) -> Network:
+    @overload
+    def __get__(self, model: None, owner: type) -> Part: ...
+
+    @overload
+    def __get__(self, model: Model, owner: type) -> Network: ...
+
+    def __get__(self, model: Model | None, owner: type) -> Part | Network:
+        if model is None:
+            return self
         with self.lock:
             if self.name not in model.__dict__:  # where it is found before this is asked
                 model.__dict__[self.name] = Network(model.files[f"{self.name}.onnx"])
@@ -88,12 +96,13 @@ class Model:
         missing = [part for part in parts if part not in self.__dict__]
 
         def load() -> None:
-            with suppress(AecodecError):  # which whoever needs the network will meet
+            with suppress(Exception):  # which whoever needs the network will meet
                 for part in missing:
                     getattr(self, part)
 
         if missing:
-            Thread(target=load).start()
+            with suppress(RuntimeError):  # a system may refuse more threads
+                Thread(target=load).start()
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

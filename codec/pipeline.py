@@ -162,7 +162,7 @@ def encode_latents(
     """
     steps, share, first, last = DESCENTS[min(effort, len(DESCENTS) - 1)]
     if steps:
-        model.load_ahead(*MEANS, "gradient")
+        model.load_ahead("gradient")
     drafted = drafted or draft(model, pixels, quality, core)
     latents, y = drafted.latents, drafted.y
     for damping in np.linspace(first, last, steps):

@@ -17,7 +17,6 @@ FIRST = 50.0  # quality that is tried first
 MOST_TRIALS = 12
 ROUGH_TRIALS = 4
 CLOSEST = 0.02  # qualities nearer to each other than this count as one
-IMPROVED = {"bytes": 0.01, "psnr": 0.16}  # by how much a file has more than a rough one, about
 SLOPES = {"bytes": 0.035, "psnr": 0.17}  # per unit of quality, of the logarithm of bytes and of dB, about
 OVERSHOOT = 1.2  # of a second step to one side, so that the aim comes to lie between
 WELL_USED = 0.97  # of a limit of bytes
@@ -87,8 +86,8 @@ def search_roughly_first(
     kind: str,
 ) -> list[Trial]:
     """As `search`, from the quality on that rough files say."""
-    slope, improved = SLOPES[kind], IMPROVED[kind]
-    guesses = search(rough, lambda data: measure(data) + improved, window, slope, most=ROUGH_TRIALS)
+    slope = SLOPES[kind]
+    guesses = search(rough, measure, window, slope, most=ROUGH_TRIALS)
     nearest = min(guesses, key=lambda trial: abs(trial.value - sum(window) / 2))
     return search(attempt, measure, window, slope, nearest.quality)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,29 @@ def test_networks_are_built_once_even_in_the_background(copy: Path, monkeypatch:
 
 
 def test_a_network_that_cannot_be_built_is_reported_where_it_is_needed(
-    copy: Path, capfd: pytest.CaptureFixture[str]
+    copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loud: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", loud.append)
     loaded = load_model(copy)
     broken = Model(loaded.name, loaded.manifest, {**loaded.files, "synthesis.onnx": b"no graph"})
-    broken.load_ahead("synthesis")
+    broken.load_ahead("synthesis", "no network at all")
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        thread.join(timeout=60)
     with pytest.raises(ModelError, match="cannot be loaded"):
         _ = broken.synthesis
-    assert not capfd.readouterr().err
+    assert not loud
+
+
+def test_a_system_without_threads_loads_when_it_must(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    loaded = load_model(copy)
+    loaded.load_ahead("synthesis")
+    assert "synthesis" not in loaded.__dict__
+    assert loaded.synthesis is loaded.synthesis
 
 
 def test_tables_of_another_release_are_refused(model: Model) -> None:

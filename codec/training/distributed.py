@@ -1,6 +1,6 @@
 """Several processes that train one network, as `torchrun` starts them; alone, a process does nothing here.
 
-    torchrun --nproc-per-node 2 -m cli train codec --data PHOTOS --out RUN --hours 8
+    torchrun --nproc-per-node 2 -m -- cli train codec --data PHOTOS --out RUN --hours 8
 
 Each draws batches of its own. Gradients are averaged, so the processes keep one set of weights; the first
 writes the run's files and keeps its time.

@@ -16,7 +16,7 @@ from codec.training.transforms import PrincipalComponents, Widths
 SCALE_RANGE = (0.11, 256.0)  # standard deviations, in quantisation steps, of the first and last level
 SCALE_STEP = math.log(SCALE_RANGE[1] / SCALE_RANGE[0]) / (SCALE_LEVELS - 1)
 SCALE_SPREAD = 0.4  # deviation of the log of a scale from its level's
-STEP_WORTH = 20.0  # bits for a squared step of error: the best on validation pictures, at any quality
+STEP_WORTH = 20.0  # bits for a squared step of error: what `codec.pipeline` takes from quality 10 on
 Z_STEP = 0.4  # of log-energy, in which the hyper-latent starts
 Z_GROUP = 16  # principal components that share an energy
 
@@ -167,8 +167,8 @@ def dead_zone() -> Tensor:
 class Quantiser(nn.Module):
     """y, its means and scale indices (B, M, h, w) -> the decoder's y: a mean plus whole steps.
 
-    Symbols are rounded as files have them, towards zero where that saves more bits than it costs in error.
-    Others than zero are reconstructed nearer to the mean, by an offset learned for each level, since small
+    Symbols are rounded about as files have them, towards zero where that saves more bits than it costs in
+    error. Others than zero are reconstructed nearer to the mean, by an offset learned for each level, since small
     magnitudes are likelier than large ones. Rounding passes gradients straight through.
     """
 
