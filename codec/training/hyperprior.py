@@ -168,8 +168,8 @@ class Quantiser(nn.Module):
     """y, its means and scale indices (B, M, h, w) -> the decoder's y: a mean plus whole steps.
 
     Symbols are rounded about as files have them, towards zero where that saves more bits than it costs in
-    error. Others than zero are reconstructed nearer to the mean, by an offset learned for each level, since small
-    magnitudes are likelier than large ones. Rounding passes gradients straight through.
+    error. Others than zero are reconstructed nearer to the mean, by an offset learned for each level, since
+    small magnitudes are likelier than large ones. Rounding passes gradients straight through.
     """
 
     def __init__(self) -> None:
