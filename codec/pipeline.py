@@ -282,7 +282,8 @@ def decode_tile(model: Model, latents: Latents, tile: Tile) -> Pixels:
     """The pixels of a tile's place, padding included."""
     (image,) = model.synthesis(latents.quality / QUALITY_UNITS, decoded_y(model, latents, tile))
     inner = window(image, tile.inner, CELL).transpose(1, 2, 0)
-    return np.rint(np.clip(inner, 0, 1) * 255).astype(np.uint8)
+    pixels: Pixels = np.rint(np.clip(inner, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def decoded_y(model: Model, latents: Latents, tile: Tile) -> Floats:
