@@ -53,7 +53,7 @@ class Part:
         if model is None:
             return self
         with self.lock:
-            if self.name not in model.__dict__:  # where it is found before this is asked
+            if self.name not in model.__dict__:  # which is looked up before this, from then on
                 model.__dict__[self.name] = Network(model.files[f"{self.name}.onnx"])
         network: Network = model.__dict__[self.name]
         return network

@@ -78,8 +78,7 @@ def graph(codec: Codec, name: str) -> bytes:
         "gradient": {"y": (m, 4, 6), "image": (3, 64, 96), "inside": (1, 64, 96)},
     }[name]
     outputs = {"analysis": ["y", "z"], "first_means": ["features", "means"]}.get(name, ["output"])
-    once = name == "gradient"  # its weights, not transposed ones beside them
-    return to_onnx(Part(codec, name), {**sizes, "quality": None}, outputs, fold=not once)
+    return to_onnx(Part(codec, name), {**sizes, "quality": None}, outputs, fold=name != "gradient")
 
 
 def gaussian(deviation: float, reach: int) -> NDArray[np.float64]:

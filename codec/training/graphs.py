@@ -27,7 +27,7 @@ def to_onnx(
     """A network as ONNX: float32 arithmetic, large weights stored as float16 if they are to be halved.
 
     `inputs` are the shapes (C, H, W) of examples, of which H and W may be others at run time, or None for a
-    single number.
+    single number. Folding constants stores a weight twice that is also used transposed.
     """
     file = io.BytesIO()
     examples = [torch.tensor([50.0]) if shape is None else torch.rand(1, *shape) for shape in inputs.values()]
