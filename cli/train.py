@@ -57,6 +57,9 @@ def codec(
     batch: Crops = 32,
     rate: Rate = 1e-3,
     seed: Seed = 0,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first: a fifth faster; needs g++ or clang.")
+    ] = False,
 ) -> None:
     """Train the codec on photographs; resumes where it stopped."""
     require_budget(hours, steps)
@@ -65,7 +68,7 @@ def codec(
     from codec.training.loop import train as run
     from codec.training.rate_distortion import RateDistortion
 
-    task = RateDistortion.of(data, validation or [], batch)
+    task = RateDistortion.of(data, validation or [], batch, compile)
     weights = run(Schedule(hours, steps, rate, seed=seed), task, out, start)
     typer.echo(f"{weights}: export it with `aecodec train export`", err=True)
 

@@ -28,7 +28,7 @@ from codec.tables import Integers, Levels, Symbols, Tables
 PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
 CORE = 28  # cells per tile, each way, without the halo: 896 pixels
-ANALYSIS_HALO = 4  # cells; six blocks at 1/16 and one at 1/4 see 100 pixels
+ANALYSIS_HALO = 6  # cells; ten blocks at 1/16 and one at 1/4 see 164 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then four blocks at 1/16 and four at 1/4: 160 pixels
 

@@ -12,9 +12,12 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
+from torch import Tensor
+from torch.nn import functional as F
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
+    from codec.training import layers
     from codec.training.hyperprior import Lookup, turns
     from codec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
     from codec.training.loop import Run, Schedule, load_weights, train
@@ -118,7 +121,19 @@ def test_the_gradient_passes_rounding() -> None:
     assert torch.equal(residual.grad, torch.ones_like(residual))
 
 
-def test_a_pullback_is_what_autograd_finds() -> None:
+def exact_slope(x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(F.hardswish(x).sum(), x)[0]
+
+
+def test_the_slope_of_the_activation_is_exact_but_for_its_bounds() -> None:
+    x = torch.linspace(-4, 4, 801)
+    torch.testing.assert_close(layers.hardswish_slope(x), exact_slope(x).clamp(0, 1))
+
+
+def test_a_pullback_with_the_exact_slope_is_what_autograd_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "hardswish_slope", exact_slope)
     torch.manual_seed(4)
     synthesis = Codec().synthesis
     for parameter in synthesis.parameters():  # whose branches are zero at the start

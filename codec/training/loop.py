@@ -128,7 +128,9 @@ class Run:
         distributed.average_gradients(self.network)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         if torch.isfinite(norm):
+            torch.set_float32_matmul_precision("medium")  # in bfloat16, which changes of basis can do with
             self.optimiser.step()
+            torch.set_float32_matmul_precision("highest")
             self.average.update(self.network, self.step)
         self.step += 1
         elapsed = torch.tensor(time.perf_counter() - began, dtype=torch.float64, device=device())

@@ -50,20 +50,30 @@ def stratified_qualities(count: int) -> Tensor:
 
 
 class RateDistortion:
-    """The task of the codec: `images` to train on, `held_out` to measure, `batch` crops of the first size."""
+    """The task of the codec: `images` to train on, `held_out` to measure, `batch` crops of the first size.
+
+    `compiled` fuses the network's operations first, which takes minutes and a C++ compiler.
+    """
 
     def __init__(
-        self, images: list[Pixels], held_out: list[Pixels], batch: int, crops: tuple[int, int] = (128, 256)
+        self,
+        images: list[Pixels],
+        held_out: list[Pixels],
+        batch: int,
+        crops: tuple[int, int] = (128, 256),
+        compiled: bool = False,
     ) -> None:
         self.images, self.held_out = images, held_out[:VALIDATION_IMAGES]
         self.batch, self.sides = batch, crops
         self.seed(0)
         self.network = Codec(Widths(), principal_components(images, 0)).to(device())
+        self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
 
     @classmethod
-    def of(cls, data: list[Path], validation: list[Path], batch: int) -> RateDistortion:
+    def of(cls, data: list[Path], validation: list[Path], batch: int, compiled: bool) -> RateDistortion:
         """The task on the pictures of folders, archives and files."""
-        return cls(read_images(data), read_images(validation) if validation else [], batch)
+        held_out = read_images(validation) if validation else []
+        return cls(read_images(data), held_out, batch, compiled=compiled)
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
         """SOAP, slower for the linear path and the scale map, whose errors the gains multiply.
@@ -96,7 +106,7 @@ class RateDistortion:
         quality = stratified_qualities(len(images)).to(images.device)
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16):
-            coded = self.network(images, quality)
+            coded = self.forward(images, quality)
         return rate_distortion_loss(coded, images, quality)
 
     def validate(self, network: nn.Module) -> list[dict[str, float]]:

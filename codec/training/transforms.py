@@ -24,7 +24,7 @@ class Widths:
 
     latents: int = 320
     analysis: int = 384
-    analysis_blocks: int = 6
+    analysis_blocks: int = 10
     synthesis_blocks: int = 4
     render_blocks: int = 4
     render_features: int = 32
@@ -110,7 +110,7 @@ class Synthesis(nn.Module):
         return self.with_pullback(y, weights)[0]
 
     def with_pullback(self, y: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
-        """The image, and the pullback from it to y, in operations that an exported graph can hold."""
+        """The image, and nearly the pullback from it to y, in operations that an exported graph can hold."""
         gain, gain_features = self.log_gain(weights).exp(), self.log_gain_features(weights).exp()
         h, through_blocks = self.blocks.with_pullback(y * gain, weights)
         outputs = self.expand(h), self.features(h * gain_features)
