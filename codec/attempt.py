@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from codec import pipeline, stages
+from codec.background import begin
 from codec.bitstream import (
     MAX_PIXELS,
     QUALITY_UNITS,
@@ -176,9 +178,19 @@ class Kept:
         return self.losslessly(LOSSLESS_EFFORTS)
 
     @cached_property
-    def quickly_lossless(self) -> int:
-        """Bytes of pixels and alpha that took little effort."""
-        return self.losslessly((0,)).size
+    def quickly_lossless(self) -> Future[Lossless]:
+        """The same with little effort, on its way."""
+        return begin(partial(self.losslessly, (0,)))
+
+    @property
+    def tried_quickly(self) -> bool:
+        """Whether a quick try comes before any other."""
+        return fits_lossless(self.width, self.height) and self.width * self.height > SMALL
+
+    def prepare(self) -> None:
+        """Begin what will be needed."""
+        if self.tried_quickly:
+            _ = self.quickly_lossless
 
     def losslessly(self, efforts: Sequence[int]) -> Lossless:
         image = Image.fromarray(self.picture.pixels)
@@ -192,7 +204,7 @@ class Kept:
         """Whether pixels and alpha have at most `limit` bytes; of a large picture a quick try may deny it."""
         if not fits_lossless(self.width, self.height):
             return False
-        if self.width * self.height > SMALL and self.quickly_lossless > LOSSLESS_PROMISING * limit:
+        if self.tried_quickly and self.quickly_lossless.result().size > LOSSLESS_PROMISING * limit:
             return False
         return self.lossless.size <= limit
 
@@ -251,6 +263,7 @@ class Attempt:
         It is enhanced if that was asked for and raises the PSNR.
         """
         units = round(quality * QUALITY_UNITS)
+        self.kept.prepare()
         header, payload, latents = pipeline.encode(
             self.model, self.coded, units, self.effort, self.take_draft(units)
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, overload
 
+from codec.background import begin
 from codec.engine import Network
 from codec.entropy import Coder
 from codec.errors import ModelError, UnknownModelError
@@ -95,14 +95,12 @@ class Model:
         """Build networks in the background, in this order, while the caller does something else."""
         missing = [part for part in parts if part not in self.__dict__]
 
-        def load() -> None:
-            with suppress(Exception):  # which whoever needs the network will meet
-                for part in missing:
-                    getattr(self, part)
+        def load() -> None:  # whose errors whoever needs the network will meet
+            for part in missing:
+                getattr(self, part)
 
         if missing:
-            with suppress(RuntimeError):  # a system may refuse more threads
-                Thread(target=load).start()
+            begin(load)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

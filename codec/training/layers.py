@@ -71,7 +71,7 @@ class Pointwise(nn.Module):
 
 
 def hardswish_slope(x: Tensor) -> Tensor:
-    """The derivative of hardswish, but within 0 and 1: two operations of a graph, for six if it were exact."""
+    """The derivative of hardswish, but within 0 and 1: two operations of a graph, not six."""
     return F.hardsigmoid(2 * x)
 
 

@@ -1,0 +1,27 @@
+"""Work that goes on in the background, while the caller does something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def begin(work: Callable[[], Result]) -> Future[Result]:
+    """Do some work in a thread of its own, or at once where the system refuses one; errors are kept."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    try:
+        Thread(target=run).start()
+    except RuntimeError:
+        run()
+    return future

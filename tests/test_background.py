@@ -1,0 +1,37 @@
+"""Work in the background: its result, its errors, and a system that has no thread for it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from codec.background import begin
+
+
+def test_work_is_done_beside_the_caller() -> None:
+    started, goes_on = threading.Event(), threading.Event()
+
+    def work() -> int:
+        started.set()
+        goes_on.wait(timeout=60)
+        return 42
+
+    future = begin(work)
+    assert started.wait(timeout=60)
+    assert not future.done()
+    goes_on.set()
+    assert future.result(timeout=60) == 42
+
+
+def test_errors_are_kept_for_who_asks_for_the_result() -> None:
+    with pytest.raises(ZeroDivisionError):
+        begin(lambda: 1 // 0).result(timeout=60)
+
+
+def test_without_threads_work_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert begin(lambda: 42).done()
