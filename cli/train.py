@@ -62,7 +62,7 @@ def codec(
     ] = False,
 ) -> None:
     """Train the codec on photographs; resumes where it stopped."""
-    require_budget(hours, steps)
+    require_schedule(hours, steps, rate)
     require_torch()
     from codec.training.loop import Schedule
     from codec.training.loop import train as run
@@ -87,7 +87,7 @@ def train_stage(name: str) -> Callable[..., None]:
         rate: Rate = 1e-3,
         seed: Seed = 0,
     ) -> None:
-        require_budget(hours, steps)
+        require_schedule(hours, steps, rate)
         require_torch()
         from codec.training.loop import Schedule
         from codec.training.loop import train as run
@@ -122,12 +122,14 @@ def srcnn(
     train_stage(f"srcnn{scale}")(data, out, validation, hours, steps, start, batch, rate, seed)
 
 
-def require_budget(hours: float | None, steps: int | None) -> None:
-    """Raises UsageError unless one of the budgets is given, and will be used up."""
+def require_schedule(hours: float | None, steps: int | None, rate: float) -> None:
+    """Raises UsageError unless one of the budgets is given, and will be used up at a rate that is one."""
     if (hours is None) == (steps is None):
         raise UsageError("give a budget: either --hours or --steps")
     if hours is not None and not isfinite(hours):
         raise UsageError(f"--hours {hours} never pass: give a number of hours")
+    if not isfinite(rate):
+        raise UsageError(f"--rate {rate} is no rate: give a number, such as 1e-3")
 
 
 @train.command()

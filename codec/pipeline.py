@@ -32,7 +32,7 @@ ANALYSIS_HALO = 6  # cells; ten blocks at 1/16 and one at 1/4 see 164 pixels
 MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
 DECODER_HALO = 5  # cells; means, then four blocks at 1/16 and four at 1/4: 160 pixels
 
-GRADIENT_CORE = 16  # cells per tile of gradients, which take more memory
+GRADIENT_CORE = 24  # cells per tile of gradients, which take more memory
 GRADIENT_HALO = 3  # cells; what lies farther away changes steps by less than 1e-4
 
 EFFORT = 0  # unless the caller says otherwise

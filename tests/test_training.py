@@ -18,7 +18,7 @@ from torch.nn import functional as F
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
     from codec.training import layers
-    from codec.training.hyperprior import Lookup, turns
+    from codec.training.hyperprior import SCALE_STEP, STEP_WORTH, Lookup, turns
     from codec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
     from codec.training.loop import Run, Schedule, load_weights, train
     from codec.training.networks import Z_LIMITS, Codec
@@ -27,7 +27,7 @@ with warnings.catch_warnings():
 import codec
 from codec import pipeline
 from codec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
-from codec.pipeline import dequantise
+from codec.pipeline import dequantise, quantise
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 
@@ -113,6 +113,22 @@ def test_symbols_are_rounded_towards_zero_where_that_saves_more_than_it_costs() 
         found = torch.tensor(symbols(level))
         assert (found.abs() <= nearest.abs()).all()
         assert ((nearest - found).abs() <= 1).all()
+
+
+def test_training_rounds_nearly_as_files_do() -> None:
+    from codec.training.export import initial_tables
+
+    torch.manual_seed(3)
+    trained = Codec()
+    index = torch.randint(2, 30, (320, 8, 8))
+    y = torch.randn(320, 8, 8) * 0.11 * (index * SCALE_STEP).exp()
+    in_files = quantise(
+        initial_tables(trained), y.numpy(), index.numpy().astype(np.uint8), STEP_WORTH, np.zeros_like(y)
+    )
+    in_training = trained.quantiser.symbols(y, index).detach().numpy()
+    assert np.mean(in_files != in_training) < 0.01  # files know the scale, training spreads it
+    assert np.abs(in_files - in_training).max() <= 1
+    assert np.mean(in_files != np.rint(y.numpy())) > 0.02
 
 
 def test_the_gradient_passes_rounding() -> None:
