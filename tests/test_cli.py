@@ -195,10 +195,19 @@ def test_wrong_usage_is_a_line_and_code_two(arguments: list[str], fragment: str)
     refusal(aecodec(*arguments), 2, fragment)
 
 
-@pytest.mark.parametrize("hours", ["nan", "inf"])
-def test_a_training_without_end_is_refused(tmp_path: Path, hours: str) -> None:
-    result = aecodec("train", "codec", "--data", tmp_path, "--out", tmp_path / "run", "--hours", hours)
-    refusal(result, 2, f"--hours {hours}")
+@pytest.mark.parametrize(
+    ("schedule", "named"),
+    [
+        (("--hours", "nan"), "--hours nan"),
+        (("--hours", "inf"), "--hours inf"),
+        (("--steps", 1, "--rate", "nan"), "--rate nan"),
+    ],
+)
+def test_a_training_without_end_or_rate_is_refused(
+    tmp_path: Path, schedule: tuple[str, ...], named: str
+) -> None:
+    result = aecodec("train", "codec", "--data", tmp_path, "--out", tmp_path / "run", *schedule)
+    refusal(result, 2, named)
 
 
 @pytest.mark.parametrize("command", [[], ["train"]])
