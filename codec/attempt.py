@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ MOST_EFFORT = 9
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
 SMALL = 2**16  # pixels
+MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside the networks
 LARGE = 2**25  # pixels above which no draft is kept, whose y takes 5 bytes a pixel
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
 REMOVED = 0.7  # of the noise that "auto" measured must be what is removed, or it was texture
@@ -178,19 +179,14 @@ class Kept:
         return self.losslessly(LOSSLESS_EFFORTS)
 
     @cached_property
-    def quickly_lossless(self) -> Future[Lossless]:
-        """The same with little effort, on its way."""
-        return begin(partial(self.losslessly, (0,)))
+    def quick_try(self) -> Future[int]:
+        """Bytes of pixels and alpha that take little effort; the work begins as this is first asked for."""
+        return begin(lambda: self.losslessly((0,)).size)
 
-    @property
-    def tried_quickly(self) -> bool:
-        """Whether a quick try comes before any other."""
-        return fits_lossless(self.width, self.height) and self.width * self.height > SMALL
-
-    def prepare(self) -> None:
-        """Begin what will be needed."""
-        if self.tried_quickly:
-            _ = self.quickly_lossless
+    def begin_quick_try(self) -> None:
+        """Have it done in the background where it will be needed and two at a time fit into memory."""
+        if fits_lossless(self.width, self.height) and SMALL < self.width * self.height <= MODERATE:
+            _ = self.quick_try
 
     def losslessly(self, efforts: Sequence[int]) -> Lossless:
         image = Image.fromarray(self.picture.pixels)
@@ -204,7 +200,7 @@ class Kept:
         """Whether pixels and alpha have at most `limit` bytes; of a large picture a quick try may deny it."""
         if not fits_lossless(self.width, self.height):
             return False
-        if self.tried_quickly and self.quickly_lossless.result().size > LOSSLESS_PROMISING * limit:
+        if self.width * self.height > SMALL and self.quick_try.result() > LOSSLESS_PROMISING * limit:
             return False
         return self.lossless.size <= limit
 
@@ -263,7 +259,7 @@ class Attempt:
         It is enhanced if that was asked for and raises the PSNR.
         """
         units = round(quality * QUALITY_UNITS)
-        self.kept.prepare()
+        self.kept.begin_quick_try()
         header, payload, latents = pipeline.encode(
             self.model, self.coded, units, self.effort, self.take_draft(units)
         )

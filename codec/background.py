@@ -11,13 +11,16 @@ Result = TypeVar("Result")
 
 
 def begin(work: Callable[[], Result]) -> Future[Result]:
-    """Do some work in a thread of its own, or at once where the system refuses one; errors are kept."""
+    """Do some work in a thread of its own, or at once where the system refuses one.
+
+    What it raises is kept for who asks for the result. The process does not end before the work does.
+    """
     future: Future[Result] = Future()
 
     def run() -> None:
         try:
             future.set_result(work())
-        except Exception as error:
+        except BaseException as error:  # or who waits would wait for ever
             future.set_exception(error)
 
     try:

@@ -83,7 +83,8 @@ class Model:
     gradient = Part(
         """y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W) -> gradient (M, h, w).
 
-        It is half that of the squared error of what the synthesis makes of y, in bits that this is worth.
+        It is about half that of the squared error of what the synthesis makes of y, in bits that this is
+        worth: slopes of the activation are clamped to 0 to 1, with which it is up to a quarter longer.
         """
     )
     first_means = Part("z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w).")
@@ -92,7 +93,7 @@ class Model:
     synthesis = Part("y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1].")
 
     def load_ahead(self, *parts: str) -> None:
-        """Build networks in the background, in this order, while the caller does something else."""
+        """Build networks in the background, in this order; at once where there are no threads."""
         missing = [part for part in parts if part not in self.__dict__]
 
         def load() -> None:  # whose errors whoever needs the network will meet

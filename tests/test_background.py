@@ -34,4 +34,8 @@ def test_without_threads_work_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert begin(lambda: 42).done()
+    done = begin(lambda: 42)
+    assert done.done()
+    assert done.result() == 42
+    with pytest.raises(ZeroDivisionError):
+        begin(lambda: 1 // 0).result()

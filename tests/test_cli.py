@@ -200,7 +200,7 @@ def test_wrong_usage_is_a_line_and_code_two(arguments: list[str], fragment: str)
     [
         (("--hours", "nan"), "--hours nan"),
         (("--hours", "inf"), "--hours inf"),
-        (("--steps", 1, "--rate", "nan"), "--rate nan"),
+        (("--steps", "1", "--rate", "nan"), "--rate nan"),
     ],
 )
 def test_a_training_without_end_or_rate_is_refused(

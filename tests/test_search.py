@@ -17,7 +17,7 @@ from codec import pipeline
 from codec.errors import ModelError
 from codec.model import Model
 from codec.pipeline import DESCENTS, Pixels, analyse, cost, encode, encode_latents, read_latents
-from codec.training.layers import anchor_weights
+from codec.training.layers import anchor_weights, lagrangian
 from tests.common import photograph
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of itself
@@ -76,9 +76,20 @@ def test_a_search_is_repeatable(model: Model, picture: Pixels) -> None:
 
 
 def test_the_networks_in_torch_are_those_of_the_model(model: Model) -> None:
-    y = np.random.default_rng(0).normal(0, 2, (model.tables.inward.size * 5, 4, 6)).astype(np.float32)
-    image = decoder_of(model).synthesis(torch.from_numpy(y)[None], anchor_weights(torch.tensor([40.0])))
-    np.testing.assert_allclose(image[0].numpy(), model.synthesis(40, y)[0], atol=1e-5)
+    rng = np.random.default_rng(0)
+    y = rng.normal(0, 2, (model.tables.inward.size * 5, 4, 6)).astype(np.float32)
+    quality = torch.tensor([40.0])
+    with torch.no_grad():
+        image, pullback = decoder_of(model).synthesis.with_pullback(
+            torch.from_numpy(y)[None], anchor_weights(quality)
+        )
+        np.testing.assert_allclose(image[0].numpy(), model.synthesis(40, y)[0], atol=1e-5)
+        other, inside = rng.random((3, 64, 96), np.float32), np.ones((1, 64, 96), np.float32)
+        inside[:, 50:] = 0
+        error = (image.clamp(0, 1) - torch.from_numpy(other)) * torch.from_numpy(inside)
+        gradient = pullback(error * lagrangian(quality) * 255**2 / 3)[0].numpy()
+    found = model.gradient(40, y, other, inside)[0]
+    np.testing.assert_allclose(found, gradient, atol=1e-3 * float(gradient.std()))
 
 
 def test_networks_of_another_shape_are_refused(model: Model) -> None:

@@ -12,9 +12,11 @@ from PIL import Image
 
 import codec
 import codec.attempt
+from codec import pipeline
+from codec.attempt import Kept
 from codec.engine import Floats
 from codec.errors import TargetError
-from codec.image import write_lossless
+from codec.image import Picture, write_lossless
 from codec.model import Model
 from codec.targets import DECIBELS, of_psnr, search, within_bytes
 from tests.common import noise, photograph, psnr_of
@@ -84,6 +86,24 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(codec.attempt, "write_lossless", noted)
     assert codec.info(codec.compress(image, max_bytes=700, reduce="auto")).scale > 1
     assert sorted(written) == ["L", "RGB", "RGBA"]
+
+
+def test_the_quick_try_goes_on_beside_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Kept] = []
+    encode = pipeline.encode
+
+    def noted(*given: Any) -> Any:
+        assert "quick_try" in kept[0].__dict__
+        return encode(*given)
+
+    def make(picture: Picture) -> Kept:
+        kept.append(Kept(picture))
+        return kept[0]
+
+    monkeypatch.setattr(pipeline, "encode", noted)
+    monkeypatch.setattr(codec.attempt, "Kept", make)
+    data = codec.compress(photograph(300, 260))
+    assert kept[0].quick_try.result() > len(data)
 
 
 def test_a_lossless_file_is_found_in_few_rows() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
-    from codec.training import layers
+    from codec.training import export, layers
     from codec.training.hyperprior import SCALE_STEP, STEP_WORTH, Lookup, turns
     from codec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
     from codec.training.loop import Run, Schedule, load_weights, train
@@ -27,6 +28,7 @@ with warnings.catch_warnings():
 import codec
 from codec import pipeline
 from codec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
+from codec.model import DEFAULT, model_named
 from codec.pipeline import dequantise, quantise
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
@@ -66,8 +68,6 @@ def test_training_and_run_time_agree_on_the_turns() -> None:
 
 
 def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
-    from codec.training.export import initial_tables
-
     torch.manual_seed(1)
     trained = Codec()
     for weight in trained.hyper_prediction.parameters():
@@ -75,7 +75,7 @@ def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
     z = torch.randint(-4, 9, (1, trained.widths.latents // 16, 5, 7)).float()
     with torch.no_grad():
         expected = trained.hyper_prediction(z, anchor_weights(torch.tensor([37.5])))[0].flatten(1).numpy()
-    for step in hyper_steps(initial_tables(trained), z[0].int().numpy(), 3750):
+    for step in hyper_steps(export.initial_tables(trained), z[0].int().numpy(), 3750):
         values = expected[step.channel, step.places]
         np.testing.assert_allclose(np.clip(values, *Z_LIMITS), step.origin + 0.5, atol=0.52)
         quarters = np.clip(4 * values, 4 * EXPECTED_RANGE[0], 4 * EXPECTED_RANGE[1] - 1)
@@ -84,8 +84,6 @@ def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
 
 
 def test_training_and_run_time_reconstruct_the_same() -> None:
-    from codec.training.export import initial_tables
-
     torch.manual_seed(2)
     trained = Codec()
     torch.nn.init.uniform_(trained.quantiser.inward, 0, 0.3)
@@ -94,7 +92,9 @@ def test_training_and_run_time_reconstruct_the_same() -> None:
     with torch.no_grad():
         expected = trained.quantiser(y, means, index.float()).numpy()
     symbols = trained.quantiser.symbols(y - means, index).detach().numpy()
-    found = means.numpy() + dequantise(initial_tables(trained), symbols, index.numpy().astype(np.uint8))
+    found = means.numpy() + dequantise(
+        export.initial_tables(trained), symbols, index.numpy().astype(np.uint8)
+    )
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -116,14 +116,16 @@ def test_symbols_are_rounded_towards_zero_where_that_saves_more_than_it_costs() 
 
 
 def test_training_rounds_nearly_as_files_do() -> None:
-    from codec.training.export import initial_tables
-
     torch.manual_seed(3)
     trained = Codec()
     index = torch.randint(2, 30, (320, 8, 8))
     y = torch.randn(320, 8, 8) * 0.11 * (index * SCALE_STEP).exp()
     in_files = quantise(
-        initial_tables(trained), y.numpy(), index.numpy().astype(np.uint8), STEP_WORTH, np.zeros_like(y)
+        export.initial_tables(trained),
+        y.numpy(),
+        index.numpy().astype(np.uint8),
+        STEP_WORTH,
+        np.zeros_like(y.numpy()),
     )
     in_training = trained.quantiser.symbols(y, index).detach().numpy()
     assert np.mean(in_files != in_training) < 0.01  # files know the scale, training spreads it
@@ -176,6 +178,14 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         load_weights(Codec(), tmp_path / "other.safetensors")
 
 
+def test_the_shipped_weights_are_those_of_the_network() -> None:
+    shipped = Path(export.__file__).with_name(f"{DEFAULT}.safetensors")
+    trained = load_weights(Codec(), shipped)
+    model = model_named(DEFAULT)
+    inward = trained.quantiser.inward.detach().numpy()  # which nothing refits
+    np.testing.assert_allclose(model.tables.inward, inward, atol=1e-3)
+
+
 def test_the_start_is_already_a_linear_codec(fresh: Codec) -> None:
     with torch.no_grad():
         points = small_task().validate(fresh.eval())
@@ -195,15 +205,13 @@ def test_the_loss_falls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from codec.training.export import export
-
     out = tmp_path / "run"
     train(Schedule(steps=2, warm_up=2), small_task(), out)
     weights = train(SCHEDULE, small_task(), out)
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == [2, 4]
 
-    model = export(
+    model = export.export(
         weights, tmp_path / "models" / "tiny", [IMAGES[0][:256, :256]], {"summary": "a test"}, 1, 1
     )
     monkeypatch.setenv("AECODEC_MODELS", str(tmp_path / "models"))
@@ -258,3 +266,40 @@ def test_the_command_trains(photographs: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def compiled(network: Codec, dynamic: bool) -> Callable[..., object]:
+        return lambda *given: calls.append(given) or network(*given)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    task = RateDistortion(IMAGES, [], batch=2, crops=(64, 128), compiled=True)
+    task.loss(0).backward()
+    assert len(calls) == 1
+    assert task.network.analysis.head.weight.grad is not None
+
+
+def test_compiling_needs_a_compiler(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from cli import app
+
+    monkeypatch.setenv("CXX", "no-compiler-at-all")
+    command = [
+        "train",
+        "codec",
+        "--data",
+        str(photographs),
+        "--out",
+        str(tmp_path),
+        "--steps",
+        "1",
+        "--compile",
+    ]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code != 0
+    assert "needs no-compiler-at-all" in str(result.exception)

@@ -10,6 +10,8 @@ import copy
 import json
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,6 +80,20 @@ def learning_rate(progress: float, step: int, warm_up: int) -> float:
     return min(1.0, (step + 1) / warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
+@contextmanager
+def rough_products() -> Iterator[None]:
+    """Products of float32 matrices with as few bits as the device likes: bfloat16 or TF32.
+
+    They take SOAP to its bases and back, and make them; the networks themselves, gains above all, need more.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 class Run:
     """The state of one training run: network, average, optimiser, step and seconds so far."""
 
@@ -128,9 +144,8 @@ class Run:
         distributed.average_gradients(self.network)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         if torch.isfinite(norm):
-            torch.set_float32_matmul_precision("medium")  # in bfloat16, which changes of basis can do with
-            self.optimiser.step()
-            torch.set_float32_matmul_precision("highest")
+            with rough_products():
+                self.optimiser.step()
             self.average.update(self.network, self.step)
         self.step += 1
         elapsed = torch.tensor(time.perf_counter() - began, dtype=torch.float64, device=device())

@@ -52,7 +52,7 @@ def stratified_qualities(count: int) -> Tensor:
 class RateDistortion:
     """The task of the codec: `images` to train on, `held_out` to measure, `batch` crops of the first size.
 
-    `compiled` fuses the network's operations first, which takes minutes and a C++ compiler.
+    `compiled` fuses the network's operations, which takes minutes for each size of crops, and a C++ compiler.
     """
 
     def __init__(
