@@ -1,6 +1,6 @@
 """Runs an exported network over a picture of any size, tile by tile, in bounded memory.
 
-Tiles overlap by a halo as wide as the network's receptive field, so where they lie leaves no trace
+Tiles overlap by a halo, beyond which a network sees no more than rounding, so where they lie leaves no trace
 (hardly any where the encoder takes gradients: see `codec.pipeline`).
 """
 

@@ -28,9 +28,10 @@ from codec.tables import Integers, Levels, Symbols, Tables
 PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
 CORE = 28  # cells per tile, each way, without the halo: 896 pixels
-ANALYSIS_HALO = 6  # cells; ten blocks at 1/16 and one at 1/4 see 164 pixels
-MEANS_HALO = 3  # cells; five blocks at 1/16 see 80 pixels
-DECODER_HALO = 5  # cells; means, then four blocks at 1/16 and four at 1/4: 160 pixels
+# Halos in cells. Networks see farther, but what lies there changes their outputs no more than rounding does.
+ANALYSIS_HALO = 3  # ten blocks at 1/16 and one at 1/4 see 164 pixels
+MEANS_HALO = 3  # five blocks at 1/16 see 80 pixels
+DECODER_HALO = 4  # means, then four blocks at 1/16 and four at 1/4: 160 pixels
 
 GRADIENT_CORE = 24  # cells per tile of gradients, which take more memory
 GRADIENT_HALO = 3  # cells; what lies farther away changes steps by less than 1e-4

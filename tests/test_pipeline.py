@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
 from codec import QualityError, compress, decompress, info, pipeline
-from codec.bitstream import Learned
+from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, tiles
 from codec.entropy import Coder, Latents
 from codec.model import DECODER_FILES, Model
@@ -22,15 +22,14 @@ from codec.pipeline import (
     Pixels,
     analyse,
     cells,
+    decoded_y,
     encode,
     encode_latents,
-    means_of,
     read_latents,
     synthesise,
     turns,
     whole,
 )
-from codec.tables import Integers
 from tests.common import assert_close, photograph, psnr_of, run_python, shipped_photograph
 
 QUALITY = 5000
@@ -85,29 +84,37 @@ def test_a_region_is_cut_out_of_the_picture(
         assert_close(synthesise(model, latents, part, core), expected)
 
 
-def reach(output: Floats, factor: int) -> int:
-    """How many cells right of the first column of cells an output (C, H, W) is spoilt by it."""
-    spoilt = np.flatnonzero(np.isnan(output).any((0, 1)))
-    assert len(spoilt)
-    return int(spoilt.max()) // factor
+def beyond(cells: int, factor: int) -> slice:
+    """The columns of an output that a halo of so many cells leaves out, of the first column of cells."""
+    return slice((1 + cells) * factor, None)
 
 
-def test_the_halo_of_the_analysis_is_its_receptive_field(model: Model) -> None:
-    pixels = np.zeros((3, 3 * CELL, 12 * CELL), np.float32)
-    pixels[:, :, :CELL] = np.nan
-    y, z = model.analysis(50, pixels)
-    assert reach(y, 2) <= ANALYSIS_HALO
-    assert reach(z, 1) <= ANALYSIS_HALO
+@pytest.mark.parametrize("quality", [5, 50, 100])
+def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis(model: Model, quality: float) -> None:
+    pixels = photograph(12 * CELL, 3 * CELL).transpose(2, 0, 1).astype(np.float32) / 255
+    other = pixels.copy()
+    other[:, :, :CELL] = 1 - other[:, :, :CELL]
+    changes = [
+        np.abs(before - after)
+        for before, after in zip(model.analysis(quality, pixels), model.analysis(quality, other), strict=True)
+    ]
+    for change, factor in zip(changes, (2, 1), strict=True):
+        assert change[:, :, :factor].max() > 0.1
+        assert change[:, :, beyond(ANALYSIS_HALO, factor)].max() < 1e-4  # of a quantisation step
 
 
-def test_the_halos_of_the_decoder_are_its_receptive_field(model: Model) -> None:
-    z = np.zeros((model.tables.z_channels, 3, 12), np.float32)
-    symbols = np.zeros((model.tables.scale_offset.shape[1], 6, 24), np.float32)
-    z[:, :, 0], symbols[:, :, :2] = np.nan, np.nan
+@pytest.mark.parametrize("quality", [500, 5000, 10000])
+def test_what_lies_beyond_the_halo_hardly_counts_for_the_decoder(model: Model, quality: int) -> None:
     (tile,) = tiles(3, 12, 12, 0)
-    means = means_of(model, cast(Integers, z), QUALITY, tile, lambda means: symbols)
-    assert reach(means, 2) <= MEANS_HALO
-    assert reach(model.synthesis(50, symbols + means)[0], CELL) <= DECODER_HALO
+    latents = encode_latents(model, photograph(12 * CELL, 3 * CELL), quality)
+    symbols = latents.symbols.copy()
+    symbols[:, :, :2] *= -1
+    y, other = (decoded_y(model, each, tile) for each in (latents, replace(latents, symbols=symbols)))
+    assert np.abs(y - other)[:, :, beyond(MEANS_HALO, 2)].max() == 0
+    images = [model.synthesis(quality / QUALITY_UNITS, each)[0] for each in (y, other)]
+    change = 255 * np.abs(images[0] - images[1])
+    assert change[:, :, :CELL].max() > 1
+    assert change[:, :, beyond(DECODER_HALO, CELL)].max() < 1e-3  # of a level
 
 
 DECODE = """
