@@ -1,0 +1,74 @@
+"""How fast one core codes a picture of 1920x1080: ours, and AVIF with about as many bytes. Linux only.
+
+    python -m benchmarks.one_core PICTURE [--runs 9]
+
+Both run in this process, one after the other, on a mosaic of PICTURE. Ours is at its default quality, AVIF at
+the quality whose file is nearest to ours in size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.commands import write_mosaic
+from benchmarks.measure import find_photographs, read_pixels
+from benchmarks.peers import OURS, Peer, all_peers
+from benchmarks.speed import Spread, speed_of
+from codec.attempt import DEFAULT_QUALITY
+
+AVIF = "AVIF 4:4:4"
+SIZE = 1920, 1080
+
+
+def nearest_quality(peer: Peer, image: Image.Image, size: int) -> int:
+    """The whole quality of a peer whose file of an image is nearest to `size` bytes."""
+    low, high = (int(end) for end in peer.span)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if len(peer.encode(image, middle)) < size:
+            low = middle
+        else:
+            high = middle
+    return min((low, high), key=lambda quality: abs(len(peer.encode(image, quality)) - size))
+
+
+def shown(spread: Spread) -> str:
+    return f"{spread.median:.2f} MP/s ({spread.least:.2f} to {spread.most:.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--runs", type=int, default=9)
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before any codec counts the cores
+    peers = {peer.name: peer for peer in all_peers()[0]}
+    with tempfile.TemporaryDirectory() as folder:
+        write_mosaic(arguments.picture, SIZE, Path(folder) / "mosaic.png")
+        (photograph,), _ = find_photographs(Path(folder))
+        image = Image.fromarray(read_pixels(photograph.path))
+        ours, avif = peers[OURS], peers[AVIF]
+        matched = nearest_quality(avif, image, len(ours.encode(image, DEFAULT_QUALITY)))
+        speeds = [
+            speed_of(peer, quality, [photograph], arguments.runs)
+            for peer, quality in ((ours, DEFAULT_QUALITY), (avif, matched))
+        ]
+    for speed in speeds:
+        print(
+            f"{speed.codec} at quality {speed.quality:g}, {speed.bpp:.3f} bpp: "
+            f"encode {shown(speed.encode)}, decode {shown(speed.decode)}"
+        )
+    encode, decode = (
+        speeds[1].encode.median / speeds[0].encode.median,
+        speeds[1].decode.median / speeds[0].decode.median,
+    )
+    print(f"AVIF encodes {encode:.1f} times and decodes {decode:.1f} times as fast")
+
+
+if __name__ == "__main__":
+    main()
