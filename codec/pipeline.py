@@ -33,7 +33,8 @@ ANALYSIS_HALO = 3  # ten blocks at 1/16 and one at 1/4 see 164 pixels
 MEANS_HALO = 3  # five blocks at 1/16 see 80 pixels
 DECODER_HALO = 4  # means, then four blocks at 1/16 and four at 1/4: 160 pixels
 
-GRADIENT_CORE = 24  # cells per tile of gradients, which take more memory
+GRADIENT_CORE = 16  # cells per tile of gradients, which take more memory
+GRADIENT_WHOLE = 24  # cells each way, up to which a picture is one tile of them
 GRADIENT_HALO = 3  # cells; what lies farther away changes steps by less than 1e-4
 
 EFFORT = 0  # unless the caller says otherwise
@@ -195,8 +196,9 @@ def descended(
     From the decoder's y that is a step of Gauss and Newton, whose Hessian is taken to be a constant, the
     damping. All latents move at once, so the error that one of them leaves is made up for by others.
     """
-    core = min(core, GRADIENT_CORE)
-    for tile in told("descending", tiles(latents.z.shape[1], latents.z.shape[2], core, GRADIENT_HALO)):
+    size = latents.z.shape[1:]
+    core = min(core, GRADIENT_WHOLE if max(size) <= GRADIENT_WHOLE else GRADIENT_CORE)
+    for tile in told("descending", tiles(*size, core, GRADIENT_HALO)):
         coded, level = decoded_y(model, latents, tile), latents.quality / QUALITY_UNITS
         image = read_pixels(pixels, tile.outer)
         inside = np.zeros((1, *image.shape[1:]), np.float32)
