@@ -196,9 +196,9 @@ def descended(
     From the decoder's y that is a step of Gauss and Newton, whose Hessian is taken to be a constant, the
     damping. All latents move at once, so the error that one of them leaves is made up for by others.
     """
-    rows, columns = latents.z.shape[1:]
-    core = min(core, GRADIENT_WHOLE if max(rows, columns) <= GRADIENT_WHOLE else GRADIENT_CORE)
-    for tile in told("descending", tiles(rows, columns, core, GRADIENT_HALO)):
+    height, width = latents.z.shape[1:]
+    core = min(core, GRADIENT_WHOLE if max(height, width) <= GRADIENT_WHOLE else GRADIENT_CORE)
+    for tile in told("descending", tiles(height, width, core, GRADIENT_HALO)):
         coded, level = decoded_y(model, latents, tile), latents.quality / QUALITY_UNITS
         image = read_pixels(pixels, tile.outer)
         inside = np.zeros((1, *image.shape[1:]), np.float32)
