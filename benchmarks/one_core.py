@@ -17,24 +17,13 @@ from PIL import Image
 
 from benchmarks.commands import write_mosaic
 from benchmarks.measure import find_photographs, read_pixels
-from benchmarks.peers import OURS, Peer, all_peers
+from benchmarks.peers import OURS, all_peers
 from benchmarks.speed import Spread, speed_of
+from benchmarks.viewer import nearest_in_size
 from codec.attempt import DEFAULT_QUALITY
 
 AVIF = "AVIF 4:4:4"
 SIZE = 1920, 1080
-
-
-def nearest_quality(peer: Peer, image: Image.Image, size: int) -> int:
-    """The whole quality of a peer whose file of an image is nearest to `size` bytes."""
-    low, high = (int(end) for end in peer.span)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if len(peer.encode(image, middle)) < size:
-            low = middle
-        else:
-            high = middle
-    return min((low, high), key=lambda quality: abs(len(peer.encode(image, quality)) - size))
 
 
 def shown(spread: Spread) -> str:
@@ -53,7 +42,7 @@ def main() -> None:
         (photograph,), _ = find_photographs(Path(folder))
         image = Image.fromarray(read_pixels(photograph.path))
         ours, avif = peers[OURS], peers[AVIF]
-        matched = nearest_quality(avif, image, len(ours.encode(image, DEFAULT_QUALITY)))
+        matched, _ = nearest_in_size(avif, image, len(ours.encode(image, DEFAULT_QUALITY)))
         speeds = [
             speed_of(peer, quality, [photograph], arguments.runs)
             for peer, quality in ((ours, DEFAULT_QUALITY), (avif, matched))

@@ -16,7 +16,6 @@ from benchmarks import metrics
 from benchmarks.bd_rate import NotComparableError, bd_rate, compare, rising
 from benchmarks.measure import find_photographs, measure_one
 from benchmarks.metrics import METRICS, measure_all, ms_ssim_db, psnr_rgb, psnr_y, ssim, ssimulacra2
-from benchmarks.one_core import nearest_quality
 from benchmarks.peers import JPEG, OURS, Peer, all_peers, of_pillow, ours
 from benchmarks.run import KODAK
 from tests.common import noise, photograph
@@ -256,13 +255,3 @@ def test_the_interval_holds_the_difference() -> None:
 def test_points_that_cost_more_for_nothing_are_dropped() -> None:
     points = curve((0.2, 28), (0.5, 31), (0.6, 30.9), (1.0, 34))
     assert rising(points).tolist() == curve((0.2, 28), (0.5, 31), (1.0, 34)).tolist()
-
-
-@pytest.mark.parametrize("wanted", [31, 50])
-def test_the_quality_whose_file_is_nearest_in_size(wanted: int) -> None:
-    image, peer = Image.fromarray(photograph(96, 80)), PEERS[JPEG]
-    size = len(peer.encode(image, wanted))
-    found = nearest_quality(peer, image, size + 1)
-    assert abs(len(peer.encode(image, found)) - size - 1) <= 1
-    assert nearest_quality(peer, image, 0) == 1
-    assert nearest_quality(peer, image, 10**6) == 95
