@@ -60,6 +60,7 @@ def codec(
     batch: Crops = 32,
     rate: Rate = 1e-3,
     seed: Seed = 0,
+    tune: Annotated[str, typer.Option(help="What error is measured by: psnr or ssim.")] = "psnr",
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network, for minutes: steps take a seventh less.")
     ] = False,
@@ -71,9 +72,11 @@ def codec(
         require_compiler()
     from codec.training.loop import Schedule
     from codec.training.loop import train as run
-    from codec.training.rate_distortion import RateDistortion
+    from codec.training.rate_distortion import TUNINGS, RateDistortion
 
-    task = RateDistortion.of(data, validation or [], batch, compile)
+    if tune not in TUNINGS:
+        raise UsageError(f"--tune {tune}: choose of {', '.join(TUNINGS)}")
+    task = RateDistortion.of(data, validation or [], batch, tune, compile)
     weights = run(Schedule(hours, steps, rate, seed=seed), task, out, start)
     typer.echo(f"{weights}: export it with `aecodec train export`", err=True)
 

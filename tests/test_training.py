@@ -23,7 +23,13 @@ with warnings.catch_warnings():
     from codec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
     from codec.training.loop import Run, Schedule, load_weights, train
     from codec.training.networks import Z_LIMITS, Codec
-    from codec.training.rate_distortion import RateDistortion
+    from codec.training.rate_distortion import (
+        TUNINGS,
+        RateDistortion,
+        Tuning,
+        squared_error,
+        structural_error,
+    )
 
 import codec
 from codec import pipeline
@@ -35,6 +41,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn o
 
 SCHEDULE = Schedule(steps=4, warm_up=2, average=0.5)
 IMAGES = [np.asarray(data.astronaut()), np.asarray(data.coffee())]
+SMALL = Tuning(squared_error, (64, 128))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small_task(batch: int = 4) -> RateDistortion:
     torch.manual_seed(0)
-    return RateDistortion(IMAGES, [IMAGES[0][:256, :256]], batch, crops=(64, 128))
+    return RateDistortion(IMAGES, [IMAGES[0][:256, :256]], batch, SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +211,30 @@ def test_the_loss_falls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.mean(losses[-3:]) < 0.97 * np.mean(losses[:3])
 
 
+def test_structural_error_is_what_benchmarks_call_ms_ssim() -> None:
+    from benchmarks.metrics import ms_ssim_db
+    from codec.training.rate_distortion import DISSIMILARITY_WORTH, SQUARED_SHARE
+
+    clean = IMAGES[0][:256, :320]
+    noisy = np.clip(clean + np.random.default_rng(4).normal(0, 20, clean.shape), 0, 255).astype(np.uint8)
+    images = torch.from_numpy(np.stack([clean, noisy])).permute(0, 3, 1, 2).float() / 255
+    found = structural_error(images, images[:1].expand(2, -1, -1, -1))
+    dissimilarity = 10 ** (-ms_ssim_db(clean, noisy) / 10)
+    expected = (1 - SQUARED_SHARE) * DISSIMILARITY_WORTH * dissimilarity
+    expected += SQUARED_SHARE * float(squared_error(images[:1], images[1:]))
+    assert found.tolist() == pytest.approx([0, expected], rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("tune", TUNINGS)
+def test_errors_have_gradients_that_undo_them(tune: str) -> None:
+    original = torch.from_numpy(IMAGES[1][None, :192, :192].copy()).permute(0, 3, 1, 2).float() / 255
+    decoded = F.avg_pool2d(original, 3, 1, 1).requires_grad_()
+    before = TUNINGS[tune].error(decoded, original)
+    (gradient,) = torch.autograd.grad(before.sum(), decoded)
+    step = 1e-3 * (gradient.abs() / gradient.abs().mean()).clamp(max=4) * gradient.sign()
+    assert TUNINGS[tune].error(decoded - step, original) < before
+
+
 def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     train(Schedule(steps=2, warm_up=2), small_task(), out)
@@ -275,7 +306,7 @@ def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) ->
         return lambda *given: calls.append(given) or network(*given)
 
     monkeypatch.setattr(torch, "compile", compiled)
-    task = RateDistortion(IMAGES, [], batch=2, crops=(64, 128), compiled=True)
+    task = RateDistortion(IMAGES, [], batch=2, tuning=SMALL, compiled=True)
     task.loss(0).backward()
     assert len(calls) == 1
     assert task.network.analysis.head.weight.grad is not None

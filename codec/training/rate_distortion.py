@@ -1,13 +1,18 @@
 """What the codec is trained to: few bits and little error, at every quality at once.
 
 aecodec train codec --data PHOTOS --out RUN --hours 8
+
+Error is squared error, or what MS-SSIM sees of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pytorch_msssim import ms_ssim
 from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 
@@ -22,6 +27,8 @@ VALIDATION_IMAGES = 8
 WEIGHTING = 0.4  # each image's loss is divided by lambda to this power
 LARGER_FROM = 0.6  # share of the budget after which crops have the second size, and are half as many
 LINEAR_SHARE = 0.05  # of the learning rate, for the linear path and the scale map
+DISSIMILARITY_WORTH = 1250 / 255**2  # squared error, of samples up to 1, that 1 - MS-SSIM is worth
+SQUARED_SHARE = 0.1  # of squared error in the error that MS-SSIM sees, which is blind to a change of colour
 BASES_EVERY = 40  # steps between the optimiser's bases
 LONGEST_BASIS = 512  # sides of matrices that are longer have none: a third of the time
 
@@ -36,10 +43,35 @@ def principal_components(images: list[Pixels], seed: int) -> PrincipalComponents
     return PrincipalComponents(x.mean(0).float(), vectors.flip(1).T.float(), spread.float())
 
 
-def rate_distortion_loss(coded: Coded, images: Tensor, quality: Tensor) -> Tensor:
-    """Mean over the batch of (bpp + lambda * 255**2 * MSE) / lambda**WEIGHTING."""
-    bpp = (coded.y_bits + coded.z_bits) / (images.shape[2] * images.shape[3])
-    error = (coded.images.float() - images).square().mean((1, 2, 3))
+def squared_error(decoded: Tensor, images: Tensor) -> Tensor:
+    """Mean squared error (B,) of images (B, 3, H, W) in [0, 1]."""
+    return (decoded - images).square().mean((1, 2, 3))
+
+
+def structural_error(decoded: Tensor, images: Tensor) -> Tensor:
+    """What MS-SSIM sees of the error, and a little of the rest: (B,), about as large as the squared error.
+
+    Images are (B, 3, H, W) in [0, 1], sides above 160. Source: Wang et al. 2003.
+    """
+    similarity = ms_ssim(decoded, images, data_range=1.0, size_average=False)
+    dissimilarity = DISSIMILARITY_WORTH * (1 - similarity)
+    return (1 - SQUARED_SHARE) * dissimilarity + SQUARED_SHARE * squared_error(decoded, images)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What a codec is tuned for: the error (B,) of decoded images, on crops of two sides, one after the other."""
+
+    error: Callable[[Tensor, Tensor], Tensor]
+    sides: tuple[int, int]
+
+
+TUNINGS = {"psnr": Tuning(squared_error, (128, 256)), "ssim": Tuning(structural_error, (192, 256))}
+
+
+def rate_distortion_loss(coded: Coded, error: Tensor, quality: Tensor, pixels: int) -> Tensor:
+    """Mean over the batch of (bpp + lambda * 255**2 * error) / lambda**WEIGHTING, for images of so many pixels."""
+    bpp = (coded.y_bits + coded.z_bits) / pixels
     weight = lagrangian(quality)
     return ((bpp + weight * 255**2 * error) / weight**WEIGHTING).mean()
 
@@ -50,7 +82,7 @@ def stratified_qualities(count: int) -> Tensor:
 
 
 class RateDistortion:
-    """The task of the codec: `images` to train on, `held_out` to measure, `batch` crops of the first size.
+    """The task of the codec: `images` to train on, `held_out` to measure, `batch` crops of the first side.
 
     `compiled` fuses the network's operations, which takes minutes for each size of crops, and a C++ compiler.
     """
@@ -60,20 +92,22 @@ class RateDistortion:
         images: list[Pixels],
         held_out: list[Pixels],
         batch: int,
-        crops: tuple[int, int] = (128, 256),
+        tuning: Tuning = TUNINGS["psnr"],
         compiled: bool = False,
     ) -> None:
         self.images, self.held_out = images, held_out[:VALIDATION_IMAGES]
-        self.batch, self.sides = batch, crops
+        self.batch, self.tuning = batch, tuning
         self.seed(0)
         self.network = Codec(Widths(), principal_components(images, 0)).to(device())
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
 
     @classmethod
-    def of(cls, data: list[Path], validation: list[Path], batch: int, compiled: bool) -> RateDistortion:
-        """The task on the pictures of folders, archives and files."""
+    def of(
+        cls, data: list[Path], validation: list[Path], batch: int, tune: str, compiled: bool
+    ) -> RateDistortion:
+        """The task on the pictures of folders, archives and files, `tune` being one of TUNINGS."""
         held_out = read_images(validation) if validation else []
-        return cls(read_images(data), held_out, batch, compiled=compiled)
+        return cls(read_images(data), held_out, batch, TUNINGS[tune], compiled)
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
         """SOAP, slower for the linear path and the scale map, whose errors the gains multiply.
@@ -94,11 +128,11 @@ class RateDistortion:
         )
 
     def seed(self, number: int) -> None:
-        self.crops = Crops(self.images, max(self.sides), number)
+        self.crops = Crops(self.images, max(self.tuning.sides), number)
 
     def loss(self, progress: float) -> Tensor:
         late = progress >= LARGER_FROM
-        images = self.crops.batch(self.batch // (2 if late else 1), self.sides[late]).to(device())
+        images = self.crops.batch(self.batch // (2 if late else 1), self.tuning.sides[late]).to(device())
         return self.loss_of(images)
 
     def loss_of(self, images: Tensor) -> Tensor:
@@ -107,20 +141,22 @@ class RateDistortion:
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16):
             coded = self.forward(images, quality)
-        return rate_distortion_loss(coded, images, quality)
+        error = self.tuning.error(coded.images.float(), images)
+        return rate_distortion_loss(coded, error, quality, images.shape[2] * images.shape[3])
 
     def validate(self, network: nn.Module) -> list[dict[str, float]]:
-        """Mean estimated bpp and mean PSNR of whole images at each of VALIDATION_QUALITIES."""
+        """Mean estimated bpp, PSNR and error of whole images at each of VALIDATION_QUALITIES."""
         points = []
         for quality in VALIDATION_QUALITIES if self.held_out else ():
-            bpps, psnrs = [], []
+            bpps, psnrs, errors = [], [], []
             for image in self.held_out:
                 height, width = (side // 32 * 32 for side in image.shape[:2])
                 x = to_tensor(image[None, :height, :width]).to(device())
                 coded = network(x, torch.tensor([quality], device=x.device))
-                error = (coded.images.clamp(0, 1) - x).square().mean()
+                decoded = coded.images.clamp(0, 1)
                 bpps.append(float((coded.y_bits + coded.z_bits).sum()) / (height * width))
-                psnrs.append(float(-10 * error.log10()))
-            count = len(self.held_out)
-            points.append({"quality": quality, "bpp": sum(bpps) / count, "psnr": sum(psnrs) / count})
+                psnrs.append(float(-10 * squared_error(decoded, x).log10()))
+                errors.append(float(self.tuning.error(decoded, x)))
+            figures = {"bpp": bpps, "psnr": psnrs, "error": errors}
+            points.append({"quality": quality, **{name: sum(v) / len(v) for name, v in figures.items()}})
         return points
