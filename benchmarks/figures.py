@@ -18,7 +18,8 @@ from benchmarks.bd_rate import Curve, rising, shared_range
 from benchmarks.measure import mean_curve
 
 SVG = "http://www.w3.org/2000/svg"
-# Seven of Okabe and Ito's colours, which the colour-blind tell apart, and six more; markers differ as well
+# Seven of Okabe and Ito's colours, which the colour-blind tell apart, and six more. Markers differ as
+# well, and are one fewer, so that pairs do not repeat soon.
 COLOURS = (
     "#000000",
     "#D55E00",
@@ -34,7 +35,7 @@ COLOURS = (
     "#AA4499",
     "#999933",
 )
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "d", "p", "h", "*")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "d", "p", "h")
 WIDTH, HEIGHT, DOTS = 8.0, 5.0, 120  # inches, inches, per inch
 
 Labels = dict[str, str]  # of the SVG's elements, by id

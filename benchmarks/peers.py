@@ -16,11 +16,11 @@ from PIL import Image, features
 
 import codec
 from codec.engine import thread_count
-from codec.model import DEFAULT, model_named
+from codec.model import TUNED, model_named
 from codec.pipeline import SEARCH_STEPS
 
 QUALITY = "QUALITY"  # stands for the quality in a peer's options
-OURS, OURS_ENHANCED = "aecodec", "aecodec, enhanced"
+OURS, OURS_ENHANCED, OURS_SSIM = "aecodec", "aecodec, enhanced", "aecodec tune=ssim"
 JPEG, JPEG_ENHANCED = "JPEG 4:2:0", "JPEG 4:2:0, enhanced"
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 55, 70, 80, 90, 95)
 AVIF_QUALITIES = (5, 20, 35, 50, 60, 70, 80, 90)
@@ -103,16 +103,18 @@ def load_plugin(module: str) -> None:
 
 
 def ours(effort: int | None = None) -> list[Peer]:
-    """This project's codec, alone, with its stage, and at an effort if one is given.
+    """This project's codec, alone, with its stage, tuned for MS-SSIM, and at an effort if one is given.
 
     Versions tell apart whatever may change a file.
     """
     options: dict[str, Any] = {"quality": QUALITY}
     enhanced, licence = {**options, "enhance": True}, "BSD-3-Clause"
-    text, qualities = our_version(), tuple(range(0, 101, 5))
+    structural = {**options, "tune": "ssim"}
+    text, qualities = our_version("psnr"), tuple(range(0, 101, 5))
     found = [
         Peer(OURS, "", text, qualities, options, licence, step=0.01),
         Peer(OURS_ENHANCED, "", f"{text}, {stages_version()}", qualities[::4], enhanced, licence, step=0.01),
+        Peer(OURS_SSIM, "", our_version("ssim"), qualities[::4], structural, licence, step=0.01),
     ]
     if effort is not None:
         name, text = f"{OURS_ENHANCED}, effort {effort}", f"{text}, {stages_version()}"
@@ -123,12 +125,12 @@ def ours(effort: int | None = None) -> list[Peer]:
     return found
 
 
-def our_version() -> str:
+def our_version(tune: str) -> str:
     """The version of this project's codec, a digest of its code and of the model included."""
-    model = model_named(DEFAULT)
+    model = model_named(TUNED[tune])
     contents = [path.read_bytes() for path in sorted(Path(codec.__file__).parent.glob("*.py"))]
     contents += [model.files[name] for name in sorted(model.files)]
-    text = f"aecodec {codec.__version__}, model {DEFAULT} {model.fingerprint.hex()}"
+    text = f"aecodec {codec.__version__}, model {model.name} {model.fingerprint.hex()}"
     return f"{text}, onnxruntime {version('onnxruntime')}, build {digest(contents)}"
 
 

@@ -201,9 +201,12 @@ def incomplete(found: list[Measurement], metrics: tuple[str, ...]) -> dict[str, 
 def compare_all(
     found: list[Measurement], peers: list[Peer], metrics: tuple[str, ...], progress: Progress
 ) -> list[Row]:
-    """Under each metric every codec against JPEG, and ours against every codec."""
-    pairs = [(JPEG, peer.name) for peer in peers if peer.name != JPEG]
-    pairs += [(peer.name, OURS) for peer in peers if peer.name not in (JPEG, OURS)]
+    """Under each metric every codec against JPEG, and ours, in all its ways, against every other."""
+    names = [peer.name for peer in peers]
+    mine = [peer.name for peer in peers if not peer.format]
+    pairs = [(JPEG, name) for name in names if name != JPEG]
+    pairs += [(name, own) for own in mine for name in names if name not in (JPEG, *mine)]
+    pairs += [(OURS, own) for own in mine if own != OURS]
     rows = []
     for number, metric in enumerate(metrics, start=1):
         curves = {peer.name: curves_of(found, peer.name, metric) for peer in peers}

@@ -64,8 +64,12 @@ def rates_of(call: Callable[[Any], object], inputs: list[Any], megapixels: float
 def cold_command(peer: Peer, quality: float, source: Path, target: Path) -> list[str]:
     """What writes one file in a process of its own; ours does not measure what it wrote."""
     if not peer.format:
-        options = ["-q", str(quality), "--force", "--quiet"]
-        return [sys.executable, "-m", "cli", "compress", str(source), str(target), *options]
+        options = [
+            f"--{name}" if value is True else f"--{name}={value}"
+            for name, value in peer.options_at(quality).items()
+        ]
+        command = [sys.executable, "-m", "cli", "compress", str(source), str(target), "--force", "--quiet"]
+        return command + options
     plugin = f"import {peer.plugin} as p; getattr(p, 'register_heif_opener', int)(); " if peer.plugin else ""
     script = (
         f"{plugin}from PIL import Image; "

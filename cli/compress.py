@@ -72,7 +72,10 @@ def compress(
             "--effort", "-e", min=0, max=9, help="Smaller files for more time; from 5 on with aecodec[train]."
         ),
     ] = 0,
-    model: Annotated[str, typer.Option(help="An installed model, see `aecodec models`.")] = "base",
+    tune: Annotated[str, typer.Option(help="Best by psnr or, at effort 0, by ssim (MS-SSIM).")] = "psnr",
+    model: Annotated[
+        str | None, typer.Option(help="An installed model, see `aecodec models`, in place of --tune's.")
+    ] = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -105,6 +108,7 @@ def compress(
             denoise=noise_of(denoise),
             enhance=enhance,
             reduce=reduction_of(reduce),
+            tune=tune,
         ),
         strip=kinds,
         keep_times=keep_times,
@@ -166,7 +170,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
         if how.measure and not how.options.lossless:
-            model_named(how.options.model).load_ahead("synthesis")
+            model_named(how.options.model_name).load_ahead("synthesis")
         attempt, data = compress_picture(picture, how.options)
         before = job.source.stat().st_size if piped is None else len(piped)
     write(job.target, data, how.force)

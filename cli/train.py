@@ -30,6 +30,7 @@ def require_torch() -> None:
     try:
         import compressai  # noqa: F401
         import onnx  # noqa: F401
+        import pytorch_msssim  # noqa: F401
         import pytorch_optimizer  # noqa: F401
         import safetensors  # noqa: F401
         import torch  # noqa: F401
@@ -47,6 +48,7 @@ Start = Annotated[Path | None, typer.Option(help="Weights (safetensors) to start
 Crops = Annotated[int, typer.Option(min=2, help="Crops a step.")]
 Rate = Annotated[float, typer.Option(min=0, help="Learning rate.")]
 Seed = Annotated[int, typer.Option(help="Of the random crops.")]
+Tune = Annotated[str, typer.Option(help="What error is measured by: psnr or ssim.")]
 
 
 @train.command()
@@ -60,22 +62,21 @@ def codec(
     batch: Crops = 32,
     rate: Rate = 1e-3,
     seed: Seed = 0,
-    tune: Annotated[str, typer.Option(help="What error is measured by: psnr or ssim.")] = "psnr",
+    tune: Tune = "psnr",
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network, for minutes: steps take a seventh less.")
     ] = False,
 ) -> None:
     """Train the codec on photographs; resumes where it stopped."""
     require_schedule(hours, steps, rate)
+    require_tuning(tune)
     require_torch()
     if compile:
         require_compiler()
     from codec.training.loop import Schedule
     from codec.training.loop import train as run
-    from codec.training.rate_distortion import TUNINGS, RateDistortion
+    from codec.training.rate_distortion import RateDistortion
 
-    if tune not in TUNINGS:
-        raise UsageError(f"--tune {tune}: choose of {', '.join(TUNINGS)}")
     task = RateDistortion.of(data, validation or [], batch, tune, compile)
     weights = run(Schedule(hours, steps, rate, seed=seed), task, out, start)
     typer.echo(f"{weights}: export it with `aecodec train export`", err=True)
@@ -140,6 +141,14 @@ def require_schedule(hours: float | None, steps: int | None, rate: float) -> Non
         raise UsageError(f"--rate {rate} is no rate: give a number, such as 1e-3")
 
 
+def require_tuning(tune: str) -> None:
+    """Raises UsageError for what nothing can be tuned for."""
+    from codec.model import TUNED
+
+    if tune not in TUNED:
+        raise UsageError(f"--tune {tune}: choose {' or '.join(TUNED)}")
+
+
 def require_compiler() -> None:
     """Raises UsageError where torch would find no C++ compiler."""
     compiler = environ.get("CXX") or ("clang++" if platform == "darwin" else "g++")
@@ -156,8 +165,10 @@ def export(
     refit: Annotated[int, typer.Option(min=0, help="Steps of refitting the scale map.")] = 250,
     summary: Annotated[str, typer.Option(help="Training record, one line.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights and of the data.")] = "",
+    tune: Tune = "psnr",
 ) -> None:
     """Export trained weights as a model directory."""
+    require_tuning(tune)
     require_torch()
     from codec.training.data import read_images
     from codec.training.export import export
@@ -165,8 +176,10 @@ def export(
     if out.exists():
         raise UsageError(f"{out} exists: name another directory or remove it")
     pictures = read_images(data)
-    record = {"summary": summary, "licence": licence}
-    model = export(weights, out, pictures, record, refit_steps=refit, fitted_to=images)
+    record = {"tune": tune, "summary": summary, "licence": licence}
+    model = export(
+        weights, out, pictures, record, refit_steps=refit, fitted_to=images, gradient=tune == "psnr"
+    )
     typer.echo(f"{out}: model {model.fingerprint.hex()}", err=True)
 
 

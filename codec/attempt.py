@@ -28,10 +28,16 @@ from codec.bitstream import (
 )
 from codec.decoding import decode_pixels
 from codec.entropy import Latents
-from codec.errors import ImageError, LimitError, QualityError, StageError, TargetError
+from codec.errors import (
+    ImageError,
+    LimitError,
+    QualityError,
+    StageError,
+    TargetError,
+)
 from codec.image import LOSSLESS_EFFORTS, Picture, fits_lossless, write_lossless
 from codec.image import psnr as psnr_of
-from codec.model import DEFAULT, Model, model_named
+from codec.model import GRADIENT, TUNED, Model, model_named
 from codec.pipeline import EFFORT, Draft
 from codec.stages import estimate_noise, networks
 from codec.stages.denoising import LARGEST_SIGMA
@@ -57,7 +63,7 @@ class Options:
     """What `compress` is asked for; see there."""
 
     quality: float = DEFAULT_QUALITY
-    model: str = DEFAULT
+    model: str | None = None  # that which is tuned for `tune`
     effort: int = EFFORT
     lossless: bool = False
     max_bytes: int | None = None
@@ -66,9 +72,23 @@ class Options:
     denoise: float | str | None = None
     enhance: bool = False
     reduce: int | str = 1
+    tune: str = "psnr"
+
+    @property
+    def model_name(self) -> str:
+        return TUNED[self.tune] if self.model is None else self.model
 
     def check(self) -> None:
         """Raises QualityError, TargetError or StageError for what cannot be asked for."""
+        if self.tune not in TUNED:
+            raise QualityError(f"no model is tuned for {self.tune!r}: choose {' or '.join(TUNED)}")
+        if self.tune != "psnr":
+            if self.model is not None:
+                raise QualityError(f"tune {self.tune} chooses the model: leave out one of the two")
+            if self.effort:
+                raise QualityError(f"effort is for PSNR: choose 0 with tune {self.tune}")
+            if self.enhance or self.reduce == "auto":
+                raise StageError(f"enhance and reduce auto go by PSNR: leave them out with tune {self.tune}")
         if not 0 <= self.quality <= 100:
             raise QualityError(f"quality {self.quality} is out of range: choose 0 to 100")
         targets = {"max_bytes": self.max_bytes, "bpp": self.bpp, "psnr": self.psnr}
@@ -91,7 +111,9 @@ class Options:
 def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes]:
     """The file of a picture, and the attempt that made it; raises as `compress`."""
     options.check()
-    model, reduce = model_named(options.model), options.reduce
+    model, reduce = model_named(options.model_name), options.reduce
+    if options.effort and not options.lossless and GRADIENT not in model.files:
+        raise QualityError(f"model {model.name} has no gradient: choose effort 0")
     height, width = picture.pixels.shape[:2]
     check_input(width, height)
     cleaned, noise = clean(picture, options.denoise)

@@ -58,7 +58,7 @@ class LimitError(BitstreamError):
 
 
 class QualityError(AecodecError, ValueError):
-    """The quality is out of range."""
+    """A quality, effort or tune is not offered."""
 
 
 class RegionError(AecodecError, ValueError):

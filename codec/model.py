@@ -20,11 +20,13 @@ from codec.tables import Tables, read_tables
 DIRECTORY = Path(__file__).parent / "models"
 MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories
 DEFAULT = "base"
+TUNED = {"psnr": DEFAULT, "ssim": "ssim"}  # our models by the measure of quality that they are best at
 MANIFEST = "manifest.json"
 TABLES = "tables.npz"
 # What a decoder needs, in the order in which the fingerprint covers it; then what only an encoder needs.
 DECODER_FILES = (TABLES, "first_means.onnx", "second_means.onnx", "third_means.onnx", "synthesis.onnx")
 ENCODER_FILES = ("analysis.onnx", "gradient.onnx")
+GRADIENT = ENCODER_FILES[1]  # of squared error: a model that is tuned for another has none
 
 
 def fingerprint_of(files: dict[str, bytes]) -> bytes:
@@ -123,6 +125,8 @@ def load_model(directory: Path) -> Model:
     sums = manifest["sha256"]
     files = {}
     for name in (*DECODER_FILES, *ENCODER_FILES):
+        if name == GRADIENT and name not in sums:
+            continue
         try:
             files[name] = (directory / name).read_bytes()
         except OSError as error:

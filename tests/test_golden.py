@@ -18,6 +18,7 @@ from PIL import Image
 
 import codec
 from codec.bitstream import parse
+from codec.model import list_models, load_model
 from tests.common import ROOT, run_python
 from tests.portability import GOLDEN, WAYS, digests, dispatched, latents_of, run
 
@@ -25,7 +26,9 @@ FILES = sorted(GOLDEN.glob("*.aec"))
 
 
 def test_there_are_golden_files() -> None:
-    assert {codec.info(path.read_bytes()).coding for path in FILES} == {"learned", "lossless"}
+    about = [codec.info(path.read_bytes()) for path in FILES]
+    assert {each.coding for each in about} == {"learned", "lossless"}
+    assert {each.model for each in about} >= {load_model(path).fingerprint.hex() for path in list_models()}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -19,6 +19,7 @@ from codec.model import (
     DEFAULT,
     DIRECTORY,
     ENCODER_FILES,
+    GRADIENT,
     MANIFEST,
     MORE_MODELS,
     TABLES,
@@ -91,6 +92,15 @@ def test_manifest_without_a_sum(copy: Path) -> None:
     change_manifest(copy, sha256={})
     with pytest.raises(ModelError):
         load_model(copy)
+
+
+def test_a_model_may_be_without_gradient(copy: Path, model: Model) -> None:
+    (copy / GRADIENT).unlink()
+    with pytest.raises(ModelError, match=f"model spoilt lacks {GRADIENT}"):
+        load_model(copy)
+    sums = {name: value for name, value in model.manifest["sha256"].items() if name != GRADIENT}
+    change_manifest(copy, sha256=sums)
+    assert GRADIENT not in load_model(copy).files
 
 
 def test_fingerprint_is_that_of_the_files(model: Model) -> None:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, features
 
 from benchmarks.bd_rate import Comparison
-from benchmarks.figures import draw_curves, draw_difference
+from benchmarks.figures import COLOURS, MARKERS, draw_curves, draw_difference
 from benchmarks.measure import (
     Journal,
     Measurement,
@@ -31,12 +31,13 @@ from benchmarks.measure import (
     measure,
     measure_one,
 )
-from benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, of_pillow, ours
+from benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, all_peers, of_pillow, ours
 from benchmarks.report import as_record, draw_all, monotone, published, verdict, write
 from benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
+from benchmarks.speed import cold_command
 from benchmarks.viewer import nearest_in_size
 from codec import AecodecError
-from tests.common import photograph, picture_of_mode
+from tests.common import ROOT, photograph, picture_of_mode
 
 PEERS = {peer.name: peer for peer in of_pillow()[0]}
 
@@ -241,6 +242,30 @@ def test_an_effort_is_measured_and_not_timed(results: Results) -> None:
         for name in (OURS, searched)
     }
     assert sizes[OURS] != sizes[searched]
+
+
+def test_each_way_of_ours_is_compared_with_each_peer(results: Results) -> None:
+    mine = [peer.name for peer in results.peers if not peer.format]
+    for metric in results.metrics:
+        pairs = [(row.anchor, row.codec) for row in results.rows if row.metric == metric]
+        assert len(set(pairs)) == len(pairs)
+        assert {(JPEG, name) for name in mine} < set(pairs)
+        assert {("WebP", name) for name in mine} < set(pairs)
+        assert {(OURS, name) for name in mine if name != OURS} < set(pairs)
+
+
+@pytest.mark.parametrize("peer", ours(effort=2), ids=lambda peer: peer.name)
+def test_a_command_is_timed_with_its_own_options(peer: Peer, tmp_path: Path) -> None:
+    image, source, target = Image.fromarray(photograph(200, 170)), tmp_path / "a.png", tmp_path / "a.aec"
+    image.save(source)
+    subprocess.run(cold_command(peer, 40, source, target), check=True, cwd=ROOT)
+    assert target.read_bytes() == peer.encode(image, 40)
+
+
+def test_curves_of_all_codecs_look_different() -> None:
+    count = len(all_peers(effort=4)[0]) + 3
+    styles = {(COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]) for n in range(count)}
+    assert len(styles) == count
 
 
 def test_monotony_looks_at_each_picture() -> None:

@@ -34,7 +34,7 @@ with warnings.catch_warnings():
 import codec
 from codec import pipeline
 from codec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
-from codec.model import DEFAULT, model_named
+from codec.model import GRADIENT, TUNED, model_named
 from codec.pipeline import dequantise, quantise
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
@@ -185,10 +185,10 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         load_weights(Codec(), tmp_path / "other.safetensors")
 
 
-def test_the_shipped_weights_are_those_of_the_network() -> None:
-    shipped = Path(export.__file__).with_name(f"{DEFAULT}.safetensors")
-    trained = load_weights(Codec(), shipped)
-    model = model_named(DEFAULT)
+@pytest.mark.parametrize("name", TUNED.values())
+def test_the_shipped_weights_are_those_of_the_network(name: str) -> None:
+    trained = load_weights(Codec(), Path(export.__file__).with_name(f"{name}.safetensors"))
+    model = model_named(name)
     inward = trained.quantiser.inward.detach().numpy()  # which nothing refits
     np.testing.assert_allclose(model.tables.inward, inward, atol=1e-3)
 
@@ -199,6 +199,13 @@ def test_the_start_is_already_a_linear_codec(fresh: Codec) -> None:
     assert points[-1]["psnr"] > 36
     assert points[0]["bpp"] < 1
     assert [p["psnr"] for p in points] == sorted(p["psnr"] for p in points)
+
+
+def test_small_pictures_to_validate_on_are_left_out() -> None:
+    held_out = [IMAGES[0][:63, :200], IMAGES[0][:90, :64]]
+    assert len(RateDistortion(IMAGES, held_out, 1, SMALL).held_out) == 1
+    with pytest.raises(codec.AecodecError, match="at least 64 pixels"):
+        RateDistortion(IMAGES, held_out[:1], 1, SMALL)
 
 
 def test_the_loss_falls(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +230,10 @@ def test_structural_error_is_what_benchmarks_call_ms_ssim() -> None:
     expected = (1 - SQUARED_SHARE) * DISSIMILARITY_WORTH * dissimilarity
     expected += SQUARED_SHARE * float(squared_error(images[:1], images[1:]))
     assert found.tolist() == pytest.approx([0, expected], rel=1e-3, abs=1e-6)
+
+
+def test_there_is_a_model_for_each_tuning() -> None:
+    assert TUNINGS.keys() == TUNED.keys()
 
 
 @pytest.mark.parametrize("tune", TUNINGS)
@@ -251,6 +262,12 @@ def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: py
     error = np.asarray(codec.decompress(file)).astype(float) - IMAGES[1]
     assert 10 * np.log10(255**2 / np.square(error).mean()) > 28
     assert codec.info(file).bpp < 5
+    assert GRADIENT in model.files
+
+    folder = tmp_path / "models" / "tuned"
+    tuned = export.export(weights, folder, [IMAGES[0][:256, :256]], {}, 1, 1, gradient=False)
+    assert GRADIENT not in tuned.files
+    assert tuned.fingerprint == model.fingerprint
 
 
 def test_refitting_lowers_the_bits_of_symbols_and_changes_the_scale_map_alone(fresh: Codec) -> None:

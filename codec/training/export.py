@@ -21,7 +21,7 @@ from codec.bitstream import QUALITY_UNITS
 from codec.entropy import LOUDEST, RATIOS, TURNS, Coder, Latents, refine, turns, z_histogram
 from codec.errors import ModelError
 from codec.hyperprior import CONTEXTS, FRACTION_BITS, HYPER_FRACTION_BITS, HYPER_TURNS
-from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
+from codec.model import DECODER_FILES, ENCODER_FILES, GRADIENT, MANIFEST, TABLES, Model, fingerprint_of
 from codec.pipeline import encode_latents
 from codec.tables import SCALE_LEVELS, Tables, write_tables
 from codec.training.data import Pixels
@@ -246,17 +246,24 @@ def manifest_of(files: dict[str, bytes], record: dict[str, Any]) -> dict[str, An
 
 
 def export(
-    weights: Path, out: Path, images: list[Pixels], record: dict[str, Any], refit_steps: int, fitted_to: int
+    weights: Path,
+    out: Path,
+    images: list[Pixels],
+    record: dict[str, Any],
+    refit_steps: int,
+    fitted_to: int,
+    gradient: bool = True,
 ) -> Model:
     """Write the model directory `out` from weights (safetensors).
 
     The scale map is refitted on `images` in so many steps, then the tables to so many of them, evenly spaced.
-    `record` goes into the manifest: licence, data and training.
+    `record` goes into the manifest: licence, data and training. The gradient, of squared
+    error, is for what was trained for that.
     """
     codec = load_weights(Codec(Widths()), weights)
     codec = refit_scales(codec, images, refit_steps).eval()
     spaced = images[:: max(1, len(images) // fitted_to)][:fitted_to]
-    names = [*DECODER_FILES[1:], *ENCODER_FILES]
+    names = [name for name in (*DECODER_FILES[1:], *ENCODER_FILES) if name != GRADIENT or gradient]
     files = {name: graph(codec, name.removesuffix(".onnx")) for name in names}
     files[TABLES] = write_tables(initial_tables(codec))
     model = Model(out.name, manifest_of(files, record), files)

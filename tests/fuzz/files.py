@@ -21,7 +21,7 @@ from codec.bitstream import (
     write_varint,
 )
 from codec.image import write_lossless
-from codec.model import DEFAULT, model_named
+from codec.model import TUNED, model_named
 from codec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph
 
@@ -36,6 +36,7 @@ def seeds() -> dict[str, bytes]:
     return {
         "dot": learned(photograph(1, 1), 0),
         "photograph": learned(photograph(40, 24), 50),
+        "tuned for MS-SSIM": learned(photograph(40, 24), 50, tune="ssim"),
         "noise": learned(noise(33, 7), 100),
         "everything": learned(photograph(70, 33), 20, gray=True, boxes={**METADATA, **alpha}),
         "lossless": lossless(photograph(9, 7)),
@@ -43,9 +44,15 @@ def seeds() -> dict[str, bytes]:
     }
 
 
-def learned(pixels: Pixels, quality: int, gray: bool = False, boxes: dict[Box, bytes] | None = None) -> bytes:
+def learned(
+    pixels: Pixels,
+    quality: int,
+    gray: bool = False,
+    boxes: dict[Box, bytes] | None = None,
+    tune: str = "psnr",
+) -> bytes:
     """The learned file of a picture (H, W, 3), however well lossless coding would serve it."""
-    model = model_named(DEFAULT)
+    model = model_named(TUNED[tune])
     header, payload, _ = pipeline.encode(model, pixels, quality * QUALITY_UNITS, effort=0)
     stages = Stages(noise=12) if boxes else Stages()
     return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, header, boxes or {}, stages))
