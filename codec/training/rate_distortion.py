@@ -28,8 +28,8 @@ VALIDATION_IMAGES = 8
 WEIGHTING = 0.4  # each image's loss is divided by lambda to this power
 LARGER_FROM = 0.6  # share of the budget after which crops have the second size, and are half as many
 LINEAR_SHARE = 0.05  # of the learning rate, for the linear path and the scale map
-# Squared error, of samples up to 1, that 1 - MS-SSIM is worth: about what compressai's pairs of lambdas say, and
-# what files of `base` exchange, 1000 to 1800 / 255**2 up to quality 65 and 800 above.
+# Squared error, of samples up to 1, that 1 - MS-SSIM is worth: about what compressai's pairs of lambdas say,
+# and what files of `base` exchange, 1000 to 1800 / 255**2 up to quality 65 and 800 above.
 DISSIMILARITY_WORTH = 1250 / 255**2
 SQUARED_SHARE = 0.1  # of squared error beside that, as MS-SSIM is blind to a change of colour
 BASES_EVERY = 40  # steps between the optimiser's bases
