@@ -30,6 +30,11 @@ from codec.training.restoration import Denoising
 torch.manual_seed(int(os.environ["RANK"]))  # the start of each is its own
 task = Denoising([data.astronaut()], [], batch=2, side=32)
 train(Schedule(steps=3, rate=1e-3, warm_up=1), task, Path(sys.argv[1]))
+task = Denoising([data.astronaut()], [], batch=2, side=32)
+train(Schedule(steps=5, rate=1e-3, warm_up=1), task, Path(sys.argv[1]))  # resumes
+share = torch.load(Path(sys.argv[1]) / ("checkpoint-1.pt" if os.environ["RANK"] == "1" else "checkpoint.pt"))
+assert share["optimiser"]["param_groups"][0]["step"] == 5, "the optimiser began anew"
+assert 0 < len(share["optimiser"]["state"]) < len(list(task.network.parameters())), "the work is not shared"
 own = torch.cat([parameter.detach().flatten() for parameter in task.network.parameters()])
 both = [torch.empty_like(own) for _ in range(2)]
 distributed.all_gather(both, own)
@@ -56,7 +61,7 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr[-3000:]
     log = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in log] == [3]
+    assert [json.loads(line)["step"] for line in log] == [3, 5]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -305,6 +305,12 @@ def test_a_checkpoint_of_another_optimiser_is_refused() -> None:
         run.load({**run.state(), "kind": "Adam"})
 
 
+def test_a_share_of_a_checkpoint_is_refused() -> None:
+    run = Run(SCHEDULE, small_task())
+    with pytest.raises(codec.AecodecError, match="not of 1 process: train with as many as before"):
+        run.load({**run.state(), "processes": 2})
+
+
 def test_the_command_trains(photographs: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 

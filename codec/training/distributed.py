@@ -2,16 +2,20 @@
 
     torchrun --nproc-per-node 2 -m -- cli train codec --data PHOTOS --out RUN --hours 8
 
-Each draws batches of its own. Gradients are averaged, so the processes keep one set of weights; the first
-writes the run's files and keeps its time.
+Each draws batches of its own. Gradients are averaged and each process moves its share of the weights, so the
+processes keep one set of them; the first writes the run's files and keeps its time.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.optim import Optimizer
 
 
 def join() -> None:
@@ -23,6 +27,11 @@ def join() -> None:
 def rank() -> int:
     """The number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def processes() -> int:
+    """How many processes train."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def device() -> torch.device:
@@ -49,3 +58,18 @@ def average_gradients(network: nn.Module) -> None:
     flat /= distributed.get_world_size()
     for parameter, part in zip(network.parameters(), flat.split([g.numel() for g in gradients]), strict=True):
         parameter.grad = part.view_as(parameter).clone()
+
+
+def shared(kind: type[Optimizer], parameters: Iterable[Any], **options: Any) -> Optimizer:
+    """An optimiser of a kind, for parameters or groups of them, whose work and state the processes share.
+
+    Its state is that of this process's share alone. Source: Rajbhandari et al. 2020 (ZeRO, arXiv 1910.02054).
+    """
+    if not distributed.is_initialized():
+        return kind(parameters, **options)
+    return ZeroRedundancyOptimizer(parameters, kind, **options)
+
+
+def of_this_process(optimiser: Optimizer) -> Optimizer:
+    """The part of an optimiser, shared or not, that moves this process's share of the weights."""
+    return optimiser.optim if isinstance(optimiser, ZeroRedundancyOptimizer) else optimiser

@@ -215,7 +215,7 @@ class NextMeans(nn.Module):
         super().__init__()
         self.log_gain_in = Table(-torch.log1p(ratio))
         self.embed = Pointwise(widths.latents + widths.means, widths.context)
-        self.blocks = Blocks(2, *[torch.ones(ANCHORS, widths.context)] * 2)
+        self.blocks = Blocks(widths.context_blocks, *[torch.ones(ANCHORS, widths.context)] * 2)
         self.head = Pointwise(widths.context, widths.latents, zero=True)
         self.log_gain_out = Table((0.1 * ratio).log())
 

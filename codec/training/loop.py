@@ -1,7 +1,8 @@
 """The one training loop: resumable, scheduled over a budget of hours or of steps.
 
-A run's folder receives `checkpoint.pt` (everything needed to go on), `weights.safetensors` (the averaged
-weights, which export reads and `--start` accepts) and `log.jsonl` (figures on validation pictures).
+A run's folder receives `checkpoint.pt` (everything needed to go on, and `checkpoint-1.pt` and so on of further
+processes), `weights.safetensors` (the averaged weights, which export reads and `--start` accepts) and
+`log.jsonl` (figures on validation pictures).
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class Run:
         self.network = task.network.to(memory_format=torch.channels_last)
         self.average = Average(self.network, schedule.average)
         self.optimiser = task.optimiser(schedule.rate)
+        self.own_optimiser = distributed.of_this_process(self.optimiser)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.step = 0
         self.seconds = 0.0
@@ -116,21 +118,36 @@ class Run:
         return {
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "kind": type(self.optimiser).__name__,
+            "optimiser": self.own_optimiser.state_dict(),
+            "kind": type(self.own_optimiser).__name__,
+            "processes": distributed.processes(),
             "step": self.step,
             "seconds": self.seconds,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take up a state of before; raises AecodecError for another optimiser's."""
-        kind = type(self.optimiser).__name__
+        """Take up a state of before; raises AecodecError for another optimiser's, or a share of it."""
+        kind, processes = type(self.own_optimiser).__name__, distributed.processes()
         if state.get("kind", "Adam") != kind:
             raise AecodecError(f"the checkpoint is not of {kind}: go on from its weights, with --start")
+        if state.get("processes", 1) != processes:
+            raise AecodecError(
+                f"the checkpoint is not of {processes} process{'es' * (processes > 1)}: "
+                "train with as many as before, or go on from its weights, with --start"
+            )
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])  # its rates are set anew at each step
+        self.own_optimiser.load_state_dict(state["optimiser"])
+        for group, own in zip(self.optimiser.param_groups, self.own_optimiser.param_groups, strict=True):
+            group.update({name: own[name] for name in own if name != "params"})  # rates change at each step
         self.step, self.seconds = state["step"], state["seconds"]
+
+    def take_from_first(self) -> None:
+        """Give every process the weights and the clock of the first."""
+        clock = torch.tensor([self.step, self.seconds], dtype=torch.float64, device=device())
+        weights = [*self.network.parameters(), *self.average.network.parameters()]
+        distributed.take_from_first([*weights, clock])
+        self.step, self.seconds = int(clock[0]), float(clock[1])
 
     def train_step(self) -> float:
         """One step; returns the loss."""
@@ -181,7 +198,8 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
     """
     distributed.join()
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint, weights = out / "checkpoint.pt", out / "weights.safetensors"
+    share = f"-{distributed.rank()}" if distributed.rank() else ""
+    checkpoint, weights = out / f"checkpoint{share}.pt", out / "weights.safetensors"
     if start:
         load_weights(task.network, start)
     run = Run(schedule, task)
@@ -189,17 +207,17 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
         if start:
             raise AecodecError(f"{out} holds a checkpoint already: resume it without --start, or empty it")
         run.load(torch.load(checkpoint, map_location=device(), weights_only=True))
-    distributed.take_from_first([*run.network.parameters(), *run.average.network.parameters()])
+    run.take_from_first()
     seed = schedule.seed + run.step + SEEDS_APART * distributed.rank()
     torch.manual_seed(seed)
     task.seed(seed)
 
     def save() -> None:
-        if distributed.rank():
-            return
-        partial = out / "partial"
+        partial = out / f"partial{share}"
         torch.save(run.state(), partial)
         partial.replace(checkpoint)
+        if distributed.rank():
+            return
         save_weights(run.average.network, partial)
         partial.replace(weights)
         with torch.no_grad():

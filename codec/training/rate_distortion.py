@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from codec.errors import AecodecError
 from codec.training.data import Crops, Pixels, read_images, to_tensor
-from codec.training.distributed import device
+from codec.training.distributed import device, shared
 from codec.training.layers import Pointwise, lagrangian
 from codec.training.networks import Codec, Coded
 from codec.training.transforms import PrincipalComponents, Widths, to_patches
@@ -129,9 +129,10 @@ class RateDistortion:
         chosen = {id(p) for p in linear}
         rest = [p for p in self.network.parameters() if id(p) not in chosen]
         groups = [{"params": rest}, {"params": linear, "lr": LINEAR_SHARE * rate}]
-        return SOAP(
+        return shared(
+            SOAP,
             groups,
-            rate,
+            lr=rate,
             weight_decay=0,
             precondition_frequency=BASES_EVERY,
             max_precondition_dim=LONGEST_BASIS,

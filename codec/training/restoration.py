@@ -23,7 +23,7 @@ from codec.errors import AecodecError
 from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.upscaling import SCALES
 from codec.training.data import Crops, Pixels, read_images, to_tensor
-from codec.training.distributed import device
+from codec.training.distributed import device, shared
 from codec.training.stages import SRCNN, SubPixel, denoiser, enhancer
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
@@ -69,7 +69,7 @@ class Restoration(ABC):
 
         Source: Vyas et al. 2024 (arXiv 2409.11321).
         """
-        return SOAP(self.network.parameters(), rate, weight_decay=0)
+        return shared(SOAP, self.network.parameters(), lr=rate, weight_decay=0)
 
     @abstractmethod
     def loss(self, progress: float) -> Tensor:

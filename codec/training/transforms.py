@@ -24,12 +24,13 @@ class Widths:
 
     latents: int = 320
     analysis: int = 384
-    analysis_blocks: int = 10
-    synthesis_blocks: int = 4
+    analysis_blocks: int = 12
+    synthesis_blocks: int = 6
     render_blocks: int = 4
     render_features: int = 32
     means: int = 128
     context: int = 192
+    context_blocks: int = 3
 
 
 @dataclass(frozen=True, slots=True)
