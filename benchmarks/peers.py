@@ -17,7 +17,6 @@ from PIL import Image, features
 import codec
 from codec.engine import thread_count
 from codec.model import TUNED, model_named
-from codec.pipeline import SEARCH_STEPS
 
 QUALITY = "QUALITY"  # stands for the quality in a peer's options
 OURS, OURS_ENHANCED, OURS_SSIM = "aecodec", "aecodec, enhanced", "aecodec tune=ssim"
@@ -118,8 +117,6 @@ def ours(effort: int | None = None) -> list[Peer]:
     ]
     if effort is not None:
         name, text = f"{OURS_ENHANCED}, effort {effort}", f"{text}, {stages_version()}"
-        if effort in SEARCH_STEPS:
-            text = f"{text}, {search_version()}"
         options = {**enhanced, "effort": effort}
         found.append(Peer(name, "", text, EFFORT_QUALITIES, options, licence, step=0.01, slow=True))
     return found
@@ -132,15 +129,6 @@ def our_version(tune: str) -> str:
     contents += [model.files[name] for name in sorted(model.files)]
     text = f"aecodec {codec.__version__}, model {model.name} {model.fingerprint.hex()}"
     return f"{text}, onnxruntime {version('onnxruntime')}, build {digest(contents)}"
-
-
-def search_version() -> str:
-    """A digest of the search's code, and torch's version; none without torch, which it needs."""
-    try:
-        from codec.training import search
-    except ImportError:
-        return "no search"
-    return f"search {digest([Path(search.__file__).read_bytes()])}, torch {version('torch')}"
 
 
 def stages_version() -> str:

@@ -69,7 +69,7 @@ def compress(
     effort: Annotated[
         int,
         typer.Option(
-            "--effort", "-e", min=0, max=9, help="Smaller files for more time; from 5 on with aecodec[train]."
+            "--effort", "-e", min=0, max=9, help="Smaller files; each step up takes twice the time."
         ),
     ] = 0,
     tune: Annotated[str, typer.Option(help="Best by psnr or, at effort 0, by ssim (MS-SSIM).")] = "psnr",

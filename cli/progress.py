@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+SOON = 10.0  # seconds; an end that is nearer is not told
 LONG = 10  # tiles; a pass of fewer is not shown. Those of the codec's networks have 0.8 megapixels
 
 
@@ -21,10 +23,12 @@ class Bar:
     def visible(self) -> bool:
         return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
-    def show(self, task: str, done: int, of: int) -> None:
-        """Draws the bar over what the line held."""
+    def show(self, task: str, done: int, of: int, left: float = 0) -> None:
+        """Draws the bar over what the line held; `left` are the seconds to the end if they are known."""
         if self.visible:
             label = f"{task} {done}/{of}"
+            if left >= SOON:
+                label += f", {int(left) // 60}:{int(left) % 60:02} left"
             width = max(shutil.get_terminal_size().columns - len(label) - 4, 1)
             sys.stderr.write(f"\r\033[K[{'#' * (width * done // of):{width}}] {label}")
             sys.stderr.flush()
@@ -41,11 +45,24 @@ class Bar:
         from codec.progress import watching
 
         try:
-            with watching(self.show_pass):
+            with watching(Passes(self).show):
                 yield
         finally:
             self.clear()
 
-    def show_pass(self, task: str, done: int, of: int) -> None:
-        if of >= LONG:
-            self.show(task, done, of)
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Passes of networks over pictures, of which the bar shows the long ones, and when they will end."""
+
+    bar: Bar
+    began: dict[str, float] = field(default_factory=dict)  # by task, when its first tile was done
+
+    def show(self, task: str, done: int, of: int) -> None:
+        if of < LONG:
+            return
+        now = time.monotonic()
+        if done == 1:
+            self.began[task] = now
+        spent = now - self.began.get(task, now)
+        self.bar.show(task, done, of, spent * (of - done) / max(done - 1, 1))

@@ -67,8 +67,8 @@ def compress(
     converted or left out of a Pillow image is a UserWarning; a Picture has it in its `notes`.
 
     `effort`, 0 to 9, makes smaller files in more time. From 1 on the encoder moves its latents towards those
-    whose decoded picture is nearest, in up to 8 steps; from 5 on a search, which needs torch, takes minutes a
-    megapixel.
+    that take few bits and whose decoded picture is near, in 1 step, 2, 4 and so on to 256, each of which
+    takes about as long as all that effort 0 does.
 
     One of these takes the place of the quality: `lossless`; `max_bytes`, which the file never exceeds;
     `bpp`, the same in bits per pixel; `psnr`, in dB, which it reaches.
@@ -84,8 +84,8 @@ def compress(
     names any installed model in its place.
 
     Raises ImageError for what cannot be coded, QualityError for a quality, effort or tune that is not
-    offered, StageError for what a stage does not offer, TargetError for a target out of reach,
-    UnknownModelError for a model that is not installed and MissingExtraError for a search without torch.
+    offered, StageError for what a stage does not offer, TargetError for a target out of reach and
+    UnknownModelError for a model that is not installed.
 
     >>> from PIL import Image
     >>> import codec

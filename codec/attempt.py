@@ -38,7 +38,7 @@ from codec.errors import (
 from codec.image import LOSSLESS_EFFORTS, Picture, fits_lossless, write_lossless
 from codec.image import psnr as psnr_of
 from codec.model import GRADIENT, TUNED, Model, model_named
-from codec.pipeline import EFFORT, Draft
+from codec.pipeline import EFFORT, MOST_EFFORT, Draft
 from codec.stages import estimate_noise, networks
 from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.enhancement import NETWORK as ENHANCE
@@ -46,7 +46,6 @@ from codec.stages.upscaling import SCALES, network_name, reduced
 from codec.targets import of_psnr, within_bytes
 
 DEFAULT_QUALITY = 50.0
-MOST_EFFORT = 9
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
 SMALL = 2**16  # pixels

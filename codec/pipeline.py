@@ -1,6 +1,6 @@
 """The path of a picture: analysis, quantisation, coding, container; and back.
 
-    pixels ──► y, z ──► symbols ──► stream ──► container      encode, y improved or searched for
+    pixels ──► y, z ──► symbols ──► stream ──► container      encode, y improved step by step
     pixels ◄── y ◄── means ◄── symbols, z ◄── stream          decode
 
 Networks run over tiles; nothing but pixels, symbols and scale indices (and y, in the encoder) is held whole.
@@ -19,41 +19,47 @@ from numpy.typing import NDArray
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, Tile, Window, scaled, tiles
 from codec.entropy import SYMBOL_LIMIT, Latents, turns
-from codec.errors import AecodecError, MissingExtraError
+from codec.errors import AecodecError
 from codec.hyperprior import scale_index
 from codec.model import Model
-from codec.progress import told
+from codec.progress import part_of_passes, told
 from codec.tables import Integers, Levels, Symbols, Tables
 
 PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
 CORE = 28  # cells per tile, each way, without the halo: 896 pixels
 # Halos in cells. Networks see farther, but what lies there changes their outputs no more than rounding does.
-ANALYSIS_HALO = 3  # ten blocks at 1/16 and one at 1/4 see 164 pixels
-MEANS_HALO = 3  # five blocks at 1/16 see 80 pixels
-DECODER_HALO = 4  # means, then four blocks at 1/16 and four at 1/4: 160 pixels
+ANALYSIS_HALO = 3  # twelve blocks at 1/16 and one at 1/4 see 196 pixels
+MEANS_HALO = 3  # seven blocks at 1/16 see 112 pixels
+DECODER_HALO = 4  # means, then six blocks at 1/16 and four at 1/4: 224 pixels
 
 GRADIENT_CORE = 16  # cells per tile of gradients, which take more memory
 GRADIENT_WHOLE = 24  # cells each way, up to which a picture is one tile of them
 GRADIENT_HALO = 3  # cells; what lies farther away changes steps by less than 1e-4
 
 EFFORT = 0  # unless the caller says otherwise
-# By effort, the last for all that are higher: steps of descent, the share of its way that each goes, and the
-# damping of the first and of the last, bits that a squared quantisation step of error is taken to be worth.
+# By effort: steps of descent, the share of its way that each goes, and the damping of the first and of the
+# last, bits that a squared quantisation step of error is taken to be worth.
 DESCENTS = (
     (0, 0.0, 0.0, 0.0),
     (1, 0.35, 8.0, 8.0),
-    (2, 0.3, 7.7, 10.0),
-    (4, 0.25, 7.0, 10.8),
-    (8, 0.2, 7.0, 10.8),
+    (2, 0.4, 7.0, 10.0),
+    (4, 0.4, 6.0, 10.0),
+    (8, 0.35, 6.0, 10.8),
+    (16, 0.25, 5.5, 10.8),
+    (32, 0.2, 5.5, 11.0),
+    (64, 0.12, 5.0, 11.0),
+    (128, 0.08, 4.5, 12.0),
+    (256, 0.05, 4.5, 12.0),
 )
-SEARCH_STEPS = {5: 50, 6: 100, 7: 200, 8: 400, 9: 800}  # of gradient search after the descent, by effort
-SEARCH_HALO = 2  # cells, whose search is repeated: what a tile's latents do to pixels and means next to it
+MOST_EFFORT = len(DESCENTS) - 1
+# Of the gradient of bits, how much counts through the means of later symbols, and through a symbol itself,
+# whose bits rounding counts again.
+LATER_SHARE, OWN_SHARE = np.float32(0.5), np.float32(0.3)
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
 MEANS = "first_means", "second_means", "third_means"
-NEAREST = 1e9  # bits for a squared step, with which every symbol is the nearest
 
 Sample = TypeVar("Sample", bound=np.generic)
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -159,21 +165,19 @@ def encode_latents(
 ) -> Latents:
     """The latents of a picture (H, W, 3) at `quality` in hundredths, improved as `effort` says.
 
-    `drafted` is its draft at this quality if there is one, whose y is changed. Raises MissingExtraError for a
-    search without torch.
+    `drafted` is its draft at this quality if there is one, whose y is changed.
     """
-    steps, share, first, last = DESCENTS[min(effort, len(DESCENTS) - 1)]
+    steps, share, first, last = DESCENTS[effort]
     if steps:
         model.load_ahead("gradient")
     drafted = drafted or draft(model, pixels, quality, core)
     latents, y = drafted.latents, drafted.y
-    for damping in np.linspace(first, last, steps):
-        y = descended(model, pixels, y, latents, share, float(damping), core)
-        symbols = quantise_all(model, y, latents.z, latents.index, quality, error_weight(quality), core)
+    for step, damping in enumerate(np.linspace(first, last, steps)):
+        with part_of_passes(step, steps):
+            y = descended(model, pixels, y, latents, share, float(damping), core)
+            symbols = quantise_all(model, y, latents.z, latents.index, quality, error_weight(quality), core)
         latents = replace(latents, symbols=symbols)
-    if effort not in SEARCH_STEPS:
-        return latents
-    return searched(model, pixels, y, [drafted.latents, latents], SEARCH_STEPS[effort], core)
+    return latents
 
 
 def quantise_all(
@@ -191,61 +195,43 @@ def quantise_all(
 def descended(
     model: Model, pixels: Pixels, y: Floats, latents: Latents, share: float, damping: float, core: int
 ) -> Floats:
-    """y (M, 2h, 2w) moved, in place, a share of the way to where the decoder's error is least.
+    """y (M, 2h, 2w) moved, in place, a share of the way to where error and bits together are least.
 
     From the decoder's y that is a step of Gauss and Newton, whose Hessian is taken to be a constant, the
-    damping. All latents move at once, so the error that one of them leaves is made up for by others.
+    damping. All latents move at once, so the error that one of them leaves is made up for by others, and
+    each is moved to where it predicts later ones better.
     """
     height, width = latents.z.shape[1:]
     core = min(core, GRADIENT_WHOLE if max(height, width) <= GRADIENT_WHOLE else GRADIENT_CORE)
     for tile in told("descending", tiles(height, width, core, GRADIENT_HALO)):
-        coded, level = decoded_y(model, latents, tile), latents.quality / QUALITY_UNITS
-        image = read_pixels(pixels, tile.outer)
-        inside = np.zeros((1, *image.shape[1:]), np.float32)
-        rows, columns = scaled(tile.outer, CELL)
-        inside[:, : pixels.shape[0] - rows.start, : pixels.shape[1] - columns.start] = 1
-        (gradient,) = model.gradient(level, coded, image, inside)
+        coded = decoded_y(model, latents, tile)
+        gradient = lagrangian_gradient(model, pixels, latents, tile, coded)
         target = window(coded - gradient / np.float32(damping), tile.inner, 2)
         place = window(y, tile.place, 2)
         place += np.float32(share) * (target - place)
     return y
 
 
-def searched(model: Model, pixels: Pixels, y: Floats, known: list[Latents], steps: int, core: int) -> Latents:
-    """The latents to which a gradient search of so many steps moves y (M, 2h, 2w) of a picture (H, W, 3).
-
-    The last of those that are known are where it starts from; if one of them costs less, it is kept. Raises
-    MissingExtraError without torch.
-    """
-    try:
-        from codec.training.search import lambda_of, search
-    except ImportError as error:
-        raise MissingExtraError(f"{error}: run pip install 'aecodec[train]'") from error
-    start = known[-1]
-    for tile in told("searching", tiles(start.z.shape[1], start.z.shape[2], core, SEARCH_HALO)):
-        part = part_of(start, tile.outer)
-        y_part = search(model, pixels[scaled(tile.outer, CELL)], window(y, tile.outer, 2), part, steps)
-        window(y, tile.place, 2)[:] = window(y_part, tile.inner, 2)
-    found = quantise_all(model, y, start.z, start.index, start.quality, NEAREST, core)
-    candidates = [*known, replace(start, symbols=found)]
-    return min(candidates, key=partial(cost, model, pixels, lambda_of(start.quality)))
+def lagrangian_gradient(model: Model, pixels: Pixels, latents: Latents, tile: Tile, coded: Floats) -> Floats:
+    """The gradient (M, h, w), in bits, of error and bits with respect to the decoder's y of a tile."""
+    level, rows, columns = latents.quality / QUALITY_UNITS, *scaled(tile.outer, CELL)
+    image = read_pixels(pixels, tile.outer)
+    inside = np.zeros((1, *image.shape[1:]), np.float32)
+    inside[:, : pixels.shape[0] - rows.start, : pixels.shape[1] - columns.start] = 1
+    features, _ = model.first_means(level, window(latents.z, tile.outer, 1).astype(np.float32))
+    slopes, turn = slopes_of_bits(model.tables, latents, tile), turns(coded.shape).astype(np.float32)
+    of_error, of_bits = model.gradient(level, coded, image, inside, features, slopes, turn)
+    gradient: Floats = of_error + LATER_SHARE * of_bits + OWN_SHARE * slopes
+    return gradient
 
 
-def part_of(latents: Latents, cells: Window) -> Latents:
-    """The latents under a window of cells."""
-    z, symbols = window(latents.z, cells, 1), window(latents.symbols, cells, 2)
-    return Latents(z, symbols, window(latents.index, cells, 2), latents.quality)
-
-
-def cost(model: Model, pixels: Pixels, worth: float, latents: Latents) -> float:
-    """Bits of latents, and what the error of the picture (H, W, 3) that they say is worth, of all pixels.
-
-    A squared error of a level, of 255, in a pixel is worth so many bits.
-    """
-    payload = model.coder.encode(latents, model.coder.best_prior(latents.z, latents.quality))
-    error = synthesise(model, latents, whole((pixels.shape[0], pixels.shape[1]))).astype(np.int32)
-    error -= pixels
-    return 8 * len(payload) + worth * float(np.square(error).sum(dtype=np.int64)) / 3
+def slopes_of_bits(tables: Tables, latents: Latents, tile: Tile) -> Floats:
+    """How fast bits rise with each symbol (M, h, w) of a tile."""
+    symbols, index = window(latents.symbols, tile.outer, 2), window(latents.index, tile.outer, 2)
+    places = np.nonzero(symbols)  # as tables are symmetric, bits of zeros have no slope
+    slopes = np.zeros(symbols.shape, np.float32)
+    slopes[places] = tables.slopes_of(symbols[places].astype(np.float32), index[places])
+    return slopes
 
 
 def means_of(

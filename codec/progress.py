@@ -37,3 +37,14 @@ def told(task: str, parts: Iterable[Part]) -> Iterator[Part]:
         yield part
         if watcher:
             watcher(task, done, len(parts))
+
+
+@contextmanager
+def part_of_passes(number: int, count: int) -> Iterator[None]:
+    """Within, passes are told of as parts, the one of this number from 0, of passes `count` times as long."""
+    watcher = current.get()
+    if watcher is None:
+        yield
+        return
+    with watching(lambda task, done, of: watcher(task, number * of + done, count * of)):
+        yield

@@ -89,6 +89,14 @@ class Tables:
         return bits
 
     @cached_property
+    def y_slopes(self) -> Floats:
+        """How fast bits rise with a symbol, at each entry of `y_counts`; 0 at the escapes."""
+        ends = zip(self.y_starts, self.y_starts[1:], strict=False)
+        each = [np.append(np.gradient(self.y_bits[first : last - 1]), 0) for first, last in ends]
+        slopes: Floats = np.concatenate(each).astype(np.float32)
+        return slopes
+
+    @cached_property
     def z_bits(self) -> Floats:
         """Bits of each entry of `z_counts`."""
         shares = self.z_counts / self.z_counts.sum(2, keepdims=True, dtype=np.float64)
@@ -97,10 +105,20 @@ class Tables:
 
     def bits_of(self, symbols: Floats, levels: Levels) -> Floats:
         """Bits (N,) of symbols (N,) at their levels (N,)."""
+        bits: Floats = self.y_bits[self.entries(symbols, levels)]
+        return bits
+
+    def slopes_of(self, symbols: Floats, levels: Levels) -> Floats:
+        """How fast bits rise with symbols (N,) at their levels (N,)."""
+        slopes: Floats = self.y_slopes[self.entries(symbols, levels)]
+        return slopes
+
+    def entries(self, symbols: Floats, levels: Levels) -> Integers:
+        """The entries (N,) of `y_counts` that symbols (N,) have at their levels (N,)."""
         reach = self.y_reach[levels]
         codes = np.where(np.abs(symbols) > reach, 2 * reach + 1, symbols + reach)
-        bits: Floats = self.y_bits[self.y_starts[levels] + codes.astype(np.int32)]
-        return bits
+        entries: Integers = self.y_starts[levels] + codes.astype(np.int32)
+        return entries
 
     def level_counts(self, level: int) -> NDArray[np.uint32]:
         """The table (2 L + 2,) of a level."""

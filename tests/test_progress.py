@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cli.progress import LONG
+from cli.progress import LONG, Bar
 from codec import progress
 from codec.engine import tiles
 from codec.pipeline import CELL, CORE
-from codec.progress import told, watching
+from codec.progress import part_of_passes, told, watching
 from tests.common import photograph
 from tests.test_cli import aecodec
 
@@ -69,6 +69,30 @@ def test_nobody_is_told_after_watching() -> None:
         assert len(list(told("first", tiles(2, 2, 1, 0)))) == 4
     assert len(list(told("second", tiles(2, 2, 1, 0)))) == 4
     assert seen == [("first", done, 4) for done in (1, 2, 3, 4)]
+
+
+def test_parts_of_passes_are_told_as_one() -> None:
+    seen: list[tuple[str, int, int]] = []
+    with watching(lambda *given: seen.append(given)):
+        for number in range(3):
+            with part_of_passes(number, 3):
+                assert len(list(told("each", tiles(1, 2, 1, 0)))) == 2
+    assert seen == [("each", done, 6) for done in range(1, 7)]
+    with part_of_passes(0, 2):  # nobody watches
+        assert len(list(told("each", tiles(1, 2, 1, 0)))) == 2
+
+
+def test_the_end_of_a_long_pass_is_foreseen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Bar, "visible", True)
+    clock = iter(range(0, 1000, 25))
+    monkeypatch.setattr("cli.progress.time.monotonic", lambda: next(clock))
+    with Bar(quiet=False).within_pictures():
+        list(told("descending", range(20)))
+    said = capsys.readouterr().err
+    assert re.findall(r"(\d+)/20, ([\d:]+) left", said)[:2] == [("2", "7:30"), ("3", "7:05")]
+    assert "20/20\r" in said
 
 
 def test_both_ways_of_a_large_picture_are_shown(large: Path, tmp_path: Path) -> None:

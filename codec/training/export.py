@@ -58,26 +58,34 @@ class Part(nn.Module):
             y = self.codec.analysis(arrays[0], weights)
             return y, self.codec.hyper_analysis(y)
         if self.part == "gradient":
-            y, image, inside = arrays
+            y, image, inside, features, slopes, turn = arrays
             decoded, pullback = self.codec.synthesis.with_pullback(y, weights)
             worth = lagrangian(quality) * 255**2 / 3
-            return pullback((decoded.clamp(0, 1) - image) * inside * worth)
+            of_error = pullback((decoded.clamp(0, 1) - image) * inside * worth)
+            return of_error, self.codec.through_means(y, features, slopes, turn, weights)
         return getattr(self.codec, self.part)(*arrays, weights)
 
 
 def graph(codec: Codec, name: str) -> bytes:
     """One network as ONNX: float32 arithmetic, large weights stored as float16."""
     m, z = codec.widths.latents, codec.widths.latents // 16
-    refinement = {"features": (codec.widths.means, 4, 6), "means": (m, 4, 6), "known": (m, 4, 6)}
+    latent, features = (m, 4, 6), {"features": (codec.widths.means, 4, 6)}
+    refinement = {**features, "means": latent, "known": latent}
+    picture = {"image": (3, 64, 96), "inside": (1, 64, 96)}
     sizes = {
         "analysis": {"image": (3, 64, 96)},
         "first_means": {"z": (z, 2, 3)},
         "second_means": refinement,
         "third_means": refinement,
-        "synthesis": {"y": (m, 4, 6)},
-        "gradient": {"y": (m, 4, 6), "image": (3, 64, 96), "inside": (1, 64, 96)},
+        "synthesis": {"y": latent},
+        "gradient": {"y": latent, **picture, **features, "slopes": latent, "turn": latent},
     }[name]
-    outputs = {"analysis": ["y", "z"], "first_means": ["features", "means"]}.get(name, ["output"])
+    pairs = {
+        "analysis": ["y", "z"],
+        "first_means": ["features", "means"],
+        "gradient": ["of_error", "of_bits"],
+    }
+    outputs = pairs.get(name, ["output"])
     return to_onnx(Part(codec, name), {**sizes, "quality": None}, outputs, fold=name != "gradient")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.tables import SCALE_LEVELS
-from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Table
+from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table
 from codec.training.transforms import PrincipalComponents, Widths
 
 SCALE_RANGE = (0.11, 256.0)  # standard deviations, in quantisation steps, of the first and last level
@@ -220,6 +220,19 @@ class NextMeans(nn.Module):
         self.log_gain_out = Table((0.1 * ratio).log())
 
     def forward(self, features: Tensor, means: Tensor, known: Tensor, weights: Tensor) -> Tensor:
-        h = torch.cat([known * self.log_gain_in(weights).exp(), features], 1)
-        h = self.head(self.blocks(self.embed(h), weights))
-        return means + h * self.log_gain_out(weights).exp()
+        return means + self.with_pullback(features, known, weights)[0]
+
+    def with_pullback(self, features: Tensor, known: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
+        """What is added to the means, and nearly the pullback from it to what is known.
+
+        In operations that an exported graph can hold.
+        """
+        gain_in, gain_out = self.log_gain_in(weights).exp(), self.log_gain_out(weights).exp()
+        embedded = self.embed(torch.cat([known * gain_in, features], 1))
+        h, through_blocks = self.blocks.with_pullback(embedded, weights)
+
+        def pullback(gradient: Tensor) -> Tensor:
+            inner = through_blocks(self.head.pullback(gradient * gain_out))
+            return self.embed.pullback(inner)[:, : known.shape[1]] * gain_in
+
+        return self.head(h) * gain_out, pullback

@@ -1,8 +1,8 @@
 """The one training loop: resumable, scheduled over a budget of hours or of steps.
 
-A run's folder receives `checkpoint.pt` (everything needed to go on, and `checkpoint-1.pt` and so on of further
-processes), `weights.safetensors` (the averaged weights, which export reads and `--start` accepts) and
-`log.jsonl` (figures on validation pictures).
+A run's folder receives `checkpoint.pt` (everything needed to go on; that of further processes is in
+`checkpoint-1.pt` and so on), `weights.safetensors` (the averaged weights, which export reads and `--start`
+accepts) and `log.jsonl` (figures on validation pictures).
 """
 
 from __future__ import annotations

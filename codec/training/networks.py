@@ -104,6 +104,20 @@ class Codec(nn.Module):
             means = torch.where(turn < step, means, refine(features, means, known, weights)).float()
         return means
 
+    def through_means(
+        self, y: Tensor, features: Tensor, slopes: Tensor, turn: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Nearly the gradient of bits with respect to the decoder's y, through the means that it refines.
+
+        `slopes` say how fast bits rise with each residual; they, y and `turn` are (B, M, h, w).
+        """
+        gradient = torch.zeros_like(y)
+        for step, refine in enumerate((self.second_means, self.third_means), start=1):
+            known = turn < step
+            _, pullback = refine.with_pullback(features, y * known, weights)
+            gradient = gradient - pullback(slopes * ~known) * known  # the last means are the sum of all
+        return gradient
+
     def y_bits(self, residual: Tensor, index: Tensor) -> Tensor:
         """Bits (B,) of y - mean at real scale indices: with uniform noise in training, rounded otherwise."""
         index = self.lowest_index(index).clamp(max=SCALE_LEVELS - 1)
