@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 SOON = 10.0  # seconds; an end that is nearer is not told
 LONG = 10  # tiles; a pass of fewer is not shown. Those of the codec's networks have 0.8 megapixels
@@ -28,7 +29,7 @@ class Bar:
         if self.visible:
             label = f"{task} {done}/{of}"
             if left >= SOON:
-                label += f", {int(left) // 60}:{int(left) % 60:02} left"
+                label += f", {timedelta(seconds=int(left))} left"
             width = max(shutil.get_terminal_size().columns - len(label) - 4, 1)
             sys.stderr.write(f"\r\033[K[{'#' * (width * done // of):{width}}] {label}")
             sys.stderr.flush()

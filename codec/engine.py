@@ -59,8 +59,8 @@ def scaled(window: Window, factor: int) -> Window:
 class Network:
     """One exported graph. Threads: AECODEC_THREADS, else all cores this process may use.
 
-    Raises ModelError where the engine cannot load it, and AecodecError where it cannot run it, of which
-    too little memory is the usual reason.
+    Raises ModelError where the engine cannot load it or it takes other inputs, and AecodecError where it
+    cannot run it, of which too little memory is the usual reason.
     """
 
     def __init__(self, graph: bytes) -> None:
@@ -87,6 +87,9 @@ class Network:
 
     def __call__(self, quality: float, *inputs: Floats) -> list[Floats]:
         """Outputs (C, h, w) of inputs (C, H, W), in the order in which the graph declares them."""
+        if len(inputs) != len(self.names):
+            takes = ", ".join(self.names)
+            raise ModelError(f"a network of the model takes {takes}: export it anew, or upgrade aecodec")
         feed = {name: array[None] for name, array in zip(self.names, inputs, strict=True)}
         if self.takes_quality:
             feed["quality"] = np.array([quality], np.float32)

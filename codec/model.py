@@ -83,12 +83,12 @@ class Model:
 
     analysis = Part("Image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32).")
     gradient = Part(
-        """y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W); features, slopes
-        and turns, the latter (M, h, w) -> two gradients (M, h, w), in bits for a quantisation step.
+        """y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W), features (F, h, w),
+        slopes of bits (M, h, w), turns 0 to 2 (M, h, w) -> two gradients (M, h, w), in bits a step of y.
 
         The first is about half that of the squared error of what the synthesis makes of y, in bits that this
-        is worth; the second, through the means that y refines, that of bits that rise with residuals as
-        `slopes` say. Slopes of the activation are clamped to 0 to 1, with which both are up to a quarter
+        is worth; the second that of bits, which rise with residuals as their slopes say, through the means
+        that y refines. Slopes of the activation are clamped to 0 to 1, with which both are up to a quarter
         longer.
         """
     )

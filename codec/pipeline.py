@@ -53,9 +53,7 @@ DESCENTS = (
     (256, 0.05, 4.5, 12.0),
 )
 MOST_EFFORT = len(DESCENTS) - 1
-# Of the gradient of bits, how much counts through the means of later symbols, and through a symbol itself,
-# whose bits rounding counts again.
-LATER_SHARE, OWN_SHARE = np.float32(0.5), np.float32(0.3)
+OWN_SHARE = np.float32(0.6)  # of the bits of a symbol itself, which rounding counts again
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
@@ -173,7 +171,7 @@ def encode_latents(
     drafted = drafted or draft(model, pixels, quality, core)
     latents, y = drafted.latents, drafted.y
     for step, damping in enumerate(np.linspace(first, last, steps)):
-        with part_of_passes(step, steps):
+        with part_of_passes("descending", step, steps):
             y = descended(model, pixels, y, latents, share, float(damping), core)
             symbols = quantise_all(model, y, latents.z, latents.index, quality, error_weight(quality), core)
         latents = replace(latents, symbols=symbols)
@@ -213,7 +211,10 @@ def descended(
 
 
 def lagrangian_gradient(model: Model, pixels: Pixels, latents: Latents, tile: Tile, coded: Floats) -> Floats:
-    """The gradient (M, h, w), in bits, of error and bits with respect to the decoder's y of a tile."""
+    """Half the gradient (M, h, w), in bits a step, of error and bits with respect to the decoder's y.
+
+    Of a tile with its halo, as `coded`, that y, is. Its own bits count in part: see OWN_SHARE.
+    """
     level, rows, columns = latents.quality / QUALITY_UNITS, *scaled(tile.outer, CELL)
     image = read_pixels(pixels, tile.outer)
     inside = np.zeros((1, *image.shape[1:]), np.float32)
@@ -221,12 +222,11 @@ def lagrangian_gradient(model: Model, pixels: Pixels, latents: Latents, tile: Ti
     features, _ = model.first_means(level, window(latents.z, tile.outer, 1).astype(np.float32))
     slopes, turn = slopes_of_bits(model.tables, latents, tile), turns(coded.shape).astype(np.float32)
     of_error, of_bits = model.gradient(level, coded, image, inside, features, slopes, turn)
-    gradient: Floats = of_error + LATER_SHARE * of_bits + OWN_SHARE * slopes
-    return gradient
+    return np.asarray(of_error + (of_bits + OWN_SHARE * slopes) / 2, np.float32)
 
 
 def slopes_of_bits(tables: Tables, latents: Latents, tile: Tile) -> Floats:
-    """How fast bits rise with each symbol (M, h, w) of a tile."""
+    """How fast bits rise with each symbol (M, h, w) of a tile with its halo, at its scale index."""
     symbols, index = window(latents.symbols, tile.outer, 2), window(latents.index, tile.outer, 2)
     places = np.nonzero(symbols)  # as tables are symmetric, bits of zeros have no slope
     slopes = np.zeros(symbols.shape, np.float32)

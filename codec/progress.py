@@ -40,11 +40,16 @@ def told(task: str, parts: Iterable[Part]) -> Iterator[Part]:
 
 
 @contextmanager
-def part_of_passes(number: int, count: int) -> Iterator[None]:
-    """Within, passes are told of as parts, the one of this number from 0, of passes `count` times as long."""
+def part_of_passes(task: str, number: int, count: int) -> Iterator[None]:
+    """Within, a pass of this task is told of as part `number`, from 0, of `count` parts, and no other is."""
     watcher = current.get()
     if watcher is None:
         yield
         return
-    with watching(lambda task, done, of: watcher(task, number * of + done, count * of)):
+
+    def tell(each: str, done: int, of: int) -> None:
+        if each == task:
+            watcher(task, number * of + done, count * of)
+
+    with watching(tell):
         yield

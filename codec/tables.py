@@ -90,7 +90,10 @@ class Tables:
 
     @cached_property
     def y_slopes(self) -> Floats:
-        """How fast bits rise with a symbol, at each entry of `y_counts`; 0 at the escapes."""
+        """How fast bits rise with a symbol, at each entry of `y_counts`; 0 at the escapes.
+
+        Differences of the bits beside it, and so mere noise where symbols are rare.
+        """
         ends = zip(self.y_starts, self.y_starts[1:], strict=False)
         each = [np.append(np.gradient(self.y_bits[first : last - 1]), 0) for first, last in ends]
         slopes: Floats = np.concatenate(each).astype(np.float32)

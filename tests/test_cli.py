@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.common import photograph
+
 
 def aecodec(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cli", *map(str, arguments)]
@@ -230,6 +232,29 @@ def test_a_shell_gets_its_completion(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_pixel_limit_holds(compressed: Path, tmp_path: Path) -> None:
     refusal(aecodec("decompress", compressed, tmp_path / "x.png", "--max-pixels", 1000), 3, "451x300")
+
+
+def without(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command where a module is not installed."""
+    program = f"import sys; sys.modules['{module}'] = None; from cli import main; main()"
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_highest_effort_needs_no_torch(tmp_path: Path) -> None:
+    Image.fromarray(photograph(40, 33)).save(tmp_path / "small.png")
+    sizes = []
+    for effort in (0, 9):
+        result = without("torch", "compress", tmp_path / "small.png", tmp_path / "x.aec", "-fe", effort)
+        assert result.returncode == 0, result.stderr
+        sizes.append((tmp_path / "x.aec").stat().st_size)
+    assert sizes[0] > 0 < sizes[1]
+
+
+def test_what_is_missing_names_its_extra(photo: Path, tmp_path: Path) -> None:
+    result = without("skimage", "denoise", photo, tmp_path / "x.png", "--sigma", 20, "--method", "nlm")
+    refusal(result, 2, "pip install 'aecodec[nlm]'")
+    assert not any(tmp_path.iterdir())
 
 
 def test_help_starts_without_heavy_imports() -> None:

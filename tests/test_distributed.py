@@ -24,6 +24,7 @@ import torch
 from skimage import data
 from torch import distributed
 
+from codec.errors import AecodecError
 from codec.training.loop import Schedule, train
 from codec.training.restoration import Denoising
 
@@ -39,6 +40,13 @@ own = torch.cat([parameter.detach().flatten() for parameter in task.network.para
 both = [torch.empty_like(own) for _ in range(2)]
 distributed.all_gather(both, own)
 assert torch.equal(*both), "the processes have different weights"
+if os.environ["RANK"] == "1":
+    (Path(sys.argv[1]) / "checkpoint-1.pt").unlink()
+try:
+    train(Schedule(steps=9, rate=1e-3, warm_up=1), task, Path(sys.argv[1]))
+    raise AssertionError("a share was missing")
+except AecodecError as error:
+    assert "steps 5, 0" in str(error), error
 draw = task.crops.batch(2, 32).contiguous()
 draws = [torch.empty_like(draw) for _ in range(2)]
 distributed.all_gather(draws, draw)

@@ -99,6 +99,18 @@ def test_streams_are_as_long_as_the_tables_say() -> None:
     assert 8 * len(CODER.encode(latents, 0)) == pytest.approx(bits, rel=0.01, abs=64)
 
 
+@pytest.mark.parametrize("level", [2, 20, 40, 63])
+def test_slopes_are_those_of_bits(level: int) -> None:
+    reach = int(TABLES.y_reach[level])
+    inside = np.arange(1 - reach, reach, dtype=np.float32)
+    levels = np.full(len(inside), level, np.uint8)
+    rise = (TABLES.bits_of(inside + 1, levels) - TABLES.bits_of(inside - 1, levels)) / 2
+    np.testing.assert_allclose(TABLES.slopes_of(inside, levels), rise, atol=1e-5)
+    assert rise[reach - 1] == 0  # as tables are symmetric, at 0
+    beyond = np.array([reach + 1, -reach - 1], np.float32)
+    assert not TABLES.slopes_of(beyond, levels[:2]).any()
+
+
 def stream_of(size: tuple[int, int]) -> bytes:
     return CODER.encode(random_latents(TABLES, size, 5000, 7), 0)
 

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from codec.model import (
     model_named,
     model_with,
 )
+from codec.pipeline import encode_latents
 from codec.tables import read_tables
 
 FILES = (*DECODER_FILES, *ENCODER_FILES)
@@ -101,6 +103,13 @@ def test_a_model_may_be_without_gradient(copy: Path, model: Model) -> None:
     sums = {name: value for name, value in model.manifest["sha256"].items() if name != GRADIENT}
     change_manifest(copy, sha256=sums)
     assert GRADIENT not in load_model(copy).files
+
+
+def test_a_network_of_another_release_is_refused(model: Model) -> None:
+    other = replace(model, files={**model.files, GRADIENT: model.files["synthesis.onnx"]})
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(ModelError, match="takes y: export it anew, or upgrade aecodec"):
+        encode_latents(other, pixels, 5000, effort=1)
 
 
 def test_fingerprint_is_that_of_the_files(model: Model) -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from cli.progress import LONG, Bar
-from codec import progress
+from codec import compress, progress
 from codec.engine import tiles
 from codec.pipeline import CELL, CORE
 from codec.progress import part_of_passes, told, watching
@@ -75,10 +75,11 @@ def test_parts_of_passes_are_told_as_one() -> None:
     seen: list[tuple[str, int, int]] = []
     with watching(lambda *given: seen.append(given)):
         for number in range(3):
-            with part_of_passes(number, 3):
+            with part_of_passes("each", number, 3):
                 assert len(list(told("each", tiles(1, 2, 1, 0)))) == 2
+                assert len(list(told("other", tiles(1, 2, 1, 0)))) == 2
     assert seen == [("each", done, 6) for done in range(1, 7)]
-    with part_of_passes(0, 2):  # nobody watches
+    with part_of_passes("each", 0, 2):  # nobody watches
         assert len(list(told("each", tiles(1, 2, 1, 0)))) == 2
 
 
@@ -91,8 +92,16 @@ def test_the_end_of_a_long_pass_is_foreseen(
     with Bar(quiet=False).within_pictures():
         list(told("descending", range(20)))
     said = capsys.readouterr().err
-    assert re.findall(r"(\d+)/20, ([\d:]+) left", said)[:2] == [("2", "7:30"), ("3", "7:05")]
+    assert re.findall(r"(\d+)/20, ([\d:]+) left", said)[:2] == [("2", "0:07:30"), ("3", "0:07:05")]
     assert "20/20\r" in said
+
+
+def test_all_steps_of_a_descent_are_one_pass() -> None:
+    seen: list[tuple[str, int, int]] = []
+    with watching(lambda *given: seen.append(given)):
+        compress(photograph(100, 80), effort=5)
+    assert [each for each in seen if each[0] == "descending"] == [("descending", n, 16) for n in range(1, 17)]
+    assert seen.count(("rounding", 1, 1)) == 1  # of the draft
 
 
 def test_both_ways_of_a_large_picture_are_shown(large: Path, tmp_path: Path) -> None:

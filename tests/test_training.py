@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 with warnings.catch_warnings():
@@ -171,6 +171,24 @@ def test_a_pullback_with_the_exact_slope_is_what_autograd_finds(monkeypatch: pyt
         torch.testing.assert_close(pullback(towards), expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 
+def test_the_gradient_through_the_means_is_what_autograd_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "hardswish_slope", exact_slope)
+    torch.manual_seed(4)
+    network = Codec()
+    refinements = network.second_means, network.third_means
+    for parameter in nn.ModuleList(refinements).parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    y, weights = torch.randn(2, 320, 2, 3, requires_grad=True), anchor_weights(torch.tensor([10.0, 70.0]))
+    slopes, turn = torch.randn(2, 320, 2, 3), turns(y)
+    features, means = torch.randn(2, network.widths.means, 2, 3), torch.zeros_like(slopes)
+    for step, refine in enumerate(refinements, start=1):
+        means = torch.where(turn < step, means, refine(features, means, y * (turn < step), weights))
+    (expected,) = torch.autograd.grad(-(slopes * means).sum(), y)
+    with torch.no_grad():
+        found = network.through_means(y, features, slopes, turn.expand_as(y), weights)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+
+
 def test_the_gradient_of_a_lookup() -> None:
     table = torch.rand(5, dtype=torch.float64, requires_grad=True)
     indices = torch.tensor([[0, 3], [3, 4]])
@@ -307,7 +325,7 @@ def test_a_checkpoint_of_another_optimiser_is_refused() -> None:
 
 def test_a_share_of_a_checkpoint_is_refused() -> None:
     run = Run(SCHEDULE, small_task())
-    with pytest.raises(codec.AecodecError, match="not of 1 process: train with as many as before"):
+    with pytest.raises(codec.AecodecError, match="share of 2 processes, not of 1: train with as many"):
         run.load({**run.state(), "processes": 2})
 
 

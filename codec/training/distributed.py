@@ -48,6 +48,16 @@ def take_from_first(tensors: list[Tensor]) -> None:
             distributed.broadcast(tensor.detach(), 0)
 
 
+def of_all(number: int) -> list[int]:
+    """The numbers of all processes, in their order."""
+    if not distributed.is_initialized():
+        return [number]
+    own = torch.tensor([number], device=device())
+    found = [torch.empty_like(own) for _ in range(processes())]
+    distributed.all_gather(found, own)
+    return [int(each) for each in found]
+
+
 def average_gradients(network: nn.Module) -> None:
     """The mean of the gradients of all processes, in each of them."""
     if not distributed.is_initialized():

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
@@ -60,18 +59,3 @@ def halve_weights(model: onnx.ModelProto) -> onnx.ModelProto:
             cast = onnx.helper.make_node("Cast", [half.name], [weight.name], to=onnx.TensorProto.FLOAT)
             model.graph.node.insert(0, cast)
     return model
-
-
-def parameters_of(graph: bytes) -> dict[str, NDArray[np.float32]]:
-    """The parameters of a network in a graph that `to_onnx` made, by their names in torch.
-
-    A matrix has lost its name on the way: it is known by the bias beside it.
-    """
-    content = onnx.load_from_string(graph).graph
-    arrays = {each.name.removesuffix(HALF): numpy_helper.to_array(each) for each in content.initializer}
-    named = {name: array for name, array in arrays.items() if "::" not in name}
-    for node in content.node:
-        if node.op_type == "Conv" and len(node.input) == 3:
-            _, matrix, bias = node.input
-            named[bias.removesuffix("bias") + "weight"] = arrays[matrix][:, :, 0, 0]
-    return {name: array.astype(np.float32) for name, array in named.items()}

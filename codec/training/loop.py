@@ -40,7 +40,7 @@ class Schedule:
     warm_up: int = 300  # steps
     clip: float = 5.0  # largest norm of the gradient
     average: float = 0.9995  # decay of the weights' moving average
-    minutes_between_checkpoints: float = 5.0
+    minutes_between_checkpoints: float = 5.0  # of training
     seed: int = 0
 
 
@@ -132,18 +132,28 @@ class Run:
             raise AecodecError(f"the checkpoint is not of {kind}: go on from its weights, with --start")
         if state.get("processes", 1) != processes:
             raise AecodecError(
-                f"the checkpoint is not of {processes} process{'es' * (processes > 1)}: "
+                f"the checkpoint is a share of {state.get('processes', 1)} processes, not of {processes}: "
                 "train with as many as before, or go on from its weights, with --start"
             )
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.own_optimiser.load_state_dict(state["optimiser"])
         for group, own in zip(self.optimiser.param_groups, self.own_optimiser.param_groups, strict=True):
-            group.update({name: own[name] for name in own if name != "params"})  # rates change at each step
+            # before each step the shared one gives its own what its groups say
+            group.update({name: own[name] for name in own if name != "params"})
         self.step, self.seconds = state["step"], state["seconds"]
 
     def take_from_first(self) -> None:
-        """Give every process the weights and the clock of the first."""
+        """Give every process the first's weights and clock; raises AecodecError where it is at another step.
+
+        An interruption meets each process at a step of its own, so one more or less is none.
+        """
+        steps = distributed.of_all(self.step)
+        if max(steps) - min(steps) > 1:
+            raise AecodecError(
+                f"the processes' checkpoints are of steps {', '.join(map(str, steps))}: "
+                "bring together those of one time, or go on from the weights, with --start"
+            )
         clock = torch.tensor([self.step, self.seconds], dtype=torch.float64, device=device())
         weights = [*self.network.parameters(), *self.average.network.parameters()]
         distributed.take_from_first([*weights, clock])
@@ -227,7 +237,7 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
             log.write(json.dumps(record) + "\n")
 
     loss = math.nan
-    saved = time.monotonic()
+    saved = run.seconds
     with tqdm(
         total=100,
         initial=100 * run.progress(),
@@ -241,9 +251,9 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
                 loss = now if math.isnan(loss) else loss + 0.01 * (now - loss)
                 bar.n = 100 * run.progress()
                 bar.set_postfix_str(f"step {run.step}, loss {loss:.3f}", refresh=run.step % 10 == 0)
-                if time.monotonic() - saved > 60 * schedule.minutes_between_checkpoints:
+                if run.seconds - saved > 60 * schedule.minutes_between_checkpoints:  # as all find
                     save()
-                    saved = time.monotonic()
+                    saved = run.seconds
         finally:  # an interrupted run loses nothing
             if not math.isnan(loss):
                 save()

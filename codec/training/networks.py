@@ -109,7 +109,8 @@ class Codec(nn.Module):
     ) -> Tensor:
         """Nearly the gradient of bits with respect to the decoder's y, through the means that it refines.
 
-        `slopes` say how fast bits rise with each residual; they, y and `turn` are (B, M, h, w).
+        `slopes` say how fast bits rise with each residual, in bits a step; they, y and `turn`, 0 to 2, are
+        (B, M, h, w), `features` (B, F, h, w).
         """
         gradient = torch.zeros_like(y)
         for step, refine in enumerate((self.second_means, self.third_means), start=1):
