@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 2 -m -- cli train codec --data PHOTOS --out RUN --hours 8
 
 Each draws batches of its own. Gradients are averaged and each process moves its share of the weights, so the
-processes keep one set of them; the first writes the run's files and keeps its time.
+processes keep one set of them; the first keeps the run's time and writes its files, but for each one's
+checkpoint.
 """
 
 from __future__ import annotations

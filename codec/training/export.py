@@ -265,8 +265,8 @@ def export(
     """Write the model directory `out` from weights (safetensors).
 
     The scale map is refitted on `images` in so many steps, then the tables to so many of them, evenly spaced.
-    `record` goes into the manifest: licence, data and training. The gradient, of squared
-    error, is for what was trained for that.
+    `record` goes into the manifest: licence, data and training. The gradient, of squared error and bits, is
+    for what was trained for them.
     """
     codec = load_weights(Codec(Widths()), weights)
     codec = refit_scales(codec, images, refit_steps).eval()
