@@ -171,15 +171,14 @@ def export(
     require_tuning(tune)
     require_torch()
     from codec.training.data import read_images
+    from codec.training.distortion import TUNINGS
     from codec.training.export import export
 
     if out.exists():
         raise UsageError(f"{out} exists: name another directory or remove it")
     pictures = read_images(data)
     record = {"tune": tune, "summary": summary, "licence": licence}
-    model = export(
-        weights, out, pictures, record, refit_steps=refit, fitted_to=images, gradient=tune == "psnr"
-    )
+    model = export(weights, out, pictures, record, refit, images, TUNINGS[tune])
     typer.echo(f"{out}: model {model.fingerprint.hex()}", err=True)
 
 

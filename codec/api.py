@@ -80,8 +80,8 @@ def compress(
     A `psnr` beside `denoise` is that to the picture without its noise.
 
     `tune` says what the file is to be best by: "psnr", or "ssim", for the same structure to the eye (MS-SSIM)
-    in fewer bytes, at a lower PSNR, without effort, `enhance` and `reduce="auto"`, which go by PSNR. `model`
-    names any installed model in its place.
+    in fewer bytes, at a lower PSNR, without `enhance` and `reduce="auto"`, which go by PSNR. `model` names
+    any installed model in its place.
 
     Raises ImageError for what cannot be coded, QualityError for a quality, effort or tune that is not
     offered, StageError for what a stage does not offer, TargetError for a target out of reach and

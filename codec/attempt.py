@@ -37,7 +37,7 @@ from codec.errors import (
 )
 from codec.image import LOSSLESS_EFFORTS, Picture, fits_lossless, write_lossless
 from codec.image import psnr as psnr_of
-from codec.model import GRADIENT, TUNED, Model, model_named
+from codec.model import TUNED, Model, model_named
 from codec.pipeline import EFFORT, MOST_EFFORT, Draft
 from codec.stages import estimate_noise, networks
 from codec.stages.denoising import LARGEST_SIGMA
@@ -84,8 +84,6 @@ class Options:
         if self.tune != "psnr":
             if self.model is not None:
                 raise QualityError(f"tune {self.tune} chooses the model: leave out one of the two")
-            if self.effort:
-                raise QualityError(f"effort is for PSNR: choose 0 with tune {self.tune}")
             if self.enhance or self.reduce == "auto":
                 raise StageError(f"enhance and reduce auto go by PSNR: leave them out with tune {self.tune}")
         if not 0 <= self.quality <= 100:
@@ -111,8 +109,6 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
     """The file of a picture, and the attempt that made it; raises as `compress`."""
     options.check()
     model, reduce = model_named(options.model_name), options.reduce
-    if options.effort and not options.lossless and GRADIENT not in model.files:
-        raise QualityError(f"model {model.name} has no gradient: choose effort 0")
     height, width = picture.pixels.shape[:2]
     check_input(width, height)
     cleaned, noise = clean(picture, options.denoise)

@@ -26,7 +26,6 @@ TABLES = "tables.npz"
 # What a decoder needs, in the order in which the fingerprint covers it; then what only an encoder needs.
 DECODER_FILES = (TABLES, "first_means.onnx", "second_means.onnx", "third_means.onnx", "synthesis.onnx")
 ENCODER_FILES = ("analysis.onnx", "gradient.onnx")
-GRADIENT = ENCODER_FILES[1]  # of squared error: a model that is tuned for another has none
 
 
 def fingerprint_of(files: dict[str, bytes]) -> bytes:
@@ -86,10 +85,10 @@ class Model:
         """y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W), features (F, h, w),
         slopes of bits (M, h, w), turns 0 to 2 (M, h, w) -> two gradients (M, h, w), in bits a step of y.
 
-        The first is about half that of the squared error of what the synthesis makes of y, in bits that this
-        is worth; the second that of bits, which rise with residuals as their slopes say, through the means
-        that y refines. Slopes of the activation are clamped to 0 to 1, with which both are up to a quarter
-        longer.
+        The first is about half that of the error of what the synthesis makes of y, by what the model is tuned
+        for, in bits that this is worth; the second that of bits, which rise with residuals as their slopes
+        say, through the means that y refines. Slopes of the activation are clamped to 0 to 1, with which both
+        are up to a quarter longer.
         """
     )
     first_means = Part("z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w).")
@@ -128,8 +127,6 @@ def load_model(directory: Path) -> Model:
     sums = manifest["sha256"]
     files = {}
     for name in (*DECODER_FILES, *ENCODER_FILES):
-        if name == GRADIENT and name not in sums:
-            continue
         try:
             files[name] = (directory / name).read_bytes()
         except OSError as error:

@@ -187,7 +187,6 @@ def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_pa
         (["compress", "x.png", "-j", "0"], "'--jobs'"),
         (["compress", "x.png", "-e", "10"], "'--effort'"),
         (["compress", "x.png", "--tune", "x"], "'x': choose psnr or ssim"),
-        (["compress", "x.png", "--tune", "ssim", "-e", "1"], "choose 0 with tune ssim"),
         (["train", "codec", "--data", ".", "--out", "x", "--steps", "1", "--tune", "x"], "--tune x: choose"),
         (["compress", "x.png", "--nope"], "no such option: --nope"),
         (["compress", "x.png", "-q"], "requires an argument"),

@@ -20,7 +20,6 @@ from codec.model import (
     DEFAULT,
     DIRECTORY,
     ENCODER_FILES,
-    GRADIENT,
     MANIFEST,
     MORE_MODELS,
     TABLES,
@@ -96,17 +95,8 @@ def test_manifest_without_a_sum(copy: Path) -> None:
         load_model(copy)
 
 
-def test_a_model_may_be_without_gradient(copy: Path, model: Model) -> None:
-    (copy / GRADIENT).unlink()
-    with pytest.raises(ModelError, match=f"model spoilt lacks {GRADIENT}"):
-        load_model(copy)
-    sums = {name: value for name, value in model.manifest["sha256"].items() if name != GRADIENT}
-    change_manifest(copy, sha256=sums)
-    assert GRADIENT not in load_model(copy).files
-
-
 def test_a_network_of_another_release_is_refused(model: Model) -> None:
-    other = replace(model, files={**model.files, GRADIENT: model.files["synthesis.onnx"]})
+    other = replace(model, files={**model.files, "gradient.onnx": model.files["synthesis.onnx"]})
     pixels = np.zeros((32, 32, 3), np.uint8)
     with pytest.raises(ModelError, match="takes y: export it anew, or upgrade aecodec"):
         encode_latents(other, pixels, 5000, effort=1)

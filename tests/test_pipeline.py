@@ -291,10 +291,24 @@ def slopes_along(function: Callable[[Floats], float], y: Floats, gradient: Float
 def test_descent_in_tiles_leaves_no_seam(model: Model, photo: Pixels) -> None:
     latents = encode_latents(model, photo, QUALITY, effort=0)
     start = analyse(model, photo, QUALITY / 100)[0]
-    whole_picture = pipeline.descended(model, photo, start.copy(), latents, 0.3, 8.0, core=28)
-    tiled = pipeline.descended(model, photo, start.copy(), latents, 0.3, 8.0, core=3)
+    found = []
+    for core in (28, 3):
+        curvature = np.zeros((1, *start.shape[1:]), np.float32)
+        found.append(pipeline.descended(model, photo, start.copy(), latents, curvature, 0.3, 1.0, core))
+    whole_picture, tiled = found
     assert np.abs(whole_picture - start).max() > 0.05
-    np.testing.assert_allclose(tiled, whole_picture, atol=2e-4)
+    np.testing.assert_allclose(tiled, whole_picture, atol=5e-4)
+
+
+def test_curvature_is_that_of_each_position() -> None:
+    rng = np.random.default_rng(0)
+    expected = np.array([[[1.0, 5, 9, 30]]], np.float32)
+    rounding = rng.uniform(-0.5, 0.5, (2000, 1, 4)).astype(np.float32)
+    elsewhere = rng.standard_normal(rounding.shape, np.float32)  # what other latents' errors do here
+    found = pipeline.curvature_of(expected * rounding + elsewhere, rounding)
+    np.testing.assert_allclose(found, np.maximum(expected, pipeline.LEAST_CURVATURE), rtol=0.1)
+    unknown = pipeline.curvature_of(np.zeros_like(rounding), np.zeros_like(rounding))
+    np.testing.assert_array_equal(unknown, np.full((1, 1, 4), pipeline.CURVATURE))
 
 
 @pytest.mark.parametrize("effort", [-1, 10])

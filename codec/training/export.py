@@ -21,10 +21,11 @@ from codec.bitstream import QUALITY_UNITS
 from codec.entropy import LOUDEST, RATIOS, TURNS, Coder, Latents, refine, turns, z_histogram
 from codec.errors import ModelError
 from codec.hyperprior import CONTEXTS, FRACTION_BITS, HYPER_FRACTION_BITS, HYPER_TURNS
-from codec.model import DECODER_FILES, ENCODER_FILES, GRADIENT, MANIFEST, TABLES, Model, fingerprint_of
+from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
 from codec.pipeline import encode_latents
 from codec.tables import SCALE_LEVELS, Tables, write_tables
 from codec.training.data import Pixels
+from codec.training.distortion import TUNINGS, Tuning
 from codec.training.graphs import to_onnx
 from codec.training.hyperprior import SCALE_RANGE, SCALE_STEP
 from codec.training.layers import anchor_weights, lagrangian
@@ -44,12 +45,11 @@ FIT_QUALITIES = tuple(range(0, 101, 10))
 
 
 class Part(nn.Module):
-    """One network as a function of plain tensors, the quality last."""
+    """One network as a function of plain tensors, the quality last; a gradient is of a tuning's error."""
 
-    def __init__(self, codec: Codec, name: str) -> None:
+    def __init__(self, codec: Codec, name: str, tuning: Tuning) -> None:
         super().__init__()
-        self.codec = codec
-        self.part = name
+        self.codec, self.part, self.tuning = codec, name, tuning
 
     def forward(self, *inputs: Tensor) -> Any:
         *arrays, quality = inputs
@@ -60,13 +60,13 @@ class Part(nn.Module):
         if self.part == "gradient":
             y, image, inside, features, slopes, turn = arrays
             decoded, pullback = self.codec.synthesis.with_pullback(y, weights)
-            worth = lagrangian(quality) * 255**2 / 3
-            of_error = pullback((decoded.clamp(0, 1) - image) * inside * worth)
-            return of_error, self.codec.through_means(y, features, slopes, turn, weights)
+            decoded = image + (decoded.clamp(0, 1) - image) * inside
+            slope = self.tuning.slope(decoded, image) * inside * (lagrangian(quality) * 255**2)
+            return pullback(slope / 2), self.codec.through_means(y, features, slopes, turn, weights)
         return getattr(self.codec, self.part)(*arrays, weights)
 
 
-def graph(codec: Codec, name: str) -> bytes:
+def graph(codec: Codec, name: str, tuning: Tuning) -> bytes:
     """One network as ONNX: float32 arithmetic, large weights stored as float16."""
     m, z = codec.widths.latents, codec.widths.latents // 16
     latent, features = (m, 4, 6), {"features": (codec.widths.means, 4, 6)}
@@ -86,7 +86,7 @@ def graph(codec: Codec, name: str) -> bytes:
         "gradient": ["of_error", "of_bits"],
     }
     outputs = pairs.get(name, ["output"])
-    return to_onnx(Part(codec, name), {**sizes, "quality": None}, outputs, fold=name != "gradient")
+    return to_onnx(Part(codec, name, tuning), {**sizes, "quality": None}, outputs, fold=name != "gradient")
 
 
 def gaussian(deviation: float, reach: int) -> NDArray[np.float64]:
@@ -260,19 +260,19 @@ def export(
     record: dict[str, Any],
     refit_steps: int,
     fitted_to: int,
-    gradient: bool = True,
+    tuning: Tuning = TUNINGS["psnr"],
 ) -> Model:
     """Write the model directory `out` from weights (safetensors).
 
     The scale map is refitted on `images` in so many steps, then the tables to so many of them, evenly spaced.
-    `record` goes into the manifest: licence, data and training. The gradient, of squared error and bits, is
-    for what was trained for them.
+    `record` goes into the manifest: licence, data and training. `tuning` is what the weights were trained
+    for, by which efforts will go.
     """
     codec = load_weights(Codec(Widths()), weights)
     codec = refit_scales(codec, images, refit_steps).eval()
     spaced = images[:: max(1, len(images) // fitted_to)][:fitted_to]
-    names = [name for name in (*DECODER_FILES[1:], *ENCODER_FILES) if name != GRADIENT or gradient]
-    files = {name: graph(codec, name.removesuffix(".onnx")) for name in names}
+    names = *DECODER_FILES[1:], *ENCODER_FILES
+    files = {name: graph(codec, name.removesuffix(".onnx"), tuning) for name in names}
     files[TABLES] = write_tables(initial_tables(codec))
     model = Model(out.name, manifest_of(files, record), files)
     fitted = fit_tables(model.tables, list(observed_latents(model, spaced)))

@@ -2,22 +2,20 @@
 
 aecodec train codec --data PHOTOS --out RUN --hours 8
 
-Error is squared error, or what MS-SSIM sees of it.
+What error is, a tuning says: see `codec.training.distortion`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pytorch_msssim import ms_ssim
 from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 
 from codec.errors import AecodecError
 from codec.training.data import Crops, Pixels, read_images, to_tensor
+from codec.training.distortion import TUNINGS, Tuning, squared_error
 from codec.training.distributed import device, shared
 from codec.training.layers import Pointwise, lagrangian
 from codec.training.networks import Codec, Coded
@@ -28,10 +26,6 @@ VALIDATION_IMAGES = 8
 WEIGHTING = 0.4  # each image's loss is divided by lambda to this power
 LARGER_FROM = 0.6  # share of the budget after which crops have the second size, and are half as many
 LINEAR_SHARE = 0.05  # of the learning rate, for the linear path and the scale map
-# Squared error, of samples up to 1, that 1 - MS-SSIM is worth: about what compressai's pairs of lambdas say,
-# and what files of `base` exchange, 1000 to 1800 / 255**2 up to quality 65 and 800 above.
-DISSIMILARITY_WORTH = 1250 / 255**2
-SQUARED_SHARE = 0.1  # of squared error beside that, as MS-SSIM is blind to a change of colour
 BASES_EVERY = 40  # steps between the optimiser's bases
 LONGEST_BASIS = 512  # sides of matrices that are longer have none: a third of the time
 
@@ -44,32 +38,6 @@ def principal_components(images: list[Pixels], seed: int) -> PrincipalComponents
     energy, vectors = torch.linalg.eigh(torch.cov(x.T))
     spread = energy.flip(0).clamp(min=1e-9).sqrt()
     return PrincipalComponents(x.mean(0).float(), vectors.flip(1).T.float(), spread.float())
-
-
-def squared_error(decoded: Tensor, images: Tensor) -> Tensor:
-    """Mean squared error (B,) of images (B, 3, H, W) in [0, 1]."""
-    return (decoded - images).square().mean((1, 2, 3))
-
-
-def structural_error(decoded: Tensor, images: Tensor) -> Tensor:
-    """What MS-SSIM sees of the error, and a little of the rest: (B,), about as large as the squared error.
-
-    Images are (B, 3, H, W) in [0, 1], sides above 160. Source: Wang et al. 2003.
-    """
-    similarity = ms_ssim(decoded, images, data_range=1.0, size_average=False)
-    dissimilarity = DISSIMILARITY_WORTH * (1 - similarity)
-    return (1 - SQUARED_SHARE) * dissimilarity + SQUARED_SHARE * squared_error(decoded, images)
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """What a codec is tuned for: the error (B,) of decoded images; the sides of crops, first and later."""
-
-    error: Callable[[Tensor, Tensor], Tensor]
-    sides: tuple[int, int]
-
-
-TUNINGS = {"psnr": Tuning(squared_error, (128, 256)), "ssim": Tuning(structural_error, (192, 256))}
 
 
 def rate_distortion_loss(coded: Coded, error: Tensor, quality: Tensor, pixels: int) -> Tensor:
