@@ -50,7 +50,7 @@ LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
 SMALL = 2**16  # pixels
 MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside the networks
-LARGE = 2**25  # pixels above which no draft is kept, whose y takes 5 bytes a pixel
+LARGE = 2**25  # pixels above which no draft is kept, whose descent takes 10 bytes a pixel
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
 REMOVED = 0.7  # of the noise that "auto" measured must be what is removed, or it was texture
 HELPS = 0.02  # dB by which a stage must be better than none
@@ -293,7 +293,7 @@ class Attempt:
     def rough(self, quality: float) -> bytes:
         """About the file at a quality: without effort, and without being read again."""
         self.drafted = None  # two at a time may not fit into memory
-        self.drafted = pipeline.draft(self.model, self.coded, round(quality * QUALITY_UNITS))
+        self.drafted = pipeline.draft(self.model, self.coded, round(quality * QUALITY_UNITS), self.effort)
         header, payload = pipeline.write_latents(self.model, self.drafted.latents)
         self.latest = payload, self.drafted.latents
         if self.coded.size > 3 * LARGE:

@@ -140,20 +140,33 @@ def unchanged(steps: Floats, means: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """Latents before any effort, and the y (M, 2h, 2w) that they round."""
+class Descent:
+    """What an effort changes in place: the encoder's y (M, 2h, 2w), the decoder's, and error's curvature.
+
+    The last, (1, 2h, 2w) in bits for a squared step, is zero where it was not measured yet.
+    """
 
     y: Floats
+    coded: Floats
+    curvature: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Latents before any effort, and where its descent begins if there will be one."""
+
     latents: Latents
+    descent: Descent | None
 
 
-def draft(model: Model, pixels: Pixels, quality: int, core: int = CORE) -> Draft:
-    """The draft of a picture (H, W, 3) at `quality` in hundredths."""
-    model.load_ahead(*MEANS)
+def draft(model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, core: int = CORE) -> Draft:
+    """The draft of a picture (H, W, 3) at `quality` in hundredths, for an effort."""
+    model.load_ahead(*MEANS, *(("gradient",) if effort else ()))
     y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
-    symbols = quantise_all(model, y, z, index, quality, error_weight(quality), core)
-    return Draft(y, Latents(z, symbols, index, quality))
+    descent = Descent(y, np.empty_like(y), np.zeros((1, *y.shape[1:]), np.float32)) if effort else None
+    symbols = quantise_all(model, y, z, index, quality, core, descent.coded if descent else None)
+    return Draft(Latents(z, symbols, index, quality), descent)
 
 
 def encode_latents(
@@ -166,65 +179,72 @@ def encode_latents(
 ) -> Latents:
     """The latents of a picture (H, W, 3) at `quality` in hundredths, improved as `effort` says.
 
-    `drafted` is its draft at this quality if there is one, whose y is changed.
+    `drafted` is its draft at this quality, for this effort, if there is one; its descent is changed.
     """
+    drafted = drafted or draft(model, pixels, quality, effort, core)
+    latents, descent = drafted.latents, drafted.descent
+    if descent is None:
+        return latents
     steps, share, first, last = DESCENTS[effort]
-    if steps:
-        model.load_ahead("gradient")
-    drafted = drafted or draft(model, pixels, quality, core)
-    latents, y = drafted.latents, drafted.y
-    curvature = np.zeros((1, *y.shape[1:]), np.float32)
     for step, damping in enumerate(np.linspace(first, last, steps)):
         with part_of_passes("descending", step, steps):
-            y = descended(model, pixels, y, latents, curvature, share, float(damping), core)
-            symbols = quantise_all(model, y, latents.z, latents.index, quality, error_weight(quality), core)
-        latents = replace(latents, symbols=symbols)
+            descend(model, pixels, latents, descent, share, float(damping), core)
+            given = latents.z, latents.index, quality, core
+            latents = replace(latents, symbols=quantise_all(model, descent.y, *given, descent.coded))
     return latents
 
 
 def quantise_all(
-    model: Model, y: Floats, z: Integers, index: Levels, quality: int, worth: float, core: int
+    model: Model,
+    y: Floats,
+    z: Integers,
+    index: Levels,
+    quality: int,
+    core: int = CORE,
+    coded: Floats | None = None,
 ) -> Symbols:
-    """The symbols (M, 2h, 2w) of y alike, an error being worth so many bits: see `quantise`."""
+    """The symbols (M, 2h, 2w) of y: see `quantise`. `coded`, if given, becomes the decoder's y."""
     symbols = np.empty(y.shape, np.int16)
     for tile in told("rounding", tiles(z.shape[1], z.shape[2], core, MEANS_HALO)):
-        given = model.tables, window(y, tile.outer, 2), window(index, tile.outer, 2), worth
-        part = quantise(*given, means_of(model, z, quality, tile, partial(rounded, *given)))
+        levels = window(index, tile.outer, 2)
+        given = model.tables, window(y, tile.outer, 2), levels, error_weight(quality)
+        means = means_of(model, z, quality, tile, partial(rounded, *given))
+        part = quantise(*given, means)
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
+        if coded is not None:
+            decoded = means + dequantise(model.tables, part, levels)
+            window(coded, tile.place, 2)[:] = window(decoded, tile.inner, 2)
     return symbols
 
 
-def descended(
+def descend(
     model: Model,
     pixels: Pixels,
-    y: Floats,
     latents: Latents,
-    curvature: Floats,
+    descent: Descent,
     share: float,
     damping: float,
     core: int,
-) -> Floats:
-    """y (M, 2h, 2w) moved, in place, a share of the way to where error and bits together are least.
+) -> None:
+    """Move y a share of the way to where error and bits together are least; `latents` are its own.
 
     From the decoder's y that is a step of Gauss and Newton, whose Hessian is taken to be a multiple of
-    the identity at each position: `curvature` (1, 2h, 2w), times a damping. Where that is still zero it is
-    measured, which takes a y that was only rounded. All latents move at once, so the error that one of them
-    leaves is made up for by others, and each is moved to where it predicts later ones better.
+    the identity at each position: the curvature, times a damping. It is measured in the first step, from
+    what rounding did. All latents move at once, so the error that one of them leaves is made up for by
+    others, and each is moved to where it predicts later ones better.
     """
     height, width = latents.z.shape[1:]
     core = min(core, GRADIENT_WHOLE if max(height, width) <= GRADIENT_WHOLE else GRADIENT_CORE)
     for tile in told("descending", tiles(height, width, core, GRADIENT_HALO)):
-        coded = decoded_y(model, latents, tile)
-        of_error, of_bits = (
-            window(part, tile.inner, 2) for part in half_gradients(model, pixels, latents, tile, coded)
+        gradients = half_gradients(model, pixels, latents, tile, window(descent.coded, tile.outer, 2))
+        of_error, of_bits = (window(gradient, tile.inner, 2) for gradient in gradients)
+        y, coded, curvature = (
+            window(array, tile.place, 2) for array in (descent.y, descent.coded, descent.curvature)
         )
-        coded = window(coded, tile.inner, 2)
-        place, curved = window(y, tile.place, 2), window(curvature, tile.place, 2)
-        if not curved.any():
-            curved[:] = curvature_of(of_error, coded - place)
-        target = coded - (of_error + of_bits) / (np.float32(damping) * curved)
-        place += np.float32(share) * (target - place)
-    return y
+        if not curvature.any():
+            curvature[:] = curvature_of(of_error, coded - y)
+        target = coded - (of_error + of_bits) / (np.float32(damping) * curvature)
+        y += np.float32(share) * (target - y)
 
 
 def curvature_of(of_error: Floats, rounding: Floats) -> Floats:

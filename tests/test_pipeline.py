@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -289,15 +290,26 @@ def slopes_along(function: Callable[[Floats], float], y: Floats, gradient: Float
 
 
 def test_descent_in_tiles_leaves_no_seam(model: Model, photo: Pixels) -> None:
-    latents = encode_latents(model, photo, QUALITY, effort=0)
-    start = analyse(model, photo, QUALITY / 100)[0]
+    drafted = pipeline.draft(model, photo, QUALITY, effort=1)
+    assert drafted.descent
     found = []
     for core in (28, 3):
-        curvature = np.zeros((1, *start.shape[1:]), np.float32)
-        found.append(pipeline.descended(model, photo, start.copy(), latents, curvature, 0.3, 1.0, core))
+        descent = deepcopy(drafted.descent)
+        pipeline.descend(model, photo, drafted.latents, descent, 0.3, 1.0, core)
+        found.append(descent.y)
     whole_picture, tiled = found
-    assert np.abs(whole_picture - start).max() > 0.05
+    assert np.abs(whole_picture - drafted.descent.y).max() > 0.05
     np.testing.assert_allclose(tiled, whole_picture, atol=5e-4)
+
+
+def test_the_descent_starts_from_what_the_decoder_knows(model: Model, photo: Pixels) -> None:
+    drafted = pipeline.draft(model, photo, QUALITY, effort=1)
+    assert drafted.descent
+    rows, columns = drafted.latents.z.shape[1:]
+    (tile,) = tiles(rows, columns, max(rows, columns), 0)
+    decoded = pipeline.decoded_y(model, drafted.latents, tile)
+    np.testing.assert_allclose(drafted.descent.coded, decoded, atol=1e-4)
+    assert pipeline.draft(model, photo, QUALITY).descent is None  # which takes memory
 
 
 def test_curvature_is_that_of_each_position() -> None:
