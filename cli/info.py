@@ -27,10 +27,18 @@ def info(
     if as_json:
         typer.echo(json.dumps({**asdict(about), "bpp": about.bpp}))
         return
-    how = about.coding if about.quality is None else f"quality {about.quality:g}, model {about.model}"
+    how = f"quality {about.quality:g}, model {named(about.model)}" if about.model else about.coding
     typer.echo(f"{shown(source)}: {about.width}x{about.height} {about.mode}, {how}")
     typer.echo(f"{readable_size(about.size)}, {about.bpp:.3f} bpp")
     for phrase in stages_of(asdict(about)):
         typer.echo(phrase)
     for kind, size in about.metadata.items():
         typer.echo(f"{kind}: {readable_size(size)}")
+
+
+def named(fingerprint: str) -> str:
+    """A model by its name and fingerprint, hexadecimal."""
+    from codec.model import directory_with
+
+    directory = directory_with(bytes.fromhex(fingerprint))
+    return f"{directory.name} ({fingerprint})" if directory else f"{fingerprint}, which is not installed"

@@ -152,11 +152,16 @@ def model_named(name: str) -> Model:
     return load_model(known[name])
 
 
+def directory_with(fingerprint: bytes) -> Path | None:
+    """The directory of the installed model that wrote a file, if there is one."""
+    found = (path for path in list_models() if read_manifest(path)["fingerprint"] == fingerprint.hex())
+    return next(found, None)
+
+
 def model_with(fingerprint: bytes) -> Model:
     """The installed model that wrote a file; raises UnknownModelError."""
-    for directory in list_models():
-        if read_manifest(directory)["fingerprint"] == fingerprint.hex():
-            return load_model(directory)
+    if directory := directory_with(fingerprint):
+        return load_model(directory)
     raise UnknownModelError(
         f"written with model {fingerprint.hex()}, which is not installed: "
         "install the release of aecodec that has it"

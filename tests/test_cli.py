@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from codec.bitstream import parse, serialise
 from tests.common import photograph
 
 
@@ -98,8 +100,16 @@ def test_info_and_models_agree(compressed: Path) -> None:
     models = json.loads(aecodec("models", "--json").stdout)
     assert about["model"] == models["base"]["fingerprint"]
     assert (about["width"], about["height"], about["mode"], about["quality"]) == (451, 300, "RGB", 50.0)
-    assert about["model"] in aecodec("info", compressed).stdout
+    assert f"quality 50, model base ({about['model']})" in aecodec("info", compressed).stdout
     assert about["model"] in aecodec("models").stdout
+
+
+def test_info_names_a_missing_model(compressed: Path, tmp_path: Path) -> None:
+    container = parse(compressed.read_bytes())
+    assert container.learned
+    foreign = replace(container, learned=replace(container.learned, fingerprint=b"\0\x01\x02\x03"))
+    (tmp_path / "foreign.aec").write_bytes(serialise(foreign))
+    assert "model 00010203, which is not installed" in aecodec("info", tmp_path / "foreign.aec").stdout
 
 
 def test_an_existing_output_is_kept_unless_forced(photo: Path, tmp_path: Path) -> None:
