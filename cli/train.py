@@ -48,7 +48,7 @@ Start = Annotated[Path | None, typer.Option(help="Weights (safetensors) to start
 Crops = Annotated[int, typer.Option(min=2, help="Crops a step.")]
 Rate = Annotated[float, typer.Option(min=0, help="Learning rate.")]
 Seed = Annotated[int, typer.Option(help="Of the random crops.")]
-Tune = Annotated[str, typer.Option(help="What error is measured by: psnr or ssim.")]
+Tune = Annotated[str, typer.Option(help="What error is measured by, also by efforts: psnr or ssim.")]
 
 
 @train.command()
@@ -171,14 +171,13 @@ def export(
     require_tuning(tune)
     require_torch()
     from codec.training.data import read_images
-    from codec.training.distortion import TUNINGS
     from codec.training.export import export
 
     if out.exists():
         raise UsageError(f"{out} exists: name another directory or remove it")
     pictures = read_images(data)
-    record = {"tune": tune, "summary": summary, "licence": licence}
-    model = export(weights, out, pictures, record, refit, images, TUNINGS[tune])
+    record = {"summary": summary, "licence": licence}
+    model = export(weights, out, pictures, tune, record, refit_steps=refit, fitted_to=images)
     typer.echo(f"{out}: model {model.fingerprint.hex()}", err=True)
 
 

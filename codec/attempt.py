@@ -293,11 +293,12 @@ class Attempt:
     def rough(self, quality: float) -> bytes:
         """About the file at a quality: without effort, and without being read again."""
         self.drafted = None  # two at a time may not fit into memory
-        self.drafted = pipeline.draft(self.model, self.coded, round(quality * QUALITY_UNITS), self.effort)
-        header, payload = pipeline.write_latents(self.model, self.drafted.latents)
-        self.latest = payload, self.drafted.latents
-        if self.coded.size > 3 * LARGE:
-            self.drafted = None
+        large = self.coded.size > 3 * LARGE
+        descends = self.effort > 0 and not large
+        drafted = pipeline.draft(self.model, self.coded, round(quality * QUALITY_UNITS), descends)
+        header, payload = pipeline.write_latents(self.model, drafted.latents)
+        self.latest = payload, drafted.latents
+        self.drafted = None if large else drafted
         return self.file(payload, header, self.kept.alpha, self.enhance)
 
     def take_draft(self, units: int) -> Draft | None:

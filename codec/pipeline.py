@@ -3,7 +3,8 @@
     pixels ──► y, z ──► symbols ──► stream ──► container      encode, y improved step by step
     pixels ◄── y ◄── means ◄── symbols, z ◄── stream          decode
 
-Networks run over tiles; nothing but pixels, symbols and scale indices (and y, in the encoder) is held whole.
+Networks run over tiles; nothing but pixels, symbols and scale indices is held whole, and in the encoder y,
+with what else the descent of an effort changes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ DECODER_HALO = 4  # means, then six blocks at 1/16 and four at 1/4: 224 pixels
 
 GRADIENT_CORE = 16  # cells per tile of gradients, which take more memory
 GRADIENT_WHOLE = 24  # cells each way, up to which a picture is one tile of them
-GRADIENT_HALO = 3  # cells; what lies farther away changes steps by less than 5e-4, if PSNR is tuned for
+GRADIENT_HALO = 3  # cells; what lies farther away changes steps by less than 5e-4, or 2e-3 for MS-SSIM
 
 EFFORT = 0  # unless the caller says otherwise
 # By effort: steps of descent, the share of its way that each goes, and the damping of the first and of the
@@ -54,9 +55,9 @@ DESCENTS = (
 )
 MOST_EFFORT = len(DESCENTS) - 1
 OWN_SHARE = np.float32(0.6)  # of the bits of a symbol itself, which rounding counts again
-CURVATURE = np.float32(8)  # of error, in bits for a squared quantisation step, before it is measured,
-BELIEF = np.float32(1)  # which counts as much as so many squared steps of a measurement,
-LEAST_CURVATURE = np.float32(2)  # and the least that is believed
+CURVATURE = np.float32(8)  # of error, in bits for a squared quantisation step, where nothing else is known
+BELIEF = np.float32(1)  # squared steps of a measurement that count as much as that
+LEAST_CURVATURE = np.float32(2)  # that is believed
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
@@ -159,12 +160,12 @@ class Draft:
     descent: Descent | None
 
 
-def draft(model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, core: int = CORE) -> Draft:
-    """The draft of a picture (H, W, 3) at `quality` in hundredths, for an effort."""
-    model.load_ahead(*MEANS, *(("gradient",) if effort else ()))
+def draft(model: Model, pixels: Pixels, quality: int, descends: bool = False, core: int = CORE) -> Draft:
+    """The draft of a picture (H, W, 3) at `quality` in hundredths, from which an effort descends or none."""
+    model.load_ahead(*MEANS, *(("gradient",) if descends else ()))
     y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
-    descent = Descent(y, np.empty_like(y), np.zeros((1, *y.shape[1:]), np.float32)) if effort else None
+    descent = Descent(y, np.empty_like(y), np.zeros((1, *y.shape[1:]), np.float32)) if descends else None
     symbols = quantise_all(model, y, z, index, quality, core, descent.coded if descent else None)
     return Draft(Latents(z, symbols, index, quality), descent)
 
@@ -179,11 +180,13 @@ def encode_latents(
 ) -> Latents:
     """The latents of a picture (H, W, 3) at `quality` in hundredths, improved as `effort` says.
 
-    `drafted` is its draft at this quality, for this effort, if there is one; its descent is changed.
+    `drafted` is its draft at this quality if there is one, of no use to an effort without a descent, which is
+    changed.
     """
-    drafted = drafted or draft(model, pixels, quality, effort, core)
+    if drafted is None or (effort and drafted.descent is None):
+        drafted = draft(model, pixels, quality, effort > 0, core)
     latents, descent = drafted.latents, drafted.descent
-    if descent is None:
+    if not effort or descent is None:
         return latents
     steps, share, first, last = DESCENTS[effort]
     for step, damping in enumerate(np.linspace(first, last, steps)):
@@ -226,7 +229,7 @@ def descend(
     damping: float,
     core: int,
 ) -> None:
-    """Move y a share of the way to where error and bits together are least; `latents` are its own.
+    """Move y a share of the way to where error and bits together are least; `latents` are what it rounds to.
 
     From the decoder's y that is a step of Gauss and Newton, whose Hessian is taken to be a multiple of
     the identity at each position: the curvature, times a damping. It is measured in the first step, from
@@ -241,7 +244,7 @@ def descend(
         y, coded, curvature = (
             window(array, tile.place, 2) for array in (descent.y, descent.coded, descent.curvature)
         )
-        if not curvature.any():
+        if not curvature.any():  # once measured it is above 0
             curvature[:] = curvature_of(of_error, coded - y)
         target = coded - (of_error + of_bits) / (np.float32(damping) * curvature)
         y += np.float32(share) * (target - y)
@@ -250,10 +253,11 @@ def descend(
 def curvature_of(of_error: Floats, rounding: Floats) -> Floats:
     """The curvature (1, h, w) of error, in bits for a squared step, by what rounding (M, h, w) did to it.
 
-    At each position it is the factor by which rounding explains half the gradient best, a ridge regression.
+    At each position it is the factor of rounding that explains half the gradient best: a ridge regression,
+    which falls back to CURVATURE where there was little rounding.
     """
-    explained = CURVATURE * BELIEF + (of_error * rounding).sum(0, keepdims=True)
-    factor = explained / (BELIEF + np.square(rounding).sum(0, keepdims=True))
+    measured = (of_error * rounding).sum(0, keepdims=True), np.square(rounding).sum(0, keepdims=True)
+    factor = (measured[0] + BELIEF * CURVATURE) / (measured[1] + BELIEF)
     return np.asarray(np.maximum(factor, LEAST_CURVATURE), np.float32)
 
 
@@ -262,7 +266,8 @@ def half_gradients(
 ) -> tuple[Floats, Floats]:
     """Half the gradients (M, h, w), in bits a step, of error and of bits with respect to the decoder's y.
 
-    Of a tile with its halo, as `coded`, that y, is. Its own bits count in part: see OWN_SHARE.
+    All are of a tile with its halo, `coded` being the decoder's y there. Of a symbol's own bits a part
+    counts: see OWN_SHARE.
     """
     level, rows, columns = latents.quality / QUALITY_UNITS, *scaled(tile.outer, CELL)
     image = read_pixels(pixels, tile.outer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from codec import QualityError, compress, decompress, info, pipeline
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, tiles
 from codec.entropy import Coder, Latents
-from codec.model import DECODER_FILES, Model
+from codec.model import DECODER_FILES, TUNED, Model, model_named
 from codec.pipeline import (
     ANALYSIS_HALO,
     CELL,
@@ -33,7 +31,7 @@ from codec.pipeline import (
     turns,
     whole,
 )
-from tests.common import assert_close, photograph, psnr_of, run_python, shipped_photograph
+from tests.common import assert_close, photograph, psnr_of, run_python, shipped_photograph, slopes_along
 
 QUALITY = 5000
 CORES = (3, 4)
@@ -231,29 +229,6 @@ def test_effort_pays() -> None:
     assert costs[4] < costs[0] - 0.05 * len(files[0])
 
 
-def test_the_exported_gradient_of_error_is_about_that_of_the_synthesis(model: Model) -> None:
-    """A small step changes the error by nearly as much as it says; what is outside does not count."""
-    rng = np.random.default_rng(0)
-    image = photograph(96, 64).transpose(2, 0, 1).astype(np.float32) / 255
-    y, z = model.analysis(40, image)
-    y += 0.1 * rng.standard_normal(y.shape, np.float32)
-    inside = np.ones((1, 64, 96), np.float32)
-    inside[:, 50:, :] = 0
-
-    def half_error(y: Floats) -> float:
-        decoded = np.clip(model.synthesis(40, y)[0], 0, 1).astype(np.float64)
-        return float(np.square((decoded - image) * inside).sum() / 2)
-
-    features, _ = model.first_means(40, np.rint(z))
-    nothing = np.zeros_like(y)
-    gradient, of_bits = model.gradient(40, y, image, inside, features, nothing, nothing)
-    assert not of_bits.any()
-    worth = LAMBDA_RANGE[0] * (LAMBDA_RANGE[1] / LAMBDA_RANGE[0]) ** 0.4 * 255**2 / 3
-    ratios = slopes_along(half_error, y, gradient) * worth
-    np.testing.assert_array_less(0.6, ratios)  # slopes of the activation are clamped
-    np.testing.assert_array_less(ratios, 1.05)
-
-
 def test_the_exported_gradient_of_bits_is_about_that_through_the_means(model: Model) -> None:
     """A small step of what is known earlier moves later means by nearly as much as it says."""
     rng = np.random.default_rng(0)
@@ -278,19 +253,10 @@ def test_the_exported_gradient_of_bits_is_about_that_through_the_means(model: Mo
     np.testing.assert_array_less(ratios, 1.05)
 
 
-def slopes_along(function: Callable[[Floats], float], y: Floats, gradient: Floats) -> NDArray[np.float64]:
-    """How fast a function rises along its supposed gradient, and a third of it, where 1 is as it says."""
-    unit = gradient / np.linalg.norm(gradient)
-    third = np.random.default_rng(0).random(y.shape) < 0.3
-    found = []
-    for direction in (unit, (unit * third).astype(np.float32)):
-        rise = (function(y + 0.05 * direction) - function(y - 0.05 * direction)) / 0.1
-        found.append(rise / float((gradient * direction).sum()))
-    return np.array(found)
-
-
-def test_descent_in_tiles_leaves_no_seam(model: Model, photo: Pixels) -> None:
-    drafted = pipeline.draft(model, photo, QUALITY, effort=1)
+@pytest.mark.parametrize(("tune", "tolerance"), [("psnr", 5e-4), ("ssim", 5e-3)])
+def test_descent_in_tiles_leaves_no_seam(photo: Pixels, tune: str, tolerance: float) -> None:
+    model = model_named(TUNED[tune])
+    drafted = pipeline.draft(model, photo, QUALITY, descends=True)
     assert drafted.descent
     found = []
     for core in (28, 3):
@@ -299,17 +265,30 @@ def test_descent_in_tiles_leaves_no_seam(model: Model, photo: Pixels) -> None:
         found.append(descent.y)
     whole_picture, tiled = found
     assert np.abs(whole_picture - drafted.descent.y).max() > 0.05
-    np.testing.assert_allclose(tiled, whole_picture, atol=5e-4)
+    np.testing.assert_allclose(tiled, whole_picture, atol=tolerance)
 
 
 def test_the_descent_starts_from_what_the_decoder_knows(model: Model, photo: Pixels) -> None:
-    drafted = pipeline.draft(model, photo, QUALITY, effort=1)
+    drafted = pipeline.draft(model, photo, QUALITY, descends=True)
     assert drafted.descent
     rows, columns = drafted.latents.z.shape[1:]
     (tile,) = tiles(rows, columns, max(rows, columns), 0)
     decoded = pipeline.decoded_y(model, drafted.latents, tile)
     np.testing.assert_allclose(drafted.descent.coded, decoded, atol=1e-4)
     assert pipeline.draft(model, photo, QUALITY).descent is None  # which takes memory
+
+
+def test_curvature_is_measured_once(model: Model, photo: Pixels) -> None:
+    drafted = pipeline.draft(model, photo, QUALITY, descends=True)
+    assert drafted.descent
+    assert not drafted.descent.curvature.any()
+    found = []
+    for _ in range(2):
+        pipeline.descend(model, photo, drafted.latents, drafted.descent, 0.3, 1.0, 28)
+        found.append(drafted.descent.curvature.copy())
+    np.testing.assert_array_equal(*found)
+    assert found[0].min() >= pipeline.LEAST_CURVATURE
+    assert found[0].std() > 0.2
 
 
 def test_curvature_is_that_of_each_position() -> None:

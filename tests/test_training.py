@@ -36,9 +36,11 @@ with warnings.catch_warnings():
 
 import codec
 from codec import pipeline
+from codec.engine import Floats
 from codec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
 from codec.model import TUNED, model_named
 from codec.pipeline import dequantise, quantise
+from tests.common import slopes_along
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 
@@ -256,16 +258,48 @@ def test_there_is_a_model_for_each_tuning() -> None:
     assert TUNINGS.keys() == TUNED.keys()
 
 
+def graphs_error(tune: str, decoded: Tensor, image: Tensor) -> Tensor:
+    """The error of an image as exported graphs know it: MS-SSIM with windows at the borders too."""
+    squared = squared_error(decoded, image).sum()
+    if tune == "psnr":
+        return squared
+    dissimilarity = DISSIMILARITY_WORTH * (1 - similarity_and_slope(decoded, image)[0].mean())
+    return (1 - SQUARED_SHARE) * dissimilarity + SQUARED_SHARE * squared
+
+
 @pytest.mark.parametrize("tune", TUNINGS)
 def test_slopes_are_of_errors(tune: str) -> None:
-    """What graphs hold is what autograd finds, but for windows at the borders, which MS-SSIM leaves out."""
-    original = torch.from_numpy(IMAGES[1][None, :320, :320].copy()).permute(0, 3, 1, 2).float() / 255
-    decoded = F.avg_pool2d(original, 3, 1, 1).requires_grad_()
-    error = 320**2 * TUNINGS[tune].error(decoded, original)
-    (expected,) = torch.autograd.grad(error.sum(), decoded)
-    found = TUNINGS[tune].slope(decoded.detach(), original)
-    inner = (found - expected)[..., 80:-80, 80:-80].norm() / expected[..., 80:-80, 80:-80].norm()
-    assert inner < (0.2 if tune == "ssim" else 1e-5)
+    original = torch.from_numpy(IMAGES[1][None, :320, :320].copy()).permute(0, 3, 1, 2).double() / 255
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal(original.shape))
+    decoded = (original + 0.03 * noise).requires_grad_()
+    error = graphs_error(tune, decoded, original)
+    (expected,) = torch.autograd.grad(320**2 * error, decoded)
+    torch.testing.assert_close(TUNINGS[tune].slope(decoded, original), expected)
+    assert float(error.detach()) == pytest.approx(float(TUNINGS[tune].error(decoded, original)), rel=0.1)
+
+
+@pytest.mark.parametrize("tune", TUNINGS)
+def test_the_gradient_of_a_model_is_of_what_it_is_tuned_for(tune: str) -> None:
+    """As exported, of a picture that ends inside its cells."""
+    model, quality = model_named(TUNED[tune]), torch.tensor([40.0])
+    image = IMAGES[1][100:228, 100:324].transpose(2, 0, 1).astype(np.float32) / 255
+    inside = np.ones((1, *image.shape[1:]), np.float32)
+    inside[:, 110:, :] = inside[:, :, 200:] = 0
+    y, z = model.analysis(40, image)
+    y += 0.2 * np.random.default_rng(0).standard_normal(y.shape, np.float32)
+    worth = float(lagrangian(quality)) * 255**2 * image[0].size
+
+    def half_error(y: Floats) -> float:
+        decoded = image + (np.clip(model.synthesis(40, y)[0], 0, 1) - image) * inside
+        images = (torch.from_numpy(each[None]).double() for each in (decoded, image))
+        return worth / 2 * float(graphs_error(tune, *images))
+
+    features, nothing = model.first_means(40, np.rint(z))[0], np.zeros_like(y)
+    gradient, of_bits = model.gradient(40, y, image, inside, features, nothing, nothing)
+    assert not of_bits.any()
+    ratios = slopes_along(half_error, y, gradient)
+    np.testing.assert_array_less(0.6, ratios)  # slopes of the activation are clamped
+    np.testing.assert_array_less(ratios, 1.05)
 
 
 def test_the_slope_of_similarity_is_what_autograd_finds() -> None:
@@ -297,9 +331,8 @@ def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: py
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == [2, 4]
 
-    model = export.export(
-        weights, tmp_path / "models" / "tiny", [IMAGES[0][:256, :256]], {"summary": "a test"}, 1, 1
-    )
+    folder, record = tmp_path / "models" / "tiny", {"summary": "a test"}
+    model = export.export(weights, folder, [IMAGES[0][:256, :256]], "psnr", record, 1, 1)
     monkeypatch.setenv("AECODEC_MODELS", str(tmp_path / "models"))
     file = codec.compress(IMAGES[1], 60, model="tiny")
     assert codec.info(file).model == model.fingerprint.hex()

@@ -45,7 +45,8 @@ def squared_slope(decoded: Tensor, image: Tensor) -> Tensor:
 def structural_slope(decoded: Tensor, image: Tensor) -> Tensor:
     """The gradient (1, 3, H, W) of nearly the structural error of an image, times its pixels.
 
-    Nearly, as there are windows at the borders too, cut off there: so sides need only be multiples of 16.
+    Nearly, as there are windows at the borders too, cut off there: sides need only be multiples of 16. And a
+    scale on which nothing is alike has a slope too.
     """
     dissimilarity = -DISSIMILARITY_WORTH * similarity_and_slope(decoded, image)[1]
     return (1 - SQUARED_SHARE) * dissimilarity + SQUARED_SHARE * squared_slope(decoded, image)
@@ -56,12 +57,13 @@ def similarity_and_slope(decoded: Tensor, image: Tensor) -> tuple[Tensor, Tensor
     decoded, image = decoded.transpose(0, 1), image.transpose(0, 1)  # channels alike, so as a batch
     means, slopes = [], []
     for scale, power in enumerate(SCALE_POWERS):
+        if scale:
+            decoded, image = F.avg_pool2d(decoded, 2), F.avg_pool2d(image, 2)
         last = scale == len(SCALE_POWERS) - 1
         similarity, slope = windows_and_slope(decoded, image, luminance=last)
         mean = similarity.mean((1, 2, 3), keepdim=True).clamp(min=LEAST_SIMILARITY)
         means.append(mean**power)
         slopes.append(slope * power / mean)
-        decoded, image = F.avg_pool2d(decoded, 2), F.avg_pool2d(image, 2)
     whole = reduce(torch.mul, means)
     # a sample of one scale is the mean of four of the scale before, of which there are four times as many
     slope = reduce(lambda coarse, fine: fine + F.interpolate(coarse, scale_factor=2.0), reversed(slopes))
@@ -73,21 +75,13 @@ def windows_and_slope(decoded: Tensor, image: Tensor, luminance: bool) -> tuple[
 
     And the gradient of its sum with respect to the decoded planes.
     """
-    distance = torch.arange(TAPS, dtype=image.dtype, device=image.device) - TAPS // 2
-    weights = torch.exp(-distance.square() / (2 * DEVIATION**2))
-    weights = weights / weights.sum()
-
-    def spread(planes: Tensor) -> Tensor:
-        across = F.conv2d(planes, weights[None, None, None], padding=(0, TAPS // 2))
-        return F.conv2d(across, weights[None, None, :, None], padding=(TAPS // 2, 0))
-
-    inside = spread(torch.ones_like(image[:1]))
+    within = windowed(torch.ones_like(image[:1]))  # share of each window that is not cut off
 
     def local(planes: Tensor) -> Tensor:
-        return spread(planes) / inside
+        return windowed(planes) / within
 
     def pulled_back(slope: Tensor) -> Tensor:
-        return spread(slope / inside)
+        return windowed(slope / within)
 
     mean, other_mean = local(decoded), local(image)
     covariance = local(decoded * image) - mean * other_mean
@@ -102,6 +96,15 @@ def windows_and_slope(decoded: Tensor, image: Tensor, luminance: bool) -> tuple[
     of_mean = of_light * structure - of_covariance * other_mean - 2 * of_energy * mean
     slope = pulled_back(of_mean) + image * pulled_back(of_covariance)
     return light * structure, slope + 2 * decoded * pulled_back(of_energy)
+
+
+def windowed(planes: Tensor) -> Tensor:
+    """Sums of planes (C, 1, H, W), zero beyond their borders, in SSIM's window around each sample."""
+    distance = torch.arange(TAPS, dtype=planes.dtype, device=planes.device) - TAPS // 2
+    weights = torch.exp(-distance.square() / (2 * DEVIATION**2))
+    weights = weights / weights.sum()
+    across = F.conv2d(planes, weights[None, None, None], padding=(0, TAPS // 2))
+    return F.conv2d(across, weights[None, None, :, None], padding=(TAPS // 2, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,22 +257,23 @@ def export(
     weights: Path,
     out: Path,
     images: list[Pixels],
+    tune: str,
     record: dict[str, Any],
     refit_steps: int,
     fitted_to: int,
-    tuning: Tuning = TUNINGS["psnr"],
 ) -> Model:
     """Write the model directory `out` from weights (safetensors).
 
     The scale map is refitted on `images` in so many steps, then the tables to so many of them, evenly spaced.
-    `record` goes into the manifest: licence, data and training. `tuning` is what the weights were trained
-    for, by which efforts will go.
+    `tune`, one of TUNINGS, is what the weights were trained for, by which efforts will go. It goes into the
+    manifest, with a record of licence, data and training.
     """
+    record = {"tune": tune, **record}
     codec = load_weights(Codec(Widths()), weights)
     codec = refit_scales(codec, images, refit_steps).eval()
     spaced = images[:: max(1, len(images) // fitted_to)][:fitted_to]
     names = *DECODER_FILES[1:], *ENCODER_FILES
-    files = {name: graph(codec, name.removesuffix(".onnx"), tuning) for name in names}
+    files = {name: graph(codec, name.removesuffix(".onnx"), TUNINGS[tune]) for name in names}
     files[TABLES] = write_tables(initial_tables(codec))
     model = Model(out.name, manifest_of(files, record), files)
     fitted = fit_tables(model.tables, list(observed_latents(model, spaced)))
