@@ -57,7 +57,7 @@ MOST_EFFORT = len(DESCENTS) - 1
 OWN_SHARE = np.float32(0.6)  # of the bits of a symbol itself, which rounding counts again
 CURVATURE = np.float32(8)  # of error, in bits for a squared quantisation step, where nothing else is known
 BELIEF = np.float32(1)  # squared steps of a measurement that count as much as that
-LEAST_CURVATURE = np.float32(2)  # that is believed
+LEAST_CURVATURE = np.float32(4)  # that is believed
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
