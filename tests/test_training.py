@@ -299,7 +299,7 @@ def test_the_gradient_of_a_model_is_of_what_it_is_tuned_for(tune: str) -> None:
     assert not of_bits.any()
     ratios = slopes_along(half_error, y, gradient)
     np.testing.assert_array_less(0.6, ratios)  # slopes of the activation are clamped
-    np.testing.assert_array_less(ratios, 1.05)
+    np.testing.assert_array_less(ratios, 1.1)
 
 
 def test_the_slope_of_similarity_is_what_autograd_finds() -> None:
