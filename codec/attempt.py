@@ -48,6 +48,8 @@ from codec.targets import of_psnr, within_bytes
 DEFAULT_QUALITY = 50.0
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
+SAMPLED = (8, 64)  # rows of so many
+DETAILED = 4  # bits a pixel of a sample above which the rest is taken to be like it
 SMALL = 2**16  # pixels
 MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside the networks
 LARGE = 2**25  # pixels above which no draft is kept, whose descent takes 10 bytes a pixel
@@ -197,8 +199,17 @@ class Kept:
 
     @cached_property
     def quick_try(self) -> Future[int]:
-        """Bytes of pixels and alpha that take little effort; the work begins as this is first asked for."""
-        return begin(lambda: self.losslessly((0,)).size)
+        """About the bytes of pixels and alpha at little effort; work begins as this is first asked for."""
+        return begin(self.quickly)
+
+    def quickly(self) -> int:
+        """Bytes of pixels and alpha at little effort: by a sample of rows where that is full of detail."""
+        sampled = np.arange(self.height) % SAMPLED[1] < SAMPLED[0]
+        alpha = None if self.picture.alpha is None else self.picture.alpha[sampled]
+        sample = Kept(replace(self.picture, pixels=self.picture.pixels[sampled], alpha=alpha))
+        size = sample.losslessly((0,)).size * self.height // sample.height
+        detailed = 8 * size > DETAILED * self.width * self.height
+        return size if detailed else self.losslessly((0,)).size
 
     def begin_quick_try(self) -> None:
         """Have it done in the background where it will be needed and two at a time fit into memory."""
@@ -214,7 +225,7 @@ class Kept:
         return min(Lossless(write_lossless(image, efforts), {}), apart, key=lambda found: found.size)
 
     def lossless_serves(self, limit: int) -> bool:
-        """Whether pixels and alpha have at most `limit` bytes; of a large picture a quick try may deny it."""
+        """Whether pixels and alpha have at most `limit` bytes; a quick try may deny it of many."""
         if not fits_lossless(self.width, self.height):
             return False
         if self.width * self.height > SMALL and self.quick_try.result() > LOSSLESS_PROMISING * limit:

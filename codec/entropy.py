@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.engine import scaled, tiles
-from codec.errors import BitstreamError
+from codec.errors import AecodecError, BitstreamError
 from codec.hyperprior import POSITIONS_AT_ONCE, hyper_steps, scale_index
 from codec.tables import ESCAPE_BITS, SCALE_LEVELS, Integers, Levels, Symbols, Tables
 
@@ -43,9 +43,10 @@ CHANNEL_REACHES = (3, 8)
 RATIOS = (6, 16, 26, 35, 45, 54, 64, 77, 93, 115, 147, 192, 288)  # of found to expected, in 2**-6
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
-CHANNELS_AT_ONCE = 16  # of a latent whose places are listed; a multiple of 4, with which turns repeat
+PLACES_AT_ONCE = 2**19  # of a latent that are listed, or so many as four channels have
 STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
 
+Piece = tuple[Integers, Any]  # numbers (N,) that are coded together, and their distribution
 Place = TypeVar("Place", bound=np.signedinteger[Any])
 
 
@@ -85,23 +86,25 @@ def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels
     """
     if turn == 0:
         return index
-    levels = np.empty_like(index)
+    levels = index.copy()
+    magnitude = np.where(np.arange(SCALE_LEVELS) < tables.first_level, 0, tables.magnitude)
     for tile in tiles(index.shape[1] // 2, index.shape[2] // 2, POSITIONS_AT_ONCE, halo=1):
         (rows, columns), inner, place = (scaled(part, 2) for part in (tile.outer, tile.inner, tile.place))
         own = index[:, rows, columns]
-        known = (turns(own.shape) < turn) & (own >= tables.first_level)
-        found = np.minimum(np.abs(symbols[:, rows, columns]), LOUDEST).astype(np.int32) << 4
-        found = neighbourhood(np.where(known, found, 0))[:, inner[0], inner[1]]
-        expected = neighbourhood(np.where(known, tables.magnitude[own], 0))[:, inner[0], inner[1]]
+        known = turns(own.shape) < turn  # symbols that are not coded are zero, and so is their magnitude
+        found = neighbourhood(np.minimum(np.abs(symbols[:, rows, columns]), LOUDEST) * known)
+        expected = neighbourhood(magnitude.take(own) * known)
         own = own[:, inner[0], inner[1]]
-        due = (turns(own.shape) == turn) & (own >= tables.first_level)  # tiles begin at even places
-        level, found, expected = own[due].astype(np.int16), found[due] * 64 + 128, expected[due] + 2
-        column = np.zeros(level.shape, np.uint8)
+        due = np.flatnonzero((turns(own.shape) == turn) & (own >= tables.first_level))  # from an even place
+        found, expected = (
+            sums[:, inner[0], inner[1]].reshape(-1)[due].astype(np.int32) for sums in (found, expected)
+        )
+        level, column = own.reshape(-1)[due], np.zeros(due.shape, np.uint8)
         for threshold in RATIOS:
-            column += found >= expected * threshold
-        refined = own.copy()
+            column += 1024 * found + 128 >= (expected + 2) * threshold
+        refined = own.flatten()
         refined[due] = np.clip(level + tables.level_shift[level, column], 0, SCALE_LEVELS - 1)
-        levels[:, place[0], place[1]] = refined
+        levels[:, place[0], place[1]] = refined.reshape(own.shape)
     return levels
 
 
@@ -116,7 +119,7 @@ def neighbourhood(values: Integers) -> Integers:
     total = 2 * around
     total[:, :, 1:] += around[:, :, :-1]
     total[:, :, :-1] += around[:, :, 1:]
-    sums = np.zeros((len(values) + 1, *values.shape[1:]), np.int32)
+    sums = np.zeros((len(values) + 1, *values.shape[1:]), values.dtype)  # may wrap: differences do not
     for before, own, after in zip(sums, values, sums[1:], strict=False):
         np.add(before, own, out=after)  # np.cumsum does the same, five times slower
     last = len(values)
@@ -172,21 +175,30 @@ class Coder:
         return constriction.stream.model.Uniform(2**ESCAPE_BITS)
 
     def encode(self, latents: Latents, prior: int) -> bytes:
-        """The stream of latents, with the tables of one prior."""
-        coder = constriction.stream.stack.AnsCoder()
-        coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_model())
-        for turn in reversed(range(TURNS)):
-            self.encode_turn(coder, latents.symbols, latents.index, turn)
-        self.encode_hyper_latent(coder, latents.z, latents.quality, prior)
-        return np.asarray(coder.get_compressed(), "<u4").tobytes()
+        """The stream of latents, with the tables of one prior.
 
-    def encode_hyper_latent(self, coder: Any, z: Integers, quality: int, prior: int) -> None:
-        """Push the hyper-latent (Z, h, w)."""
+        Raises AecodecError where the stream does not give back what went into it.
+        """
+        pieces = [*self.hyper_pieces(latents.z, latents.quality, prior)]
+        for turn in range(TURNS):
+            pieces += self.turn_pieces(latents.symbols, latents.index, turn)
+        pieces.append((np.array([END_MARK], np.int32), self.escape_model()))
+        coder = constriction.stream.stack.AnsCoder()
+        for codes, model in reversed(pieces):
+            coder.encode_reverse(codes, model)
+        stream = np.asarray(coder.get_compressed(), "<u4")
+        found = [coder.decode(model, len(codes)) for codes, model in pieces]
+        if not np.array_equal(np.concatenate(found), np.concatenate([codes for codes, _ in pieces])):
+            raise AecodecError("the coder could not read back what it wrote: please report this picture")
+        return stream.tobytes()
+
+    def hyper_pieces(self, z: Integers, quality: int, prior: int) -> Iterator[Piece]:
+        """The hyper-latent (Z, h, w), piece after piece."""
         span = self.tables.z_high - self.tables.z_low
-        for step in reversed(list(hyper_steps(self.tables, z, quality))):
+        for step in hyper_steps(self.tables, z, quality):
             codes = (z[step.channel].reshape(-1)[step.places] - step.origin + span).astype(np.int32)
-            for context, own in reversed(list(by_value(step.context, np.arange(len(codes))))):
-                coder.encode_reverse(codes[own], self.z_model(prior, context))
+            for context, own in by_value(step.context, np.arange(len(codes))):
+                yield codes[own], self.z_model(prior, context)
 
     def decode_hyper_latent(self, coder: Any, size: tuple[int, int], quality: int, prior: int) -> Integers:
         """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
@@ -201,19 +213,16 @@ class Coder:
             z[step.channel].reshape(-1)[step.places] = values
         return z
 
-    def encode_turn(self, coder: Any, symbols: Symbols, index: Levels, turn: int) -> None:
-        """Push the symbols (M, 2h, 2w) of one turn."""
-        groups = self.groups(index, refine(self.tables, index, symbols, turn), turn)
-        reach, flat = self.tables.y_reach.tolist(), symbols.reshape(-1)
-        values = {level: flat[places] for level, places in groups.items()}
-        escaped = [group[np.abs(group) > reach[level]] for level, group in values.items()]
-        if sum(map(len, escaped)):
-            coder.encode_reverse(
-                np.concatenate(escaped).astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_model()
-            )
-        for level, group in reversed(values.items()):
-            codes = np.where(np.abs(group) > reach[level], reach[level] + 1, group)
-            coder.encode_reverse(codes.astype(np.int32) + reach[level], self.y_model(level))
+    def turn_pieces(self, symbols: Symbols, index: Levels, turn: int) -> Iterator[Piece]:
+        """The symbols (M, 2h, 2w) of one turn, piece after piece, those that escaped last."""
+        flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
+        for level, places in self.groups(index, refine(self.tables, index, symbols, turn), turn).items():
+            reach, values = int(self.tables.y_reach[level]), flat[places].astype(np.int32)
+            escaped = np.abs(values) > reach
+            escapes.append(values[escaped])
+            yield np.where(escaped, 2 * reach + 1, values + reach), self.y_model(level)
+        if len(values := np.concatenate(escapes)):
+            yield values + SYMBOL_LIMIT + 1, self.escape_model()
 
     def decode_turn(self, coder: Any, symbols: Symbols, index: Levels, turn: int) -> None:
         """Pop the symbols (M, 2h, 2w) of one turn into their places."""
@@ -260,8 +269,9 @@ class Coder:
     def groups(self, index: Levels, levels: Levels, turn: int) -> dict[int, Integers]:
         """Each level of a turn with the places (n,) of its symbols in the flat latent, both ascending."""
         found: dict[int, list[Integers]] = {}
-        for first in range(0, len(index), CHANNELS_AT_ONCE):
-            part = slice(first, first + CHANNELS_AT_ONCE)
+        step = max(PLACES_AT_ONCE // index[0].size // 4, 1) * 4  # channels; turns repeat with four
+        for first in range(0, len(index), step):
+            part = slice(first, first + step)
             coded = (turns(index[part].shape) == turn) & (index[part] >= self.tables.first_level)
             places = np.flatnonzero(coded).astype(np.int32)
             start = np.int32(first * index[0].size)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.entropy import SYMBOL_LIMIT, Coder, Latents, neighbourhood, refine, turns, z_histogram
+from codec.entropy import LOUDEST, SYMBOL_LIMIT, Coder, Latents, neighbourhood, refine, turns, z_histogram
 from codec.errors import BitstreamError
 from codec.hyperprior import FULL_QUALITY, scale_index
 from codec.model import Model, model_named
@@ -210,3 +210,8 @@ def test_neighbourhood_weighs_as_it_says() -> None:
     sums = neighbourhood(values)
     assert sums[10].tolist()[1:4] == [[0, 1, 2, 1, 0], [0, 2, 0, 2, 0], [0, 1, 2, 1, 0]]
     assert sums[:, 2, 2].tolist() == [0] * 2 + [1] * 5 + [2] * 3 + [0] + [2] * 3 + [1] * 5 + [0]
+
+
+def test_neighbourhood_of_the_loudest_symbols_does_not_overflow() -> None:
+    loudest = np.full((TABLES.scale_offset.shape[1], 3, 4), LOUDEST, np.int16)
+    np.testing.assert_array_equal(neighbourhood(loudest), neighbourhood(loudest.astype(np.int64)))

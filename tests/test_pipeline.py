@@ -37,7 +37,6 @@ QUALITY = 5000
 CORES = (3, 4)
 DECODER_NETWORKS = [Path(name).stem for name in DECODER_FILES if name.endswith(".onnx")]
 LAMBDA_RANGE = 0.0007, 0.5  # at quality 0 and 100, of the loss that the model was trained with
-FLIPPED = 1e-3  # part of the symbols that a last-bit difference in the encoder may round another way
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +49,15 @@ def pixels_of(model: Model, coded: tuple[Learned, bytes], size: tuple[int, int])
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_symbols_do_not_depend_on_the_tiles(model: Model, photo: Pixels, core: int) -> None:
-    whole, tiled = encode_latents(model, photo, QUALITY), encode_latents(model, photo, QUALITY, core=core)
-    assert np.mean(whole.z != tiled.z) <= FLIPPED
-    assert np.mean(whole.index != tiled.index) <= FLIPPED
-    assert np.mean(whole.symbols != tiled.symbols) <= FLIPPED
+def test_symbols_hardly_depend_on_the_tiles(model: Model, photo: Pixels, core: int) -> None:
+    """Products of 8 bits are rounded by the extremes of a tile."""
+    one, tiled = encode_latents(model, photo, QUALITY), encode_latents(model, photo, QUALITY, core=core)
+    assert np.abs(one.z - tiled.z).max() <= 1
+    assert np.mean(one.symbols != tiled.symbols) < 0.02
+    sizes = [len(model.coder.encode(latents, 0)) for latents in (one, tiled)]
+    assert sizes[1] == pytest.approx(sizes[0], rel=5e-3)
+    figures = [psnr_of(photo, synthesise(model, latents, whole(photo.shape[:2]))) for latents in (one, tiled)]
+    assert figures[1] == pytest.approx(figures[0], abs=0.02)
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -101,7 +104,8 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis(model: Model, 
     ]
     for change, factor in zip(changes, (2, 1), strict=True):
         assert change[:, :, :factor].max() > 0.1
-        assert change[:, :, beyond(ANALYSIS_HALO, factor)].max() < 1e-4  # of a quantisation step
+        far = change[:, :, beyond(ANALYSIS_HALO, factor)]
+        assert far.max() < 0.05  # of a quantisation step; 1e-4 but for the rounding of products of 8 bits
 
 
 @pytest.mark.parametrize("quality", [500, 5000, 10000])

@@ -13,7 +13,7 @@ from PIL import Image
 import codec
 import codec.attempt
 from codec import pipeline
-from codec.attempt import Kept
+from codec.attempt import DETAILED, Kept
 from codec.engine import Floats
 from codec.errors import TargetError
 from codec.image import Picture, write_lossless
@@ -75,17 +75,29 @@ def test_no_quality_is_analysed_twice(model: Model, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One alpha plane and one quick try each way, although the picture is reduced, as nothing else fits."""
+    """One alpha plane and one sample each way, although the picture is reduced, as nothing else fits."""
     image, written = Image.fromarray(photograph(300, 260)), []
 
     def noted(plane: Image.Image, *given: Any, **options: Any) -> bytes:
-        written.append(plane.mode)
+        written.append((plane.mode, "all" if plane.size == image.size else "sample"))
         return write_lossless(plane, *given, **options)
 
     image.putalpha(Image.new("L", image.size, 128))
     monkeypatch.setattr(codec.attempt, "write_lossless", noted)
     assert codec.info(codec.compress(image, max_bytes=700, reduce="auto")).scale > 1
-    assert sorted(written) == ["L", "RGB", "RGBA"]
+    assert sorted(written) == [("L", "all"), ("L", "sample"), ("RGB", "sample"), ("RGBA", "sample")]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 1])
+def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
+    """Wherever the detail lies; of others every row is coded."""
+    pixels = photograph(300, 420)
+    pixels[: round(420 * (1 - share))] = 128
+    quick = len(write_lossless(Image.fromarray(pixels), (0,)))
+    found = Kept(Picture(pixels)).quick_try.result()
+    detailed = 8 * quick > DETAILED * 420 * 300
+    assert detailed == (share > 0.1)
+    assert abs(found / quick - 1) < 0.15 if detailed else found == quick
 
 
 def test_the_quick_try_goes_on_beside_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from codec.training.layers import anchor_weights, lagrangian
 from codec.training.loop import load_weights
 from codec.training.networks import Z_LIMITS, Codec
 from codec.training.refit import refit_scales
+from codec.training.smoothing import smooth_analysis
 from codec.training.transforms import Widths
 
 PRECISION = 2**22  # sum of the counts of a table, about
@@ -67,7 +68,10 @@ class Part(nn.Module):
 
 
 def graph(codec: Codec, name: str, tuning: Tuning) -> bytes:
-    """One network as ONNX: float32 arithmetic, large weights stored as float16."""
+    """One network as ONNX: float32 arithmetic, large weights stored as float16.
+
+    Most products of the analysis, which no decoder takes, are of 8 bits: see `codec.training.smoothing`.
+    """
     m, z = codec.widths.latents, codec.widths.latents // 16
     latent, features = (m, 4, 6), {"features": (codec.widths.means, 4, 6)}
     refinement = {**features, "means": latent, "known": latent}
@@ -86,7 +90,9 @@ def graph(codec: Codec, name: str, tuning: Tuning) -> bytes:
         "gradient": ["of_error", "of_bits"],
     }
     outputs = pairs.get(name, ["output"])
-    return to_onnx(Part(codec, name, tuning), {**sizes, "quality": None}, outputs, fold=name != "gradient")
+    narrow = "codec.analysis.blocks." if name == "analysis" else ""
+    inputs = {**sizes, "quality": None}
+    return to_onnx(Part(codec, name, tuning), inputs, outputs, fold=name != "gradient", narrow=narrow)
 
 
 def gaussian(deviation: float, reach: int) -> NDArray[np.float64]:
@@ -270,7 +276,7 @@ def export(
     """
     record = {"tune": tune, **record}
     codec = load_weights(Codec(Widths()), weights)
-    codec = refit_scales(codec, images, refit_steps).eval()
+    codec = smooth_analysis(refit_scales(codec, images, refit_steps), images).eval()
     spaced = images[:: max(1, len(images) // fitted_to)][:fitted_to]
     names = *DECODER_FILES[1:], *ENCODER_FILES
     files = {name: graph(codec, name.removesuffix(".onnx"), TUNINGS[tune]) for name in names}

@@ -68,6 +68,15 @@ def grid_scales(features: int = 0) -> tuple[Tensor, Tensor]:
     return torch.cat([spread, ones], 1), torch.cat([error, ones], 1)
 
 
+def in_patches(x: Tensor, weight: Tensor, side: int) -> Tensor:
+    """A matrix (O, C * side**2) applied to each patch of x (B, C, H, W) -> (B, O, H/side, W/side).
+
+    The same as to `pixel_unshuffle`, which takes an engine as long as the product, in full precision.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(x.float(), weight.unflatten(1, (x.shape[1], side, side)), stride=side)
+
+
 class Analysis(nn.Module):
     """Image (B, 3, H, W) in [0, 1], sides multiples of 32 -> y (B, M, H/16, W/16) in quantisation steps."""
 
@@ -86,8 +95,10 @@ class Analysis(nn.Module):
             self.head.weight.copy_(torch.eye(widths.latents, widths.analysis))
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        grid = self.local(F.pixel_unshuffle(x - 0.5, GRID), weights)
-        h = self.blocks(self.embed(F.pixel_unshuffle(grid, PATCH // GRID)), weights)
+        identity = torch.eye(x.shape[1] * GRID**2, device=x.device)
+        grid = self.local(in_patches(x - 0.5, identity, GRID), weights)
+        h = in_patches(grid, self.embed.weight, PATCH // GRID) + self.embed.bias[:, None, None]
+        h = self.blocks(h, weights)
         return self.head(h) * self.log_gain(weights).exp()
 
 
