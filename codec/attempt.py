@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,7 @@ DEFAULT_QUALITY = 50.0
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
 SAMPLED = (8, 64)  # rows of so many
+DISTINCT = 0.9  # share of the rows that must differ from all others for a sample to tell
 DETAILED = 4  # bits a pixel of a sample above which the rest is taken to be like it
 SMALL = 2**16  # pixels
 MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside the networks
@@ -203,13 +205,27 @@ class Kept:
         return begin(self.quickly)
 
     def quickly(self) -> int:
-        """Bytes of pixels and alpha at little effort: by a sample of rows where that is full of detail."""
-        sampled = np.arange(self.height) % SAMPLED[1] < SAMPLED[0]
-        alpha = None if self.picture.alpha is None else self.picture.alpha[sampled]
-        sample = Kept(replace(self.picture, pixels=self.picture.pixels[sampled], alpha=alpha))
+        """Bytes of pixels and alpha at little effort: by a sample of rows if it is full of detail.
+
+        But not where rows occur again, of which a sample knows nothing.
+        """
+        sample = self.sample()
         size = sample.losslessly((0,)).size * self.height // sample.height
-        detailed = 8 * size > DETAILED * self.width * self.height
-        return size if detailed else self.losslessly((0,)).size
+        if 8 * size > DETAILED * self.width * self.height:
+            distinct = len({crc32(np.ascontiguousarray(row)) for row in self.picture.pixels})
+            if distinct > DISTINCT * self.height:
+                return size
+        return self.losslessly((0,)).size
+
+    def sample(self) -> Kept:
+        """Some rows of each part of the picture, in places that no pattern is likely to share."""
+        rows, of = SAMPLED
+        starts = np.arange(0, self.height, of)
+        starts += np.random.default_rng(0).integers(0, of - rows, len(starts), endpoint=True)
+        places = np.minimum(starts, max(self.height - rows, 0))[:, None] + np.arange(rows)
+        chosen = np.unique(places[places < self.height])
+        alpha = None if self.picture.alpha is None else self.picture.alpha[chosen]
+        return Kept(replace(self.picture, pixels=self.picture.pixels[chosen], alpha=alpha))
 
     def begin_quick_try(self) -> None:
         """Have it done in the background where it will be needed and two at a time fit into memory."""

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.engine import scaled, tiles
-from codec.errors import AecodecError, BitstreamError
+from codec.errors import BitstreamError
 from codec.hyperprior import POSITIONS_AT_ONCE, hyper_steps, scale_index
 from codec.tables import ESCAPE_BITS, SCALE_LEVELS, Integers, Levels, Symbols, Tables
 
@@ -46,7 +46,6 @@ SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 PLACES_AT_ONCE = 2**19  # of a latent that are listed, or so many as four channels have
 STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
 
-Piece = tuple[Integers, Any]  # numbers (N,) that are coded together, and their distribution
 Place = TypeVar("Place", bound=np.signedinteger[Any])
 
 
@@ -111,7 +110,8 @@ def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels
 def neighbourhood(values: Integers) -> Integers:
     """Weighted sums (M, h, w) around each of values (M, h, w), zero beyond the borders.
 
-    In its channel beside it 2, diagonally 1; in its place, channels up to 3 away 2, up to 8 away 1.
+    In its channel beside it 2, diagonally 1; in its place, channels up to 3 away 2, up to 8 away 1. Of the
+    type of the values, which must hold 40 times the largest.
     """
     around = 2 * values
     around[:, 1:] += values[:, :-1]
@@ -175,30 +175,21 @@ class Coder:
         return constriction.stream.model.Uniform(2**ESCAPE_BITS)
 
     def encode(self, latents: Latents, prior: int) -> bytes:
-        """The stream of latents, with the tables of one prior.
-
-        Raises AecodecError where the stream does not give back what went into it.
-        """
-        pieces = [*self.hyper_pieces(latents.z, latents.quality, prior)]
-        for turn in range(TURNS):
-            pieces += self.turn_pieces(latents.symbols, latents.index, turn)
-        pieces.append((np.array([END_MARK], np.int32), self.escape_model()))
+        """The stream of latents, with the tables of one prior."""
         coder = constriction.stream.stack.AnsCoder()
-        for codes, model in reversed(pieces):
-            coder.encode_reverse(codes, model)
-        stream = np.asarray(coder.get_compressed(), "<u4")
-        found = [coder.decode(model, len(codes)) for codes, model in pieces]
-        if not np.array_equal(np.concatenate(found), np.concatenate([codes for codes, _ in pieces])):
-            raise AecodecError("the coder could not read back what it wrote: please report this picture")
-        return stream.tobytes()
+        coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_model())
+        for turn in reversed(range(TURNS)):
+            self.encode_turn(coder, latents.symbols, latents.index, turn)
+        self.encode_hyper_latent(coder, latents.z, latents.quality, prior)
+        return np.asarray(coder.get_compressed(), "<u4").tobytes()
 
-    def hyper_pieces(self, z: Integers, quality: int, prior: int) -> Iterator[Piece]:
-        """The hyper-latent (Z, h, w), piece after piece."""
+    def encode_hyper_latent(self, coder: Any, z: Integers, quality: int, prior: int) -> None:
+        """Push the hyper-latent (Z, h, w)."""
         span = self.tables.z_high - self.tables.z_low
-        for step in hyper_steps(self.tables, z, quality):
+        for step in reversed(list(hyper_steps(self.tables, z, quality))):
             codes = (z[step.channel].reshape(-1)[step.places] - step.origin + span).astype(np.int32)
-            for context, own in by_value(step.context, np.arange(len(codes))):
-                yield codes[own], self.z_model(prior, context)
+            for context, own in reversed(list(by_value(step.context, np.arange(len(codes))))):
+                coder.encode_reverse(codes[own], self.z_model(prior, context))
 
     def decode_hyper_latent(self, coder: Any, size: tuple[int, int], quality: int, prior: int) -> Integers:
         """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
@@ -213,16 +204,19 @@ class Coder:
             z[step.channel].reshape(-1)[step.places] = values
         return z
 
-    def turn_pieces(self, symbols: Symbols, index: Levels, turn: int) -> Iterator[Piece]:
-        """The symbols (M, 2h, 2w) of one turn, piece after piece, those that escaped last."""
-        flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
-        for level, places in self.groups(index, refine(self.tables, index, symbols, turn), turn).items():
-            reach, values = int(self.tables.y_reach[level]), flat[places].astype(np.int32)
-            escaped = np.abs(values) > reach
-            escapes.append(values[escaped])
-            yield np.where(escaped, 2 * reach + 1, values + reach), self.y_model(level)
-        if len(values := np.concatenate(escapes)):
-            yield values + SYMBOL_LIMIT + 1, self.escape_model()
+    def encode_turn(self, coder: Any, symbols: Symbols, index: Levels, turn: int) -> None:
+        """Push the symbols (M, 2h, 2w) of one turn."""
+        groups = self.groups(index, refine(self.tables, index, symbols, turn), turn)
+        reach, flat = self.tables.y_reach.tolist(), symbols.reshape(-1)
+        values = {level: flat[places] for level, places in groups.items()}
+        escaped = [group[np.abs(group) > reach[level]] for level, group in values.items()]
+        if sum(map(len, escaped)):
+            coder.encode_reverse(
+                np.concatenate(escaped).astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_model()
+            )
+        for level, group in reversed(values.items()):
+            codes = np.where(np.abs(group) > reach[level], reach[level] + 1, group)
+            coder.encode_reverse(codes.astype(np.int32) + reach[level], self.y_model(level))
 
     def decode_turn(self, coder: Any, symbols: Symbols, index: Levels, turn: int) -> None:
         """Pop the symbols (M, 2h, 2w) of one turn into their places."""

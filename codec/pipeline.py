@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.engine import Floats, Tile, Window, scaled, tiles
 from codec.entropy import SYMBOL_LIMIT, Latents, turns
+from codec.errors import AecodecError
 from codec.hyperprior import scale_index
 from codec.model import Model
 from codec.progress import part_of_passes, told
@@ -349,12 +350,16 @@ def moved(span: slice, whole: slice) -> slice:
 def encode(
     model: Model, pixels: Pixels, quality: int, effort: int = EFFORT, drafted: Draft | None = None
 ) -> tuple[Learned, bytes, Latents]:
-    """Header and payload of a picture (H, W, 3), and the latents that they hold.
+    """Header and payload of a picture (H, W, 3), and the latents that were decoded from it as a check.
 
     `drafted` is as for `encode_latents`.
     """
     latents = encode_latents(model, pixels, quality, effort, drafted=drafted)
-    return *write_latents(model, latents), latents
+    header, payload = write_latents(model, latents)
+    found = read_latents(model, header, payload, (pixels.shape[0], pixels.shape[1]))
+    if not (np.array_equal(found.z, latents.z) and np.array_equal(found.symbols, latents.symbols)):
+        raise AecodecError("the encoder could not read back what it wrote: please report this picture")
+    return header, payload, found
 
 
 def write_latents(model: Model, latents: Latents) -> tuple[Learned, bytes]:

@@ -198,6 +198,14 @@ def test_levels_do_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(refine(TABLES, index, symbols, 2), whole)
 
 
+@pytest.mark.parametrize("places", [1, 500, 4000])
+def test_streams_do_not_depend_on_how_places_are_listed(monkeypatch: pytest.MonkeyPatch, places: int) -> None:
+    latents = random_latents(TABLES, (3, 2), 5000, 14)
+    stream = CODER.encode(latents, 0)
+    monkeypatch.setattr("codec.entropy.PLACES_AT_ONCE", places)
+    assert CODER.encode(latents, 0) == stream
+
+
 def test_the_first_turn_has_no_neighbours() -> None:
     latents = random_latents(TABLES, (2, 2), 5000, 13)
     symbols, index = latents.symbols, latents.index

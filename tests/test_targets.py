@@ -88,6 +88,32 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert sorted(written) == [("L", "all"), ("L", "sample"), ("RGB", "sample"), ("RGBA", "sample")]
 
 
+@pytest.mark.parametrize("height", [7, 50, 64])
+def test_rows_that_occur_again_are_all_coded(height: int) -> None:
+    """Of which a sample could know nothing, and which lossless coding serves best."""
+    pixels = np.tile(photograph(256, height), (1280 // height, 1, 1))
+    whole = len(write_lossless(Image.fromarray(pixels), (0,)))
+    assert Kept(Picture(pixels)).quick_try.result() == whole
+    assert codec.info(codec.compress(pixels, 50 if height < 64 else 90)).coding == "lossless"
+
+
+def test_a_sample_does_not_go_by_a_pattern() -> None:
+    pixels = np.tile(np.arange(512, dtype=np.uint16)[:, None, None], (1, 256, 3)).astype(np.uint8)
+    rows = np.arange(512) % 64 < 8
+    pixels[rows] = noise(256, int(rows.sum()))
+    quick = len(write_lossless(Image.fromarray(pixels), (0,)))
+    assert Kept(Picture(pixels)).quick_try.result() < 2 * quick
+
+
+@pytest.mark.parametrize("size", [(70_000, 1), (1, 16_000), (9_000, 9), (300, 230)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_pictures_of_any_shape_have_a_sample(size: tuple[int, int], alpha: bool) -> None:
+    pixels = noise(*size)
+    sample = Kept(Picture(pixels, pixels[:, :, 0] if alpha else None)).sample()
+    assert sample.picture.pixels.shape[1:] == pixels.shape[1:]
+    assert 0 < sample.height <= min(size[1], max(8, size[1] // 4))
+
+
 @pytest.mark.parametrize("share", [0.05, 0.5, 1])
 def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
     """Wherever the detail lies; of others every row is coded."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
 from PIL import Image
 from skimage import data
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ from codec import pipeline
 from codec.engine import Floats, Network
 from codec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
 from codec.model import TUNED, model_named
-from codec.pipeline import dequantise, quantise
+from codec.pipeline import ANALYSIS_HALO, CELL, dequantise, quantise
 from tests.common import slopes_along
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
@@ -58,6 +59,10 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, image in enumerate(IMAGES):
         Image.fromarray(image).save(folder / f"{number}.png")
     return folder
+
+
+def shipped_weights(name: str) -> Path:
+    return Path(export.__file__).with_name(f"{name}.safetensors")
 
 
 def small_task(batch: int = 4) -> RateDistortion:
@@ -213,7 +218,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TUNED.values())
 def test_the_shipped_weights_are_those_of_the_network(name: str) -> None:
-    trained = load_weights(Codec(), Path(export.__file__).with_name(f"{name}.safetensors"))
+    trained = load_weights(Codec(), shipped_weights(name))
     model = model_named(name)
     inward = trained.quantiser.inward.detach().numpy()  # which nothing refits
     np.testing.assert_allclose(model.tables.inward, inward, atol=1e-3)
@@ -344,6 +349,39 @@ def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: py
     assert codec.info(file).bpp < 5
 
 
+def whole_numbers(model: bytes) -> list[NDArray[np.int8]]:
+    """The matrices of a graph that its products of 8 bits take, one each."""
+    graph = onnx.load_from_string(model).graph
+    found = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    return [found[node.input[1]] for node in graph.node if node.op_type == "MatMulInteger"]
+
+
+@pytest.mark.parametrize("name", TUNED.values())
+def test_pairs_of_products_of_8_bits_fit_into_16(name: str) -> None:
+    """In which processors without VNNI add them up, and saturate."""
+    matrices = whole_numbers(model_named(name).files["analysis.onnx"])
+    assert all(matrix.dtype == np.int8 for matrix in matrices)
+    largest = [int(np.abs(matrix.astype(int)).max()) for matrix in matrices]
+    assert len(largest) >= 20
+    assert 2 * 255 * max(largest) < 2**15
+
+
+def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis() -> None:
+    """Of the shipped weights, before what their products of 8 bits round."""
+    network = load_weights(Codec(), shipped_weights("base")).eval()
+    picture = torch.from_numpy(IMAGES[0][: 3 * CELL, : 12 * CELL].transpose(2, 0, 1).copy())[None] / 255
+    other = picture.clone()
+    other[..., :CELL] = 1 - other[..., :CELL]
+    for quality in (5.0, 50.0, 100.0):
+        weights = anchor_weights(torch.tensor([quality]))
+        with torch.no_grad():
+            y, changed = (network.analysis(each, weights) for each in (picture, other))
+            z, z_changed = (network.hyper_analysis(each) for each in (y, changed))
+        assert float((y - changed)[..., :2].abs().max()) > 0.1
+        assert float((y - changed)[..., 2 * (1 + ANALYSIS_HALO) :].abs().max()) < 1e-4
+        assert float((z - z_changed)[..., 1 + ANALYSIS_HALO :].abs().max()) < 1e-4
+
+
 def test_products_of_8_bits_are_nearly_those_of_floats(fresh: Codec) -> None:
     """With channels balanced, which changes nothing else, nearer than without."""
     torch.manual_seed(1)
@@ -356,12 +394,12 @@ def test_products_of_8_bits_are_nearly_those_of_floats(fresh: Codec) -> None:
             block.project.weight.normal_(std=0.02)
     picture = IMAGES[1][:192, :256].transpose(2, 0, 1).astype(np.float32) / 255
     errors, outputs = [], []
+    assert whole_numbers(export.graph(fresh, "analysis", TUNINGS["psnr"]))  # in which all branches are zero
     for changed in (network, smooth_analysis(copy.deepcopy(network), IMAGES)):
         with torch.no_grad():
             y = changed.analysis(torch.from_numpy(picture)[None], anchor_weights(torch.tensor([60.0])))[0]
         model = export.graph(changed, "analysis", TUNINGS["psnr"])
-        kinds = Counter(node.op_type for node in onnx.load_from_string(model).graph.node)
-        assert kinds["MatMulInteger"] == 2 * len(network.analysis.blocks)
+        assert len(whole_numbers(model)) == 2 * len(network.analysis.blocks)
         errors.append(np.sqrt(np.square(Network(model)(60.0, picture)[0] - y.numpy()).mean()))
         outputs.append(y)
     assert float((outputs[1] - outputs[0]).abs().max()) < 1e-3

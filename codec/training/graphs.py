@@ -14,7 +14,7 @@ from onnx.helper import make_node
 from torch import nn
 
 OPSET = 18
-NARROW_LIMIT = 63  # largest magnitude of a weight in 8 bits
+NARROW_LIMIT = 63  # of weights in 8 bits: two products with 255 must fit into 16, see `narrow_products`
 HALF = "_half"  # after the name of a weight that is stored as float16
 
 
@@ -58,11 +58,14 @@ def to_onnx(
 def narrow_products(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
     """The graph with 1x1 convolutions, those whose bias is named with a prefix, as products of 8 bits.
 
-    What enters is rounded to 255 steps between its extremes, weights to 127 for each output: with 255 the
-    sums of two products would not fit into 16 bits, in which processors without VNNI take them. An engine
-    that knows the pattern makes one operation of it, and drops the transposes between two such products.
+    What enters is rounded to 255 steps between its extremes, weights to -63 to 63 steps of their output: with
+    127 the sums of two products would not fit into 16 bits, in which processors without VNNI take them. An
+    engine that knows the pattern makes one operation of it, and drops transposes between two such products.
     """
     weights = {weight.name: weight for weight in model.graph.initializer}
+    for node in model.graph.node:  # equal weights are there once
+        if node.op_type == "Identity" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
     nodes = []
     for node in model.graph.node:
         if node.op_type != "Conv" or not "".join(node.input[2:]).startswith(prefix):
@@ -71,9 +74,8 @@ def narrow_products(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
         (picture, weight, bias), (output,) = node.input, node.output
         matrix = numpy_helper.to_array(weights[weight])[:, :, 0, 0].T
         steps = np.abs(matrix).max(0).clip(min=1e-9) / NARROW_LIMIT
-        model.graph.initializer.remove(weights[weight])
-        for name, array in (("int", np.rint(matrix / steps).astype(np.int8)), ("step", steps)):
-            model.graph.initializer.append(numpy_helper.from_array(array, f"{weight}_{name}"))
+        for name, array in (("matrix", np.rint(matrix / steps).astype(np.int8)), ("steps", steps)):
+            model.graph.initializer.append(numpy_helper.from_array(array, f"{output}_{name}"))
         nodes += [
             make_node("Transpose", [picture], [f"{output}_rows"], perm=[0, 2, 3, 1]),
             make_node(
@@ -82,14 +84,18 @@ def narrow_products(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
                 [f"{output}_int", f"{output}_step", f"{output}_zero"],
             ),
             make_node(
-                "MatMulInteger", [f"{output}_int", f"{weight}_int", f"{output}_zero"], [f"{output}_sums"]
+                "MatMulInteger", [f"{output}_int", f"{output}_matrix", f"{output}_zero"], [f"{output}_sums"]
             ),
             make_node("Cast", [f"{output}_sums"], [f"{output}_floats"], to=onnx.TensorProto.FLOAT),
-            make_node("Mul", [f"{output}_step", f"{weight}_step"], [f"{output}_steps"]),
-            make_node("Mul", [f"{output}_floats", f"{output}_steps"], [f"{output}_products"]),
+            make_node("Mul", [f"{output}_step", f"{output}_steps"], [f"{output}_both_steps"]),
+            make_node("Mul", [f"{output}_floats", f"{output}_both_steps"], [f"{output}_products"]),
             make_node("Add", [f"{output}_products", bias], [f"{output}_with_bias"]),
             make_node("Transpose", [f"{output}_with_bias"], [output], perm=[0, 3, 1, 2]),
         ]
+    used = {name for node in nodes for name in node.input}
+    for weight in list(model.graph.initializer):
+        if weight.name not in used:
+            model.graph.initializer.remove(weight)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
@@ -99,7 +105,7 @@ def halve_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with its large float32 weights stored as float16 and cast back when it is loaded."""
     for weight in list(model.graph.initializer):
         array = numpy_helper.to_array(weight)
-        if array.dtype == np.float32 and array.size > 1024:
+        if array.dtype == np.float32 and array.ndim > 1 and array.size > 1024:
             half = numpy_helper.from_array(array.astype(np.float16), weight.name + HALF)
             model.graph.initializer.remove(weight)
             model.graph.initializer.append(half)

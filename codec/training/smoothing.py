@@ -1,13 +1,15 @@
 """A step before export: channels balanced so that the products of the analysis can be taken in 8 bits.
 
-What enters a product is rounded to 255 steps for all channels, the matrix to 127 for each output (see
-`codec.training.graphs`). So each channel is divided by a factor and its column of the matrix multiplied by
-it, which changes nothing but what is lost to rounding. The gains before take the division upon them.
+What enters a product is rounded to 255 steps for all channels together (see `codec.training.graphs`). So
+each channel is divided by a factor and its column of the matrix multiplied by it, which changes nothing but
+what is lost to rounding. The gains before take the division upon them.
 
 Source: Xiao et al. 2023, SmoothQuant (arXiv 2211.10438).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +17,9 @@ from torch import Tensor, nn
 from codec.training.data import Crops, Pixels
 from codec.training.layers import Block, anchor_weights
 from codec.training.networks import Codec
-from codec.training.rate_distortion import stratified_qualities
 
 BATCH, CROP, BATCHES = 8, 256, 4  # crops, pixels
+Hook = Callable[[nn.Module, tuple[Tensor]], None]
 SHARE = 0.7  # of a channel's range that its factor takes away; the rest it takes from the column's
 
 
@@ -26,7 +28,7 @@ def smooth_analysis(codec: Codec, images: list[Pixels], seed: int = 0) -> Codec:
     crops, blocks = Crops(images, CROP, seed), list(codec.analysis.blocks)
     largest = [torch.zeros(block.expand.weight.shape[1]) for block in blocks]
 
-    def watch(of: Tensor) -> nn.Module:
+    def watch(of: Tensor) -> Hook:
         def hook(module: nn.Module, inputs: tuple[Tensor]) -> None:
             torch.maximum(of, inputs[0].abs().amax((0, 2, 3)), out=of)
 
@@ -37,7 +39,7 @@ def smooth_analysis(codec: Codec, images: list[Pixels], seed: int = 0) -> Codec:
     ]
     with torch.no_grad():
         for _ in range(BATCHES):
-            codec.analysis(crops.batch(BATCH, CROP), anchor_weights(stratified_qualities(BATCH)))
+            codec.analysis(crops.batch(BATCH, CROP), anchor_weights(torch.linspace(0, 100, BATCH)))
         for hook, block, of in zip(hooks, blocks, largest, strict=True):
             hook.remove()
             balance(block, of)

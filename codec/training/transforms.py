@@ -69,9 +69,9 @@ def grid_scales(features: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def in_patches(x: Tensor, weight: Tensor, side: int) -> Tensor:
-    """A matrix (O, C * side**2) applied to each patch of x (B, C, H, W) -> (B, O, H/side, W/side).
+    """A matrix (O, C * side**2) applied to every patch of x (B, C, H, W) -> (B, O, H/side, W/side).
 
-    The same as to `pixel_unshuffle`, which takes an engine as long as the product, in full precision.
+    That is what it makes of `pixel_unshuffle`, which would take an engine as long as the product does.
     """
     with torch.autocast(x.device.type, enabled=False):
         return F.conv2d(x.float(), weight.unflatten(1, (x.shape[1], side, side)), stride=side)
@@ -95,7 +95,7 @@ class Analysis(nn.Module):
             self.head.weight.copy_(torch.eye(widths.latents, widths.analysis))
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        identity = torch.eye(x.shape[1] * GRID**2, device=x.device)
+        identity = torch.eye(3 * GRID**2, device=x.device)
         grid = self.local(in_patches(x - 0.5, identity, GRID), weights)
         h = in_patches(grid, self.embed.weight, PATCH // GRID) + self.embed.bias[:, None, None]
         h = self.blocks(h, weights)
