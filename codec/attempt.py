@@ -210,9 +210,9 @@ class Kept:
         But not where rows occur again, of which a sample knows nothing.
         """
         sample = self.sample()
-        size = sample.losslessly((0,)).size * self.height // sample.height
+        size: int = sample.losslessly((0,)).size * self.height // sample.height
         if 8 * size > DETAILED * self.width * self.height:
-            distinct = len({crc32(np.ascontiguousarray(row)) for row in self.picture.pixels})
+            distinct = len({crc32(row.tobytes()) for row in self.picture.pixels})
             if distinct > DISTINCT * self.height:
                 return size
         return self.losslessly((0,)).size
