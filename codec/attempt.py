@@ -50,8 +50,7 @@ DEFAULT_QUALITY = 50.0
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
 LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
 SAMPLED = (8, 64)  # rows of so many
-DISTINCT = 0.9  # share of the rows that must differ from all others for a sample to tell
-DETAILED = 4  # bits a pixel of a sample above which the rest is taken to be like it
+DETAILED = 3  # bits a pixel of a sample above which the rest is taken to be like it
 SMALL = 2**16  # pixels
 MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside the networks
 LARGE = 2**25  # pixels above which no draft is kept, whose descent takes 10 bytes a pixel
@@ -207,15 +206,13 @@ class Kept:
     def quickly(self) -> int:
         """Bytes of pixels and alpha at little effort: by a sample of rows if it is full of detail.
 
-        But not where rows occur again, of which a sample knows nothing.
+        Rows that occur again, of which a sample knows nothing, are taken to cost nothing.
         """
         sample = self.sample()
-        size: int = sample.losslessly((0,)).size * self.height // sample.height
-        if 8 * size > DETAILED * self.width * self.height:
-            distinct = len({crc32(row.tobytes()) for row in self.picture.pixels})
-            if distinct > DISTINCT * self.height:
-                return size
-        return self.losslessly((0,)).size
+        distinct = len({crc32(row.tobytes()) for row in self.picture.pixels})
+        size: int = sample.losslessly((0,)).size * distinct // sample.height
+        detailed = 8 * size > DETAILED * self.width * self.height
+        return size if detailed else self.losslessly((0,)).size
 
     def sample(self) -> Kept:
         """Some rows of each part of the picture, in places that no pattern is likely to share."""
