@@ -31,7 +31,7 @@ CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
 CORE = 28  # cells per tile, each way, without the halo: 896 pixels
 # Halos in cells. Networks see farther, but what lies there changes their outputs no more than rounding does,
 # which in the analysis is that of products of 8 bits.
-ANALYSIS_HALO = 3  # twelve blocks at 1/16 and one at 1/4 see 196 pixels
+ANALYSIS_HALO = 2  # twelve blocks at 1/16 and one at 1/4 see 196 pixels
 MEANS_HALO = 3  # seven blocks at 1/16 see 112 pixels
 DECODER_HALO = 4  # means, then six blocks at 1/16 and four at 1/4: 224 pixels
 
