@@ -22,7 +22,7 @@ def test_each_tuning_is_best_at_what_it_is_tuned_for(quality: float) -> None:
     for_ssim = codec.compress(pixels, tune="ssim", max_bytes=len(for_psnr))
     assert len(for_ssim) > 0.95 * len(for_psnr)
     first, second = (np.asarray(codec.decompress(file)) for file in (for_psnr, for_ssim))
-    assert ms_ssim_db(pixels, second) > ms_ssim_db(pixels, first) + 0.5
+    assert ms_ssim_db(pixels, second) > ms_ssim_db(pixels, first) + 0.4
     assert psnr_rgb(pixels, second) < psnr_rgb(pixels, first)
 
 
