@@ -91,8 +91,8 @@ def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels
         (rows, columns), inner, place = (scaled(part, 2) for part in (tile.outer, tile.inner, tile.place))
         own = index[:, rows, columns]
         known = turns(own.shape) < turn  # symbols that are not coded are zero, and so is their magnitude
-        found = neighbourhood(np.minimum(np.abs(symbols[:, rows, columns]), LOUDEST) * known)
-        expected = neighbourhood(magnitude.take(own) * known)
+        found = neighbourhood(np.multiply(np.minimum(np.abs(symbols[:, rows, columns]), LOUDEST), known))
+        expected = neighbourhood(np.multiply(magnitude.take(own), known))
         own = own[:, inner[0], inner[1]]
         due = np.flatnonzero((turns(own.shape) == turn) & (own >= tables.first_level))  # from an even place
         found, expected = (

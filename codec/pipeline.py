@@ -114,7 +114,7 @@ def quantise(tables: Tables, y: Floats, index: Levels, worth: float, means: Floa
     worth the error that it adds, at `worth` bits for a squared step.
     """
     residual = np.clip(y - means, -SYMBOL_LIMIT, SYMBOL_LIMIT)
-    symbols: Floats = np.rint(residual) * (index >= tables.first_level)
+    symbols: Floats = np.multiply(np.rint(residual), index >= tables.first_level)
     places = np.flatnonzero(symbols != 0)  # of truths, as of floats it takes five times as long
     nearest, exact = symbols.ravel()[places], residual.ravel()[places]
     smaller = nearest - np.sign(nearest)
@@ -301,7 +301,7 @@ def means_of(
     turn = turns(means.shape)
     for step, network in enumerate((model.second_means, model.third_means), start=1):
         final = turn < step
-        known = (means + steps_given(means)) * final
+        known = np.multiply(means + steps_given(means), final)
         means = np.where(final, means, network(level, features, means, known)[0])
     return means
 
