@@ -15,9 +15,9 @@ from codec import stages
 from codec.attempt import DEFAULT_QUALITY, Options, compress_picture
 from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, parse
 from codec.decoding import decode_picture, has_alpha, window_of
+from codec.descent import EFFORT
 from codec.errors import ImageError, StageError
 from codec.image import Picture, from_pillow, to_pillow
-from codec.pipeline import EFFORT
 from codec.stages.upscaling import SCALES
 
 ImageLike: TypeAlias = Image.Image | NDArray[np.uint8] | Picture

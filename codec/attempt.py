@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from codec import pipeline, stages
+from codec import descent, pipeline, stages
 from codec.background import begin
 from codec.bitstream import (
     MAX_PIXELS,
@@ -28,6 +28,7 @@ from codec.bitstream import (
     serialise,
 )
 from codec.decoding import decode_pixels
+from codec.descent import EFFORT, MOST_EFFORT, Draft
 from codec.entropy import Latents
 from codec.errors import (
     ImageError,
@@ -39,7 +40,6 @@ from codec.errors import (
 from codec.image import LOSSLESS_EFFORTS, Picture, fits_lossless, write_lossless
 from codec.image import psnr as psnr_of
 from codec.model import TUNED, Model, model_named
-from codec.pipeline import EFFORT, MOST_EFFORT, Draft
 from codec.stages import estimate_noise, networks
 from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.enhancement import NETWORK as ENHANCE
@@ -300,10 +300,10 @@ class Attempt:
         It is enhanced if that was asked for and raises the PSNR.
         """
         units = round(quality * QUALITY_UNITS)
-        self.kept.begin_quick_try()
-        header, payload, latents = pipeline.encode(
-            self.model, self.coded, units, self.effort, self.take_draft(units)
-        )
+        drafted = self.take_draft(units)
+        latents = descent.encode_latents(self.model, self.coded, units, self.effort, drafted=drafted)
+        self.kept.begin_quick_try()  # now, as networks would miss the core that it takes
+        header, payload, latents = pipeline.write_checked(self.model, latents, self.coded.shape[:2])
         self.latest = payload, latents
         plain = self.file(payload, header, self.kept.alpha)
         if lossless := self.lossless_within(len(plain) + LOSSLESS_WORTH):
@@ -319,7 +319,7 @@ class Attempt:
         self.drafted = None  # two at a time may not fit into memory
         large = self.coded.size > 3 * LARGE
         descends = self.effort > 0 and not large
-        drafted = pipeline.draft(self.model, self.coded, round(quality * QUALITY_UNITS), descends)
+        drafted = descent.draft(self.model, self.coded, round(quality * QUALITY_UNITS), descends)
         header, payload = pipeline.write_latents(self.model, drafted.latents)
         self.latest = payload, drafted.latents
         self.drafted = None if large else drafted

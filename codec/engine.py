@@ -34,9 +34,10 @@ class Tile:
 
 
 def spans(length: int, core: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
-    """One axis cut into cores: for each (outer, inner within outer, place)."""
-    for start in range(0, length, core):
-        end = min(start + core, length)
+    """One axis cut into cores as equal as can be: for each (outer, inner within outer, place)."""
+    count = -(-length // core)
+    for number in range(count):
+        start, end = (length * edge // count for edge in (number, number + 1))
         first, last = max(start - halo, 0), min(end + halo, length)
         yield slice(first, last), slice(start - first, end - first), slice(start, end)
 

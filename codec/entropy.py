@@ -40,13 +40,16 @@ from codec.tables import ESCAPE_BITS, SCALE_LEVELS, Integers, Levels, Symbols, T
 TURNS = 3
 LOUDEST = 200  # magnitude above which a neighbour says no more
 CHANNEL_REACHES = (3, 8)
+LARGEST_WEIGHT = 40  # above the sum of a neighbourhood's weights, 34
 RATIOS = (6, 16, 26, 35, 45, 54, 64, 77, 93, 115, 147, 192, 288)  # of found to expected, in 2**-6
+COLUMNS = np.searchsorted(RATIOS, np.arange(RATIOS[-1] + 1), side="right").astype(np.uint8)  # by ratio
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 PLACES_AT_ONCE = 2**19  # of a latent that are listed, or so many as four channels have
 STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
 
 Place = TypeVar("Place", bound=np.signedinteger[Any])
+Sample = TypeVar("Sample", bound=np.integer[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels
         return index
     levels = index.copy()
     magnitude = np.where(np.arange(SCALE_LEVELS) < tables.first_level, 0, tables.magnitude)
+    if magnitude[: index.max(initial=0) + 1].max() * LARGEST_WEIGHT < 2**16:  # in a quarter of the time
+        magnitude = magnitude.astype(np.uint16)
     for tile in tiles(index.shape[1] // 2, index.shape[2] // 2, POSITIONS_AT_ONCE, halo=1):
         (rows, columns), inner, place = (scaled(part, 2) for part in (tile.outer, tile.inner, tile.place))
         own = index[:, rows, columns]
@@ -96,22 +101,21 @@ def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels
         own = own[:, inner[0], inner[1]]
         due = np.flatnonzero((turns(own.shape) == turn) & (own >= tables.first_level))  # from an even place
         found, expected = (
-            sums[:, inner[0], inner[1]].reshape(-1)[due].astype(np.int32) for sums in (found, expected)
+            sums[:, inner[0], inner[1]].take(due).astype(np.int32) for sums in (found, expected)
         )
-        level, column = own.reshape(-1)[due], np.zeros(due.shape, np.uint8)
-        for threshold in RATIOS:
-            column += 1024 * found + 128 >= (expected + 2) * threshold
+        column = COLUMNS.take((1024 * found + 128) // (expected + 2), mode="clip")
         refined = own.flatten()
-        refined[due] = np.clip(level + tables.level_shift[level, column], 0, SCALE_LEVELS - 1)
+        level = refined.take(due)
+        refined[due] = tables.refined_level[level, column]
         levels[:, place[0], place[1]] = refined.reshape(own.shape)
     return levels
 
 
-def neighbourhood(values: Integers) -> Integers:
+def neighbourhood(values: NDArray[Sample]) -> NDArray[Sample]:
     """Weighted sums (M, h, w) around each of values (M, h, w), zero beyond the borders.
 
     In its channel beside it 2, diagonally 1; in its place, channels up to 3 away 2, up to 8 away 1. Of the
-    type of the values, which must hold 40 times the largest.
+    type of the values, which must hold LARGEST_WEIGHT times the largest: in between, sums may wrap.
     """
     around = 2 * values
     around[:, 1:] += values[:, :-1]
@@ -119,14 +123,17 @@ def neighbourhood(values: Integers) -> Integers:
     total = 2 * around
     total[:, :, 1:] += around[:, :, :-1]
     total[:, :, :-1] += around[:, :, 1:]
-    sums = np.zeros((len(values) + 1, *values.shape[1:]), values.dtype)  # may wrap: differences do not
-    for before, own, after in zip(sums, values, sums[1:], strict=False):
+    last, farthest = len(values), max(CHANNEL_REACHES)
+    # of the channels before each, and the same on and on beyond both ends
+    sums = np.zeros((farthest + last + 1 + farthest, *values.shape[1:]), values.dtype)
+    for before, own, after in zip(sums[farthest:], values, sums[farthest + 1 :], strict=False):
         np.add(before, own, out=after)  # np.cumsum does the same, five times slower
-    last = len(values)
-    channel = np.arange(last)
+    sums[farthest + last + 1 :] = sums[farthest + last]
     for reach in CHANNEL_REACHES:
-        total += sums[np.minimum(channel + reach + 1, last)] - sums[np.maximum(channel - reach, 0)]
-    return total - (4 + len(CHANNEL_REACHES)) * values
+        total += sums[farthest + reach + 1 :][:last]
+        total -= sums[farthest - reach :][:last]
+    total -= (4 + len(CHANNEL_REACHES)) * values
+    return total
 
 
 def by_value(keys: NDArray[Any], places: NDArray[Place]) -> Iterator[tuple[int, NDArray[Place]]]:

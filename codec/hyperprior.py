@@ -2,8 +2,8 @@
 
 The scale index of each latent is an integer linear map of the hyper-latent's 3x3 neighbourhood
 (borders replicated) plus an offset for channel and quality, both in 2**-8: index = clamp(floor((sum +
-offset + 128) / 256), 0, 63). Sums fit 31 bits (checked when tables are loaded), which float64 holds
-exactly: so numpy's matrix product of float64 computes them exactly, in any order and on any machine.
+offset + 128) / 256), 0, 63). Sums fit 24 bits (checked when tables are loaded), which float32 holds
+exactly: so numpy's matrix product of float32 computes them exactly, in any order and on any machine.
 
 An offset at quality q, in hundredths, lies between those of two anchors: with p, f = divmod(q * (A - 1),
 10000) it is floor((row[p] * (10000 - f) + row[p + 1] * f + 5000) / 10000).
@@ -22,15 +22,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from codec.bitstream import QUALITY_UNITS
 from codec.engine import tiles
-from codec.tables import SCALE_LEVELS, Integers, Levels, Tables
+from codec.tables import FRACTION_BITS, SCALE_LEVELS, Integers, Levels, Tables
 
-FRACTION_BITS = 8  # of the scale map's weights and offsets
 POSITIONS_AT_ONCE = 32  # of the hyper-latent each way, in one matrix product
 FULL_QUALITY = 100 * QUALITY_UNITS
 HYPER_TURNS = 3
@@ -41,6 +42,12 @@ EXPECTED_UNIT = NEIGHBOUR_UNIT << HYPER_FRACTION_BITS
 CONTEXTS_PER_UNIT = 4  # of the expectation
 EXPECTED_RANGE = (-6, 16)  # beyond it the context stays the same
 CONTEXTS = (EXPECTED_RANGE[1] - EXPECTED_RANGE[0]) * CONTEXTS_PER_UNIT  # of each turn
+
+
+@cache
+def libraries() -> ThreadpoolController:
+    """The libraries with threads of their own that numpy uses."""
+    return ThreadpoolController()
 
 
 def interpolate(rows: Integers, quality: int) -> NDArray[np.int64]:
@@ -55,19 +62,20 @@ def interpolate(rows: Integers, quality: int) -> NDArray[np.int64]:
 def scale_index(tables: Tables, z: Integers, quality: int) -> Levels:
     """Scale indices (M, 2h, 2w), 0 to 63, from the hyper-latent (Z, h, w) at `quality` in hundredths."""
     channels, height, width = z.shape
-    padded = np.pad(z, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    padded = np.pad(z.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
     neighbours = np.lib.stride_tricks.sliding_window_view(padded, (1, 3, 3))[:, :, :, 0]
-    weight = tables.scale_weight.astype(np.float64)
-    offset = interpolate(tables.scale_offset, quality).astype(np.int32)[:, None, None, None, None]
-    offset += 1 << FRACTION_BITS - 1
-    index = np.empty((len(weight) // 4, height, 2, width, 2), np.uint8)
-    for tile in tiles(height, width, POSITIONS_AT_ONCE, halo=0):
-        rows, columns = tile.place
-        part = neighbours[:, rows, columns]
-        inputs = part.transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1).astype(np.float64)
-        sums = (weight @ inputs).astype(np.int32).reshape(-1, 2, 2, *part.shape[1:3])
-        levels = np.clip((sums + offset) >> FRACTION_BITS, 0, SCALE_LEVELS - 1).astype(np.uint8)
-        index[:, rows, :, columns] = levels.transpose(0, 3, 1, 4, 2)
+    offset = interpolate(tables.scale_offset, quality).astype(np.float32)[:, None, None, None, None]
+    offset = (offset + 2 ** (FRACTION_BITS - 1)) / 2**FRACTION_BITS  # which divides floats exactly
+    index = np.empty((len(offset), height, 2, width, 2), np.uint8)
+    with libraries().limit(limits=1, user_api="blas"):  # whose other threads would spin for 25 ms after it
+        for tile in tiles(height, width, POSITIONS_AT_ONCE, halo=0):
+            rows, columns = tile.place
+            part = neighbours[:, rows, columns]
+            inputs = part.transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1)
+            sums = (tables.scale_matrix @ inputs).reshape(-1, 2, 2, *part.shape[1:3])
+            sums += offset
+            levels = np.clip(sums, 0, SCALE_LEVELS - 1, out=sums).astype(np.uint8)
+            index[:, rows, :, columns] = levels.transpose(0, 3, 1, 4, 2)
     return index.reshape(-1, 2 * height, 2 * width)
 
 
@@ -98,14 +106,15 @@ def hyper_steps(tables: Tables, z: Integers, quality: int) -> Iterator[Step]:
     low, high = (bound * CONTEXTS_PER_UNIT for bound in EXPECTED_RANGE)
     for turn in range(HYPER_TURNS):
         places = np.flatnonzero(order == turn)
-        base = np.repeat(NEIGHBOUR_UNIT * offsets[turn, :, None], len(places), axis=1)
+        expected = np.repeat(NEIGHBOUR_UNIT * offsets[turn, :, None], len(places), axis=1)
         if turn:
-            base += tables.z_around[turn - 1].astype(np.int64) @ neighbour_means(z, turn)[:, places]
-        for channel, weights in enumerate(tables.z_in_place[turn].astype(np.int64)):
-            expected = base[channel] + NEIGHBOUR_UNIT * (weights[:channel] @ flat[:channel, places])
-            context = np.clip(CONTEXTS_PER_UNIT * expected // EXPECTED_UNIT, low, high - 1) - low
-            origin = np.clip(expected // EXPECTED_UNIT, tables.z_low, tables.z_high)
+            expected += tables.z_around[turn - 1].astype(np.int64) @ neighbour_means(z, turn)[:, places]
+        in_place = NEIGHBOUR_UNIT * tables.z_in_place[turn].astype(np.int64)
+        for channel, own in enumerate(expected):
+            context = (CONTEXTS_PER_UNIT * own // EXPECTED_UNIT).clip(low, high - 1) - low
+            origin = (own // EXPECTED_UNIT).clip(tables.z_low, tables.z_high)
             yield Step(channel, places, turn * CONTEXTS + context, origin)
+            expected[channel + 1 :] += in_place[channel + 1 :, channel, None] * flat[channel].take(places)
 
 
 def neighbour_means(z: Integers, turn: int) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from codec.errors import ModelError
 
 SCALE_LEVELS = 64
 ESCAPE_BITS = 16
+FRACTION_BITS = 8  # of the scale map's weights and offsets
 SCALARS = ("z_low", "first_level")
 
 Integers = NDArray[np.int32]
@@ -66,11 +67,23 @@ class Tables:
         return self.z_low + int(self.z_counts.shape[2]) // 2
 
     def __post_init__(self) -> None:
-        """Raises ModelError where sums of the scale map could leave 31 bits."""
+        """Raises ModelError where sums of the scale map could leave the integers that float32 holds."""
         largest = max(abs(self.z_low), abs(self.z_high))
         worst = np.abs(self.scale_weight.astype(np.int64)).sum(1).max() * largest
-        if worst + np.abs(self.scale_offset.astype(np.int64)).max() >= 2**30:
+        if worst + np.abs(self.scale_offset.astype(np.int64)).max() >= 2**24:
             raise ModelError("weights of the scale map are too large for exact sums: export the model anew")
+
+    @cached_property
+    def scale_matrix(self) -> Floats:
+        """The weights (4 * M, 9 * Z) of the scale map, which floats hold exactly."""
+        return self.scale_weight.astype(np.float32) / np.float32(2**FRACTION_BITS)
+
+    @cached_property
+    def refined_level(self) -> Levels:
+        """The level (64, bins) of each scale index, by how the neighbours compare with their means."""
+        shifted = np.arange(SCALE_LEVELS)[:, None] + self.level_shift
+        levels: Levels = np.clip(shifted, 0, SCALE_LEVELS - 1).astype(np.uint8)
+        return levels
 
     @cached_property
     def y_starts(self) -> Integers:
@@ -115,6 +128,24 @@ class Tables:
         """How fast bits rise with symbols (N,) at their levels (N,)."""
         slopes: Floats = self.y_slopes[self.entries(symbols, levels)]
         return slopes
+
+    def lowered_below(self, worth: float) -> Floats:
+        """The magnitude of a residual below which its symbol is better one step nearer to zero.
+
+        At each entry of `y_counts`, of which it is the nearest integer: there the bits saved are worth the
+        error added, at `worth` bits for a squared quantisation step. Escapes stay.
+        """
+        sizes = 2 * self.y_reach + 2
+        levels = np.repeat(np.arange(SCALE_LEVELS), sizes)
+        size = np.abs(np.arange(len(levels)) - np.repeat(self.y_starts[:-1] + self.y_reach, sizes))
+        inward = self.inward[levels]
+        ends = size - inward, size - 1 - inward * (size > 1)  # where either symbol stands
+        saved = (
+            self.y_bits - self.y_bits[np.repeat(self.y_starts[:-1], sizes) + self.y_reach[levels] + size - 1]
+        )
+        below = (saved / (worth * (ends[0] - ends[1])) + ends[0] + ends[1]) / 2
+        below[self.y_starts[1:] - 1] = 0
+        return np.asarray(below, np.float32)
 
     def entries(self, symbols: Floats, levels: Levels) -> Integers:
         """The entries (N,) of `y_counts` that symbols (N,) have at their levels (N,)."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from codec.descent import encode_latents
 from codec.engine import Network
 from codec.errors import ModelError, UnknownModelError
 from codec.model import (
@@ -30,7 +31,6 @@ from codec.model import (
     model_named,
     model_with,
 )
-from codec.pipeline import encode_latents
 from codec.tables import read_tables
 
 FILES = (*DECODER_FILES, *ENCODER_FILES)

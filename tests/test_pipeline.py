@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codec import QualityError, compress, decompress, info, pipeline
+from codec import AecodecError, compress, decompress, info, pipeline
 from codec.bitstream import QUALITY_UNITS, Learned
+from codec.descent import encode_latents
 from codec.engine import Floats, tiles
 from codec.entropy import Coder, Latents
-from codec.model import DECODER_FILES, TUNED, Model, model_named
+from codec.model import DECODER_FILES, Model
 from codec.pipeline import (
     ANALYSIS_HALO,
     CELL,
@@ -24,14 +24,13 @@ from codec.pipeline import (
     analyse,
     cells,
     decoded_y,
-    encode,
-    encode_latents,
     read_latents,
     synthesise,
     turns,
     whole,
+    write_latents,
 )
-from tests.common import assert_close, photograph, psnr_of, run_python, shipped_photograph, slopes_along
+from tests.common import assert_close, photograph, psnr_of, run_python, shipped_photograph
 
 QUALITY = 5000
 CORES = (3, 4)
@@ -41,7 +40,7 @@ LAMBDA_RANGE = 0.0007, 0.5  # at quality 0 and 100, of the loss that the model w
 
 @pytest.fixture(scope="module")
 def coded(model: Model, photo: Pixels) -> tuple[Learned, bytes]:
-    return encode(model, photo, QUALITY)[:2]
+    return write_latents(model, encode_latents(model, photo, QUALITY))
 
 
 def pixels_of(model: Model, coded: tuple[Learned, bytes], size: tuple[int, int]) -> Pixels:
@@ -67,6 +66,19 @@ def test_tiled_latents_decode_exactly(model: Model, photo: Pixels, core: int) ->
     decoded = model.coder.decode(stream, cells(*photo.shape[:2]), QUALITY, 0)
     np.testing.assert_array_equal(decoded.z, latents.z)
     np.testing.assert_array_equal(decoded.symbols, latents.symbols)
+
+
+def test_what_cannot_be_read_back_is_not_written(
+    model: Model, photo: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misread(model: Model, *given: Any) -> Latents:
+        latents = read_latents(model, *given)
+        latents.symbols[-1, -1, -1] += 1
+        return latents
+
+    monkeypatch.setattr(pipeline, "read_latents", misread)
+    with pytest.raises(AecodecError, match="could not read back"):
+        compress(photo)
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -219,97 +231,6 @@ def test_the_decoder_finds_the_latent_within_half_a_step_of_its_reconstruction_p
     error = np.abs(listener.inputs[0] - analyse(model, photo, QUALITY / 100)[0])
     beyond = np.abs(model.tables.inward)[latents.index]
     assert (error - beyond)[latents.index >= model.tables.first_level].max() < 0.501
-
-
-def test_effort_pays() -> None:
-    """Each effort takes fewer bytes for its PSNR than quality alone would have taken."""
-    picture = photograph(300, 260)
-    files = [compress(picture, 50, effort=effort) for effort in range(7)]
-    figures = [psnr_of(picture, np.asarray(decompress(file))) for file in files]
-    better = compress(picture, 52)
-    exchange = (len(better) - len(files[0])) / (psnr_of(picture, np.asarray(decompress(better))) - figures[0])
-    costs = [len(file) - exchange * figure for file, figure in zip(files, figures, strict=True)]
-    assert costs == sorted(costs, reverse=True)
-    assert costs[4] < costs[0] - 0.05 * len(files[0])
-
-
-def test_the_exported_gradient_of_bits_is_about_that_through_the_means(model: Model) -> None:
-    """A small step of what is known earlier moves later means by nearly as much as it says."""
-    rng = np.random.default_rng(0)
-    y, z = model.analysis(40, photograph(96, 64).transpose(2, 0, 1).astype(np.float32) / 255)
-    image, inside = np.zeros((3, 64, 96), np.float32), np.zeros((1, 64, 96), np.float32)
-    slopes, z = rng.standard_normal(y.shape, np.float32), np.rint(z)
-    turn = turns(y.shape)
-
-    def bits(y: Floats) -> float:
-        features, means = model.first_means(40, z)
-        for step, network in enumerate((model.second_means, model.third_means), start=1):
-            refined = network(40, features, means, np.where(turn < step, y, np.float32(0)))[0]
-            means = np.where(turn < step, means, refined)
-        return float(-(slopes * means).sum(dtype=np.float64))  # of residuals that fall as means rise
-
-    features, _ = model.first_means(40, z)
-    of_error, gradient = model.gradient(40, y, image, inside, features, slopes, turn.astype(np.float32))
-    assert not of_error.any()
-    assert not gradient[turn == 2].any()  # the last say nothing of others
-    ratios = slopes_along(bits, y, gradient)
-    np.testing.assert_array_less(0.6, ratios)
-    np.testing.assert_array_less(ratios, 1.05)
-
-
-@pytest.mark.parametrize(("tune", "tolerance"), [("psnr", 5e-4), ("ssim", 5e-3)])
-def test_descent_in_tiles_leaves_no_seam(photo: Pixels, tune: str, tolerance: float) -> None:
-    model = model_named(TUNED[tune])
-    drafted = pipeline.draft(model, photo, QUALITY, descends=True)
-    assert drafted.descent
-    found = []
-    for core in (28, 3):
-        descent = deepcopy(drafted.descent)
-        pipeline.descend(model, photo, drafted.latents, descent, 0.3, 1.0, core)
-        found.append(descent.y)
-    whole_picture, tiled = found
-    assert np.abs(whole_picture - drafted.descent.y).max() > 0.05
-    np.testing.assert_allclose(tiled, whole_picture, atol=tolerance)
-
-
-def test_the_descent_starts_from_what_the_decoder_knows(model: Model, photo: Pixels) -> None:
-    drafted = pipeline.draft(model, photo, QUALITY, descends=True)
-    assert drafted.descent
-    rows, columns = drafted.latents.z.shape[1:]
-    (tile,) = tiles(rows, columns, max(rows, columns), 0)
-    decoded = pipeline.decoded_y(model, drafted.latents, tile)
-    np.testing.assert_allclose(drafted.descent.coded, decoded, atol=1e-4)
-    assert pipeline.draft(model, photo, QUALITY).descent is None  # which takes memory
-
-
-def test_curvature_is_measured_once(model: Model, photo: Pixels) -> None:
-    drafted = pipeline.draft(model, photo, QUALITY, descends=True)
-    assert drafted.descent
-    assert not drafted.descent.curvature.any()
-    found = []
-    for _ in range(2):
-        pipeline.descend(model, photo, drafted.latents, drafted.descent, 0.3, 1.0, 28)
-        found.append(drafted.descent.curvature.copy())
-    np.testing.assert_array_equal(*found)
-    assert found[0].min() >= pipeline.LEAST_CURVATURE
-    assert found[0].std() > 0.2
-
-
-def test_curvature_is_that_of_each_position() -> None:
-    rng = np.random.default_rng(0)
-    expected = np.array([[[1.0, 5, 9, 30]]], np.float32)
-    rounding = rng.uniform(-0.5, 0.5, (2000, 1, 4)).astype(np.float32)
-    elsewhere = rng.standard_normal(rounding.shape, np.float32)  # what other latents' errors do here
-    found = pipeline.curvature_of(expected * rounding + elsewhere, rounding)
-    np.testing.assert_allclose(found, np.maximum(expected, pipeline.LEAST_CURVATURE), rtol=0.1)
-    unknown = pipeline.curvature_of(np.zeros_like(rounding), np.zeros_like(rounding))
-    np.testing.assert_array_equal(unknown, np.full((1, 1, 4), pipeline.CURVATURE))
-
-
-@pytest.mark.parametrize("effort", [-1, 10])
-def test_effort_out_of_range_is_refused(effort: int) -> None:
-    with pytest.raises(QualityError, match="effort"):
-        compress(photograph(20, 20), effort=effort)
 
 
 def test_quality_is_monotone() -> None:

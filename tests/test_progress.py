@@ -16,12 +16,13 @@ from PIL import Image
 from cli.progress import LONG, Bar
 from codec import compress, progress
 from codec.engine import tiles
-from codec.pipeline import CELL, CORE
+from codec.pipeline import ANALYSIS_CORE, CELL, CORE
 from codec.progress import part_of_passes, told, watching
 from tests.common import photograph
 from tests.test_cli import aecodec
 
 LARGE = (LONG - 1) * CORE * CELL + 1, 40  # pixels (W, H): as few as have as many tiles
+ANALYSED = -(-LARGE[0] // (ANALYSIS_CORE * CELL))  # tiles, which are smaller
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,8 @@ def shown(said: str) -> list[tuple[str, int, int]]:
     return [(task, int(done), int(of)) for task, done, of in re.findall(r"\] (\w+) (\d+)/(\d+)", said)]
 
 
-def passes(*tasks: str) -> list[tuple[str, int, int]]:
-    return [(task, done, LONG) for task in tasks for done in range(1, LONG + 1)]
+def passes(**tiles_of: int) -> list[tuple[str, int, int]]:
+    return [(task, done, of) for task, of in tiles_of.items() for done in range(1, of + 1)]
 
 
 def test_examples_of_the_documentation() -> None:
@@ -106,11 +107,11 @@ def test_all_steps_of_a_descent_are_one_pass() -> None:
 
 def test_both_ways_of_a_large_picture_are_shown(large: Path, tmp_path: Path) -> None:
     said = said_on_terminal("compress", large, tmp_path / "large.aec")
-    assert shown(said) == passes("analysing", "rounding", "decoding")
+    assert shown(said) == passes(analysing=ANALYSED, rounding=LONG, decoding=LONG)
     line = said.rpartition("\r\033[K")[2]  # the bar is gone before the result is said
     assert "large.aec: " in line
     said = said_on_terminal("decompress", tmp_path / "large.aec", tmp_path / "back.png")
-    assert shown(said) == passes("decoding")
+    assert shown(said) == passes(decoding=LONG)
 
 
 def test_files_of_a_batch_are_counted(large: Path, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_files_of_a_batch_are_counted(large: Path, tmp_path: Path) -> None:
     Image.fromarray(photograph(60, 50)).save(small)
     said = said_on_terminal("compress", large, small, "-d", tmp_path / "out")
     assert [bar for bar in shown(said) if bar[0] == "files"] == [("files", n, 2) for n in range(3)]
-    assert ("analysing", LONG, LONG) in shown(said)
+    assert ("analysing", ANALYSED, ANALYSED) in shown(said)
 
 
 def test_no_bar_for_what_is_small_or_quiet(large: Path, tmp_path: Path) -> None:

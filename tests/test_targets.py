@@ -128,17 +128,17 @@ def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
 
 def test_the_quick_try_goes_on_beside_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Kept] = []
-    encode = pipeline.encode
+    write = pipeline.write_checked
 
     def noted(*given: Any) -> Any:
         assert "quick_try" in kept[0].__dict__
-        return encode(*given)
+        return write(*given)
 
     def make(picture: Picture) -> Kept:
         kept.append(Kept(picture))
         return kept[0]
 
-    monkeypatch.setattr(pipeline, "encode", noted)
+    monkeypatch.setattr(pipeline, "write_checked", noted)
     monkeypatch.setattr(codec.attempt, "Kept", make)
     data = codec.compress(photograph(300, 260))
     assert kept[0].quick_try.result() > len(data)

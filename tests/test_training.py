@@ -140,13 +140,8 @@ def test_training_rounds_nearly_as_files_do() -> None:
     trained = Codec()
     index = torch.randint(2, 30, (320, 8, 8))
     y = torch.randn(320, 8, 8) * 0.11 * (index * SCALE_STEP).exp()
-    in_files = quantise(
-        export.initial_tables(trained),
-        y.numpy(),
-        index.numpy().astype(np.uint8),
-        STEP_WORTH,
-        np.zeros_like(y.numpy()),
-    )
+    tables, levels = export.initial_tables(trained), index.numpy().astype(np.uint8).ravel()
+    in_files = quantise(tables, y.numpy().ravel(), levels, tables.lowered_below(STEP_WORTH)).reshape(y.shape)
     in_training = trained.quantiser.symbols(y, index).detach().numpy()
     assert np.mean(in_files != in_training) < 0.01  # files know the scale, training spreads it
     assert np.abs(in_files - in_training).max() <= 1

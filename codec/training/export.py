@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from codec.bitstream import QUALITY_UNITS
+from codec.descent import encode_latents
 from codec.entropy import LOUDEST, RATIOS, TURNS, Coder, Latents, refine, turns, z_histogram
 from codec.errors import ModelError
-from codec.hyperprior import CONTEXTS, FRACTION_BITS, HYPER_FRACTION_BITS, HYPER_TURNS
+from codec.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_TURNS
 from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
-from codec.pipeline import encode_latents
-from codec.tables import SCALE_LEVELS, Tables, write_tables
+from codec.tables import FRACTION_BITS, SCALE_LEVELS, Tables, write_tables
 from codec.training.data import Pixels
 from codec.training.distortion import TUNINGS, Tuning
 from codec.training.graphs import to_onnx

@@ -8,7 +8,7 @@ from random import Random
 
 from PIL import Image
 
-from codec import pipeline
+from codec import descent, pipeline
 from codec.bitstream import (
     MAX_PIXELS,
     QUALITY_UNITS,
@@ -53,7 +53,8 @@ def learned(
 ) -> bytes:
     """The learned file of a picture (H, W, 3), however well lossless coding would serve it."""
     model = model_named(TUNED[tune])
-    header, payload, _ = pipeline.encode(model, pixels, quality * QUALITY_UNITS, effort=0)
+    latents = descent.encode_latents(model, pixels, quality * QUALITY_UNITS, effort=0)
+    header, payload = pipeline.write_latents(model, latents)
     stages = Stages(noise=12) if boxes else Stages()
     return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, header, boxes or {}, stages))
 
