@@ -222,14 +222,17 @@ def compare_all(
 def speeds_of(
     peers: list[Peer], found: list[Measurement], photographs: list[Photograph], runs: int, progress: Progress
 ) -> list[Speed]:
-    """The speed of each codec at the quality whose files are nearest to SPEED_BPP in the mean."""
+    """The speed of each codec at the quality whose files have about SPEED_BPP in the mean."""
     speeds = []
     for number, peer in enumerate(peers, start=1):
         rates: dict[float, list[float]] = {}
         for m in found:
             if m.codec == peer.name and m.bpp is not None:
                 rates.setdefault(m.quality, []).append(m.bpp)
-        quality = min(rates, key=lambda q: abs(float(np.mean(rates[q])) - SPEED_BPP))
+        bpps, qualities = zip(
+            *sorted((float(np.mean(each)), quality) for quality, each in rates.items()), strict=True
+        )
+        quality = round(float(np.interp(SPEED_BPP, bpps, qualities)) / peer.step) * peer.step
         speeds.append(speed_of(peer, quality, photographs[:SPEED_PICTURES], runs))
         progress("timing", number, len(peers))
     return speeds

@@ -29,11 +29,10 @@ from codec.training.distortion import TUNINGS, Tuning
 from codec.training.graphs import to_onnx
 from codec.training.hyperprior import SCALE_RANGE, SCALE_STEP
 from codec.training.layers import anchor_weights, lagrangian
-from codec.training.loop import load_weights
-from codec.training.networks import Z_LIMITS, Codec
+from codec.training.networks import Z_LIMITS, Codec, load_codec
+from codec.training.pruning import prune_analysis
 from codec.training.refit import refit_scales
 from codec.training.smoothing import smooth_analysis
-from codec.training.transforms import Widths
 
 PRECISION = 2**22  # sum of the counts of a table, about
 FIRST_LEVEL = 2  # levels below are not coded
@@ -270,13 +269,14 @@ def export(
 ) -> Model:
     """Write the model directory `out` from weights (safetensors).
 
-    The scale map is refitted on `images` in so many steps, then the tables to so many of them, evenly spaced.
+    The analysis is narrowed where that hardly changes y, and the scale map refitted on `images` in so many
+    steps, then the tables to so many of them, evenly spaced.
     `tune`, one of TUNINGS, is what the weights were trained for, by which efforts will go. It goes into the
     manifest, with a record of licence, data and training.
     """
     record = {"tune": tune, **record}
-    codec = load_weights(Codec(Widths()), weights)
-    codec = smooth_analysis(refit_scales(codec, images, refit_steps), images).eval()
+    codec = refit_scales(prune_analysis(load_codec(weights), images), images, refit_steps)
+    codec = smooth_analysis(codec, images).eval()
     spaced = images[:: max(1, len(images) // fitted_to)][:fitted_to]
     names = *DECODER_FILES[1:], *ENCODER_FILES
     files = {name: graph(codec, name.removesuffix(".onnx"), TUNINGS[tune]) for name in names}

@@ -80,19 +80,21 @@ class Block(nn.Module):
 
     `spread` and `reach` (ANCHORS, C) are what the gains start from: the spread of each channel, and
     how far the branch may be expected to correct it. Without them the loud channels drown the quiet.
+    Between the matrices there are `hidden` channels, twice as many as outside if it is not told.
     """
 
-    def __init__(self, spread: Tensor, reach: Tensor, expansion: int = 2) -> None:
+    def __init__(self, spread: Tensor, reach: Tensor, hidden: int | None = None) -> None:
         super().__init__()
         channels = spread.shape[1]
+        hidden = hidden or 2 * channels
         self.spatial = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
         nn.init.normal_(self.spatial.weight, std=0.05)
         with torch.no_grad():
             self.spatial.weight[:, 0, 1, 1] += 1
         self.log_gain_in = Table(-spread.log())
         self.shift = Table(torch.zeros_like(spread))
-        self.expand = Pointwise(channels, expansion * channels)
-        self.project = Pointwise(expansion * channels, channels, zero=True)
+        self.expand = Pointwise(channels, hidden)
+        self.project = Pointwise(hidden, channels, zero=True)
         self.log_gain_out = Table(reach.log())
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
@@ -115,8 +117,8 @@ class Block(nn.Module):
 class Blocks(nn.ModuleList):
     """Blocks in a row."""
 
-    def __init__(self, count: int, spread: Tensor, reach: Tensor, expansion: int = 2) -> None:
-        super().__init__(Block(spread, reach, expansion) for _ in range(count))
+    def __init__(self, count: int, spread: Tensor, reach: Tensor, hidden: int | None = None) -> None:
+        super().__init__(Block(spread, reach, hidden) for _ in range(count))
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         return self.with_pullback(x, weights)[0]

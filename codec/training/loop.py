@@ -27,6 +27,7 @@ from codec.errors import AecodecError, ModelError
 from codec.training import distributed
 from codec.training.distributed import device
 
+WEIGHTS = "weights.safetensors"  # in a run's folder
 SEEDS_APART = 1_000_003  # between the batches of one process and those of the next
 
 
@@ -181,16 +182,25 @@ class Run:
         return float(loss.detach())
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name; raises ModelError where it is none."""
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"{path} holds no weights ({error}): choose others") from error
+    return tensors
+
+
 def load_weights(network: nn.Module, path: Path) -> nn.Module:
     """The network with the weights of a safetensors file; raises ModelError where they are not its own.
 
     What a network holds besides weights, such as bounds of likelihoods, stays as it was made.
     """
+    weights = dict(network.named_parameters())
+    kept = {name: tensor for name, tensor in network.state_dict().items() if name not in weights}
     try:
-        weights = dict(network.named_parameters())
-        kept = {name: tensor for name, tensor in network.state_dict().items() if name not in weights}
-        network.load_state_dict({**load_file(path), **kept})
-    except (RuntimeError, SafetensorError) as error:
+        network.load_state_dict({**read_weights(path), **kept})
+    except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"{path} does not hold this network's weights ({reason}): choose others") from error
     return network
@@ -209,7 +219,7 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
     distributed.join()
     out.mkdir(parents=True, exist_ok=True)
     share = f"-{distributed.rank()}" if distributed.rank() else ""
-    checkpoint, weights = out / f"checkpoint{share}.pt", out / "weights.safetensors"
+    checkpoint, weights = out / f"checkpoint{share}.pt", out / WEIGHTS
     if start:
         load_weights(task.network, start)
     run = Run(schedule, task)

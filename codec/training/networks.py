@@ -17,6 +17,7 @@ gains per quality follow Cui et al. 2021 (Gained VAE); the hyperprior Minnen et 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
@@ -39,12 +40,14 @@ from codec.training.hyperprior import (
     turns,
 )
 from codec.training.layers import ANCHORS, anchor_weights
+from codec.training.loop import load_weights, read_weights
 from codec.training.transforms import (
     Analysis,
     PrincipalComponents,
     Synthesis,
     Widths,
     quantisation_steps,
+    widths_in,
 )
 
 Z_LIMITS = (-16, 47)  # values that a hyper-latent may take
@@ -137,3 +140,9 @@ class Codec(nn.Module):
         likelihood = likelihood.reshape(batch, ANCHORS, channels, height, width)
         mixture = (likelihood * weights[:, :, None, None, None]).sum(1)
         return -mixture.clamp(min=1e-9).log2().sum((1, 2, 3))
+
+
+def load_codec(path: Path) -> Codec:
+    """The codec of a safetensors file, as wide as its weights say; raises ModelError for others."""
+    network: Codec = load_weights(Codec(widths_in(read_weights(path))), path)
+    return network

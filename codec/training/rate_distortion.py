@@ -18,15 +18,17 @@ from codec.training.data import Crops, Pixels, read_images, to_tensor
 from codec.training.distortion import TUNINGS, Tuning, squared_error
 from codec.training.distributed import device, shared
 from codec.training.layers import Pointwise, lagrangian
+from codec.training.loop import read_weights
 from codec.training.networks import Codec, Coded
-from codec.training.transforms import PrincipalComponents, Widths, to_patches
+from codec.training.transforms import PrincipalComponents, Widths, to_patches, widths_in
 
 VALIDATION_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
 VALIDATION_IMAGES = 8
 WEIGHTING = 0.4  # each image's loss is divided by lambda to this power
-LARGER_FROM = 0.6  # share of the budget after which crops have the second size, and are half as many
+LARGER_FROM = 0.4  # share of the budget after which crops have the second size, and are half as many
 LINEAR_SHARE = 0.05  # of the learning rate, for the linear path and the scale map
 BASES_EVERY = 40  # steps between the optimiser's bases
+BETAS = (0.95, 0.99)  # of the optimiser's moments; bases remember as much as the second: batches are small
 LONGEST_BASIS = 512  # sides of matrices that are longer have none: a third of the time
 
 
@@ -55,7 +57,8 @@ def stratified_qualities(count: int) -> Tensor:
 class RateDistortion:
     """The task of the codec: `images` to train on, `held_out` to measure, `batch` crops of the first side.
 
-    Pictures smaller than a crop are left out; raises AecodecError where no other is there.
+    Its network has `widths`. Pictures smaller than a crop are left out; raises AecodecError where no other
+    is there.
 
     `compiled` fuses the network's operations, which takes minutes for each size of crops, and a C++ compiler.
     """
@@ -67,6 +70,7 @@ class RateDistortion:
         batch: int,
         tuning: Tuning = TUNINGS["psnr"],
         compiled: bool = False,
+        widths: Widths | None = None,
     ) -> None:
         smallest = min(tuning.sides)
         self.held_out = [image for image in held_out if min(image.shape[:2]) >= smallest][:VALIDATION_IMAGES]
@@ -76,16 +80,26 @@ class RateDistortion:
             )
         self.images, self.batch, self.tuning = images, batch, tuning
         self.seed(0)
-        self.network = Codec(Widths(), principal_components(images, 0)).to(device())
+        self.network = Codec(widths, principal_components(images, 0)).to(device())
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
 
     @classmethod
     def of(
-        cls, data: list[Path], validation: list[Path], batch: int, tune: str, compiled: bool
+        cls,
+        data: list[Path],
+        validation: list[Path],
+        batch: int,
+        tune: str,
+        compiled: bool,
+        start: Path | None,
     ) -> RateDistortion:
-        """The task on the pictures of folders, archives and files, `tune` being one of TUNINGS."""
+        """The task on the pictures of folders, archives and files, `tune` being one of TUNINGS.
+
+        Its network is as wide as the weights of `start` if there are any, otherwise as `base`.
+        """
         held_out = read_images(validation) if validation else []
-        return cls(read_images(data), held_out, batch, TUNINGS[tune], compiled)
+        widths = widths_in(read_weights(start)) if start else None
+        return cls(read_images(data), held_out, batch, TUNINGS[tune], compiled, widths)
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
         """SOAP, slower for the linear path and the scale map, whose errors the gains multiply.
@@ -101,6 +115,7 @@ class RateDistortion:
             SOAP,
             groups,
             lr=rate,
+            betas=BETAS,
             weight_decay=0,
             precondition_frequency=BASES_EVERY,
             max_precondition_dim=LONGEST_BASIS,

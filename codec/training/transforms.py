@@ -1,17 +1,19 @@
 """Pixels to latents and back: residual blocks around the principal components of patches.
 
-Everything runs at 1/16 of the resolution except one thin residual block before the analysis and four after
+Everything runs at 1/16 of the resolution except one thin residual block before the analysis and six after
 the synthesis, which run on the 1/4 grid: on its pixels and on features that tell them what to expect there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codec.errors import ModelError
 from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table, lagrangian
 
 PATCH = 16  # pixels per latent position, each way
@@ -20,17 +22,42 @@ GRID = 4  # pixels per position of the fine grid, each way
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Channels of every part; the defaults are the `base` model."""
+    """Channels of every part; the defaults are those of the `base` model."""
 
     latents: int = 320
     analysis: int = 384
-    analysis_blocks: int = 12
-    synthesis_blocks: int = 6
-    render_blocks: int = 4
+    analysis_blocks: int = 6
+    analysis_hidden: int = 512
+    synthesis_blocks: int = 4
+    render_blocks: int = 6
     render_features: int = 32
     means: int = 128
     context: int = 192
     context_blocks: int = 3
+
+
+def widths_in(weights: Mapping[str, Tensor]) -> Widths:
+    """The widths of the codec with these weights; raises ModelError where they are no codec's."""
+
+    def count(blocks: str) -> int:
+        return len({name.split(".")[blocks.count(".")] for name in weights if name.startswith(blocks)})
+
+    try:
+        latents, analysis = weights["analysis.head.weight"].shape
+        return Widths(
+            latents=latents,
+            analysis=analysis,
+            analysis_blocks=count("analysis.blocks."),
+            analysis_hidden=len(weights["analysis.blocks.0.expand.weight"]),
+            synthesis_blocks=count("synthesis.blocks."),
+            render_blocks=count("synthesis.render."),
+            render_features=len(weights["synthesis.features.weight"]) // (PATCH // GRID) ** 2,
+            means=weights["first_means.head.weight"].shape[1],
+            context=weights["second_means.head.weight"].shape[1],
+            context_blocks=count("second_means.blocks."),
+        )
+    except KeyError as error:
+        raise ModelError(f"there are no weights of {error} of a codec: choose others") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +110,10 @@ class Analysis(nn.Module):
     def __init__(self, widths: Widths, start: PrincipalComponents) -> None:
         super().__init__()
         steps = quantisation_steps()
-        self.local = Block(*grid_scales(), expansion=3)
+        self.local = Block(*grid_scales(), hidden=9 * GRID**2)
         self.embed = Pointwise(768, widths.analysis, linear=True)
-        self.blocks = Blocks(widths.analysis_blocks, *channel_scales(start.spread[: widths.analysis]))
+        scales = channel_scales(start.spread[: widths.analysis])
+        self.blocks = Blocks(widths.analysis_blocks, *scales, widths.analysis_hidden)
         self.head = Pointwise(widths.analysis, widths.latents, linear=True)
         self.log_gain = Table(-steps.log().expand(-1, widths.latents))
         with torch.no_grad():
@@ -113,7 +141,7 @@ class Synthesis(nn.Module):
         self.expand = Pointwise(widths.latents, 768, linear=True)
         self.log_gain_features = Table(-channel_scales(start.spread[: widths.latents])[0].log())
         self.features = Pointwise(widths.latents, (PATCH // GRID) ** 2 * widths.render_features)
-        self.render = Blocks(widths.render_blocks, *grid_scales(widths.render_features), expansion=2)
+        self.render = Blocks(widths.render_blocks, *grid_scales(widths.render_features))
         with torch.no_grad():
             self.expand.weight.copy_(start.basis[: widths.latents].T)
             self.expand.bias.copy_(start.mean)
