@@ -73,6 +73,10 @@ class Peer:
 
         return {name: filled(value) for name, value in self.options.items()}
 
+    def nearest(self, quality: float) -> float:
+        """The quality nearest to this one that the codec can be asked for."""
+        return round(round(quality / self.step) * self.step, 2)
+
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """The file of an RGB image, all of it."""
         if not self.format:

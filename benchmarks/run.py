@@ -232,7 +232,7 @@ def speeds_of(
         bpps, qualities = zip(
             *sorted((float(np.mean(each)), quality) for quality, each in rates.items()), strict=True
         )
-        quality = round(float(np.interp(SPEED_BPP, bpps, qualities)) / peer.step) * peer.step
+        quality = peer.nearest(float(np.interp(SPEED_BPP, bpps, qualities)))
         speeds.append(speed_of(peer, quality, photographs[:SPEED_PICTURES], runs))
         progress("timing", number, len(peers))
     return speeds

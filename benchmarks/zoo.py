@@ -40,6 +40,9 @@ class ZooPeer(Peer):
     def settings(self) -> str:
         return f"compressai.zoo.{self.architecture.replace('-', '_')}(QUALITY, 'mse', pretrained=True)"
 
+    def nearest(self, quality: float) -> float:
+        return min(self.qualities, key=lambda known: abs(known - quality))
+
     def encode(self, image: Image.Image, quality: float) -> bytes:
         import torch
 

@@ -73,11 +73,11 @@ def codec(
     require_torch()
     if compile:
         require_compiler()
-    from codec.training.loop import Schedule
+    from codec.training.loop import Schedule, begun_with
     from codec.training.loop import train as run
     from codec.training.rate_distortion import RateDistortion
 
-    task = RateDistortion.of(data, validation or [], batch, tune, compile)
+    task = RateDistortion.of(data, validation or [], batch, tune, compile, begun_with(out, start))
     weights = run(Schedule(hours, steps, rate, seed=seed), task, out, start)
     typer.echo(f"{weights}: export it with `aecodec train export`", err=True)
 

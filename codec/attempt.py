@@ -52,7 +52,7 @@ LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a 
 SAMPLED = (8, 64)  # rows of so many
 DETAILED = 3  # bits a pixel of a sample above which the rest is taken to be like it
 SMALL = 2**16  # pixels
-MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside the networks
+MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside other work
 LARGE = 2**25  # pixels above which no draft is kept, whose descent takes 10 bytes a pixel
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
 REMOVED = 0.7  # of the noise that "auto" measured must be what is removed, or it was texture
@@ -300,8 +300,8 @@ class Attempt:
         It is enhanced if that was asked for and raises the PSNR.
         """
         units = round(quality * QUALITY_UNITS)
-        drafted = self.take_draft(units)
-        latents = descent.encode_latents(self.model, self.coded, units, self.effort, drafted=drafted)
+        given = self.model, self.coded, units, self.effort
+        latents = descent.encode_latents(*given, drafted=self.take_draft(units))
         self.kept.begin_quick_try()  # now, as networks would miss the core that it takes
         header, payload, latents = pipeline.write_checked(self.model, latents, self.coded.shape[:2])
         self.latest = payload, latents

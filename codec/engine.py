@@ -1,8 +1,8 @@
 """Runs an exported network over a picture of any size, tile by tile, in bounded memory.
 
 Tiles overlap by a halo, beyond which a network sees no more than rounding, so where they lie leaves no trace
-(hardly any in the encoder, whose products of 8 bits are rounded by the extremes of a tile and whose gradients
-see farther: see `codec.pipeline`).
+(hardly any in the encoder, whose products of 8 bits are rounded by the extremes of a tile and whose networks
+see farther: see `codec.pipeline` and `codec.descent`).
 """
 
 from __future__ import annotations

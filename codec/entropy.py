@@ -40,7 +40,7 @@ from codec.tables import ESCAPE_BITS, SCALE_LEVELS, Integers, Levels, Symbols, T
 TURNS = 3
 LOUDEST = 200  # magnitude above which a neighbour says no more
 CHANNEL_REACHES = (3, 8)
-LARGEST_WEIGHT = 40  # above the sum of a neighbourhood's weights, 34
+WEIGHT_SUM = 34  # of a neighbourhood
 RATIOS = (6, 16, 26, 35, 45, 54, 64, 77, 93, 115, 147, 192, 288)  # of found to expected, in 2**-6
 COLUMNS = np.searchsorted(RATIOS, np.arange(RATIOS[-1] + 1), side="right").astype(np.uint8)  # by ratio
 END_MARK = 2**ESCAPE_BITS - 1
@@ -90,7 +90,7 @@ def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels
         return index
     levels = index.copy()
     magnitude = np.where(np.arange(SCALE_LEVELS) < tables.first_level, 0, tables.magnitude)
-    if magnitude[: index.max(initial=0) + 1].max() * LARGEST_WEIGHT < 2**16:  # in a quarter of the time
+    if magnitude[: index.max(initial=0) + 1].max() * WEIGHT_SUM < 2**16:  # in a quarter of the time
         magnitude = magnitude.astype(np.uint16)
     for tile in tiles(index.shape[1] // 2, index.shape[2] // 2, POSITIONS_AT_ONCE, halo=1):
         (rows, columns), inner, place = (scaled(part, 2) for part in (tile.outer, tile.inner, tile.place))
@@ -115,7 +115,7 @@ def neighbourhood(values: NDArray[Sample]) -> NDArray[Sample]:
     """Weighted sums (M, h, w) around each of values (M, h, w), zero beyond the borders.
 
     In its channel beside it 2, diagonally 1; in its place, channels up to 3 away 2, up to 8 away 1. Of the
-    type of the values, which must hold LARGEST_WEIGHT times the largest: in between, sums may wrap.
+    type of the values, which must hold WEIGHT_SUM times the largest: in between, sums may wrap.
     """
     around = 2 * values
     around[:, 1:] += values[:, :-1]

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ NEIGHBOURS = (((-1, -1), (-1, 1), (1, -1), (1, 1)), ((-1, 0), (0, -1), (0, 1), (
 EXPECTED_UNIT = NEIGHBOUR_UNIT << HYPER_FRACTION_BITS
 CONTEXTS_PER_UNIT = 4  # of the expectation
 EXPECTED_RANGE = (-6, 16)  # beyond it the context stays the same
+BLAS = Lock()  # on its number of threads
 CONTEXTS = (EXPECTED_RANGE[1] - EXPECTED_RANGE[0]) * CONTEXTS_PER_UNIT  # of each turn
 
 
@@ -67,7 +69,7 @@ def scale_index(tables: Tables, z: Integers, quality: int) -> Levels:
     offset = interpolate(tables.scale_offset, quality).astype(np.float32)[:, None, None, None, None]
     offset = (offset + 2 ** (FRACTION_BITS - 1)) / 2**FRACTION_BITS  # which divides floats exactly
     index = np.empty((len(offset), height, 2, width, 2), np.uint8)
-    with libraries().limit(limits=1, user_api="blas"):  # whose other threads would spin for 25 ms after it
+    with BLAS, libraries().limit(limits=1, user_api="blas"):  # others would spin for 25 ms after it
         for tile in tiles(height, width, POSITIONS_AT_ONCE, halo=0):
             rows, columns = tile.place
             part = neighbours[:, rows, columns]

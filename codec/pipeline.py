@@ -31,7 +31,6 @@ ANALYSIS_CORE = 30  # which is faster, as more of its tiles stays in the process
 # rounding of floats does, and the encoder's far less than its rounding to symbols and to products of 8 bits.
 ANALYSIS_HALO = 1  # six blocks at 1/16 and one at 1/4 see 100 pixels
 ROUNDING_HALO = 2  # means, in the encoder
-MEANS_HALO = 3  # in the decoder: seven blocks at 1/16 see 112 pixels
 DECODER_HALO = 4  # means, then four blocks at 1/16 and six at 1/4: 200 pixels
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
@@ -88,9 +87,10 @@ def error_weight(quality: int) -> float:
 
 
 def quantise(tables: Tables, residual: Floats, levels: Levels, lowered_below: Floats) -> Floats:
-    """Symbols, still as floats, for residuals of y from its means at coded scale indices; all (N,).
+    """Symbols (N,), still as floats, for residuals (N,) of y from its means at coded scale indices (N,).
 
-    Each is rounded to the nearest integer, or one step nearer to zero where `Tables.lowered_below` says so.
+    Each is rounded to the nearest integer, or one step nearer to zero where it is less than `lowered_below`,
+    which is of `Tables`, says.
     """
     residual = np.clip(residual, -SYMBOL_LIMIT, SYMBOL_LIMIT)
     symbols: Floats = np.rint(residual)
@@ -153,12 +153,13 @@ def turn_by_turn(
     """The decoder's y (M, h, w) of a tile: means from the hyper-latent, then from what is known, plus steps.
 
     `levels` (M, h, w) are the tile's scale indices. Each turn `steps` gets the places (n,) of its coded
-    latents in the flat tile and their means (n,), and gives the steps (n,) from these to y.
+    latents in the flat tile and their means (n,), and gives the steps (n,) from these to y. What networks
+    get as means, they add to; those of places that are known go nowhere.
     """
     level = quality / QUALITY_UNITS
     features, means = model.first_means(level, window(z, tile.outer, 1).astype(np.float32))
     order, coded = turns(levels.shape), levels >= model.tables.first_level
-    known = np.zeros_like(means)
+    known = np.zeros(levels.shape, np.float32)
     for turn, name in enumerate(MEANS):
         if turn:
             (means,) = getattr(model, name)(level, features, means, known)

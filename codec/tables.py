@@ -75,7 +75,7 @@ class Tables:
 
     @cached_property
     def scale_matrix(self) -> Floats:
-        """The weights (4 * M, 9 * Z) of the scale map, which floats hold exactly."""
+        """The weights (4 * M, 9 * Z) of the scale map, in levels, which floats hold exactly."""
         return self.scale_weight.astype(np.float32) / np.float32(2**FRACTION_BITS)
 
     @cached_property
@@ -130,10 +130,10 @@ class Tables:
         return slopes
 
     def lowered_below(self, worth: float) -> Floats:
-        """The magnitude of a residual below which its symbol is better one step nearer to zero.
+        """The magnitude (total,) of a residual below which its symbol is better one step nearer to zero.
 
-        At each entry of `y_counts`, of which it is the nearest integer: there the bits saved are worth the
-        error added, at `worth` bits for a squared quantisation step. Escapes stay.
+        At each entry of `y_counts`, which its nearest integer has: there the bits saved are worth the error
+        added, at `worth` bits for a squared quantisation step. Of escapes only the least may be lowered.
         """
         sizes = 2 * self.y_reach + 2
         levels = np.repeat(np.arange(SCALE_LEVELS), sizes)
@@ -144,8 +144,7 @@ class Tables:
             self.y_bits - self.y_bits[np.repeat(self.y_starts[:-1], sizes) + self.y_reach[levels] + size - 1]
         )
         below = (saved / (worth * (ends[0] - ends[1])) + ends[0] + ends[1]) / 2
-        below[self.y_starts[1:] - 1] = 0
-        return np.asarray(below, np.float32)
+        return np.asarray(np.minimum(below, size + 0.5), np.float32)
 
     def entries(self, symbols: Floats, levels: Levels) -> Integers:
         """The entries (N,) of `y_counts` that symbols (N,) have at their levels (N,)."""

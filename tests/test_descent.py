@@ -9,8 +9,9 @@ import pytest
 
 from codec import QualityError, compress, decompress, descent, pipeline
 from codec.engine import Floats, tiles
+from codec.entropy import turns
 from codec.model import TUNED, Model, model_named
-from codec.pipeline import Pixels, turns
+from codec.pipeline import Pixels
 from tests.common import photograph, psnr_of, slopes_along
 
 QUALITY = 5000

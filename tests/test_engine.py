@@ -40,6 +40,13 @@ def test_tiles_are_bounded_and_see_their_halo(height: int, width: int, core: int
             assert outer.stop == min(place.stop + halo, side)
 
 
+@given(SIDES, st.integers(1, 12))
+def test_cores_are_as_equal_as_can_be(side: int, core: int) -> None:
+    sizes = [tile.place[0].stop - tile.place[0].start for tile in tiles(side, 1, core, 0)]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-side // core)
+
+
 def test_scaled() -> None:
     assert scaled((slice(1, 3), slice(0, 2)), 16) == (slice(16, 48), slice(0, 32))
 

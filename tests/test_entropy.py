@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.entropy import LOUDEST, SYMBOL_LIMIT, Coder, Latents, neighbourhood, refine, turns, z_histogram
+from codec.engine import Floats
+from codec.entropy import (
+    LOUDEST,
+    SYMBOL_LIMIT,
+    WEIGHT_SUM,
+    Coder,
+    Latents,
+    neighbourhood,
+    refine,
+    turns,
+    z_histogram,
+)
 from codec.errors import BitstreamError
 from codec.hyperprior import FULL_QUALITY, scale_index
 from codec.model import Model, model_named
+from codec.pipeline import dequantise
 from codec.tables import SCALE_LEVELS, Integers
 from tests.common import random_latents
 
@@ -220,6 +233,39 @@ def test_neighbourhood_weighs_as_it_says() -> None:
     assert sums[:, 2, 2].tolist() == [0] * 2 + [1] * 5 + [2] * 3 + [0] + [2] * 3 + [1] * 5 + [0]
 
 
-def test_neighbourhood_of_the_loudest_symbols_does_not_overflow() -> None:
-    loudest = np.full((TABLES.scale_offset.shape[1], 3, 4), LOUDEST, np.int16)
-    np.testing.assert_array_equal(neighbourhood(loudest), neighbourhood(loudest.astype(np.int64)))
+@pytest.mark.parametrize("loudest", [np.int16(LOUDEST), np.uint16((2**16 - 1) // WEIGHT_SUM)])
+def test_neighbourhood_of_the_loudest_does_not_overflow(loudest: np.integer[Any]) -> None:
+    values = np.full((TABLES.scale_offset.shape[1], 3, 4), loudest)
+    found = neighbourhood(values)
+    np.testing.assert_array_equal(found, neighbourhood(values.astype(np.int64)))
+    assert found.max() == WEIGHT_SUM * int(loudest)
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_levels_do_not_depend_on_the_type_of_the_sums(turn: int) -> None:
+    """One index that is loud elsewhere makes them 32 bits wide."""
+    latents = random_latents(TABLES, (3, 70), 5000, 15)
+    index, symbols = np.minimum(latents.index, 50), latents.symbols
+    louder = index.copy()
+    louder[:, :, -2:] = SCALE_LEVELS - 1
+    assert TABLES.magnitude[50] * WEIGHT_SUM < 2**16 < TABLES.magnitude[-1] * WEIGHT_SUM
+    levels = refine(TABLES, index, symbols, turn), refine(TABLES, louder, symbols, turn)
+    np.testing.assert_array_equal(*(each[:, :, :-3] for each in levels))
+
+
+@pytest.mark.parametrize("worth", [5.0, 20.0])
+@pytest.mark.parametrize("level", [2, 10, 30, 50])
+def test_symbols_are_lowered_where_that_costs_less(level: int, worth: float) -> None:
+    below, reach = TABLES.lowered_below(worth), int(TABLES.y_reach[level])
+    residual = np.linspace(0.51, reach - 0.6, 4001).astype(np.float32)
+    nearest, levels = np.rint(residual), np.full(residual.shape, level, np.uint8)
+
+    def cost(symbols: Floats) -> Floats:
+        error = residual - dequantise(TABLES, symbols, levels)
+        return np.asarray(TABLES.bits_of(symbols, levels) + worth * np.square(error, dtype=np.float64))
+
+    saved = cost(nearest) - cost(nearest - 1)
+    lowered = residual < below[TABLES.entries(nearest, levels)]
+    clear = np.abs(saved) > 1e-3
+    np.testing.assert_array_equal(lowered[clear], saved[clear] > 0)
+    assert lowered.any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from math import floor
@@ -14,15 +15,15 @@ from hypothesis import strategies as st
 from codec.errors import ModelError
 from codec.hyperprior import (
     CONTEXTS,
-    FRACTION_BITS,
     FULL_QUALITY,
     hyper_steps,
     hyper_turns,
     interpolate,
+    libraries,
     scale_index,
 )
 from codec.model import model_named
-from codec.tables import SCALE_LEVELS, Integers, Levels
+from codec.tables import FRACTION_BITS, SCALE_LEVELS, Integers, Levels, Tables
 from tests.common import random_latents
 
 TABLES = model_named("base").tables
@@ -46,12 +47,12 @@ def reference_offset(table: Integers, quality: int) -> list[int]:
     return [floor(a + (b - a) * (position - lower) + Fraction(1, 2)) for a, b in pairs]
 
 
-def reference_index(z: Integers, quality: int) -> Levels:
+def reference_index(z: Integers, quality: int, tables: Tables = TABLES) -> Levels:
     """Scale indices one position at a time, in 64-bit integers."""
     _, height, width = z.shape
     weight, offset = (
-        TABLES.scale_weight.astype(np.int64),
-        np.array(reference_offset(TABLES.scale_offset, quality), np.int64),
+        tables.scale_weight.astype(np.int64),
+        np.array(reference_offset(tables.scale_offset, quality), np.int64),
     )
     index = np.empty((len(offset), 2 * height, 2 * width), np.uint8)
     for row, column in np.ndindex(height, width):
@@ -77,9 +78,34 @@ def test_scale_index_of_photographic_hyper_latents_takes_many_values() -> None:
     assert len(np.unique(index)) > SCALE_LEVELS // 4
 
 
-def test_weights_whose_sums_could_overflow_are_refused() -> None:
+def largest_weight() -> int:
+    """The weight of which a scale map may be full, just so that floats still hold its sums."""
+    most = 2**24 - 1 - int(np.abs(TABLES.scale_offset).max())
+    return most // (TABLES.scale_weight.shape[1] * max(-TABLES.z_low, TABLES.z_high))
+
+
+def test_weights_whose_sums_no_float_might_hold_are_refused() -> None:
+    full = np.full_like(TABLES.scale_weight, largest_weight())
+    replace(TABLES, scale_weight=full)
     with pytest.raises(ModelError, match="too large for exact sums"):
-        replace(TABLES, scale_weight=np.full_like(TABLES.scale_weight, 2**15 - 1), z_low=-(2**12))
+        replace(TABLES, scale_weight=full + 1)
+
+
+@given(SIZES, QUALITIES, SEEDS)
+def test_the_largest_sums_are_exact(size: tuple[int, int], quality: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    signs = random.choice([-1, 1], TABLES.scale_weight.shape).astype(np.int16)
+    loud = replace(TABLES, scale_weight=signs * np.int16(largest_weight()))
+    z = random.choice([TABLES.z_low, TABLES.z_high], (TABLES.z_channels, *size)).astype(np.int32)
+    np.testing.assert_array_equal(scale_index(loud, z, quality), reference_index(z, quality, loud))
+
+
+def test_threads_that_overlap_leave_the_number_of_threads_as_it_was() -> None:
+    before = libraries().info()
+    z = np.zeros((TABLES.z_channels, 24, 32), np.int32)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda quality: scale_index(TABLES, z, quality), range(0, 4000, 100)))
+    assert libraries().info() == before
 
 
 OFFSETS = pytest.mark.parametrize("table", [TABLES.scale_offset, TABLES.z_offset], ids=["scale", "z"])

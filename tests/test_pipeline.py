@@ -13,20 +13,19 @@ from codec import AecodecError, compress, decompress, info, pipeline
 from codec.bitstream import QUALITY_UNITS, Learned
 from codec.descent import encode_latents
 from codec.engine import Floats, tiles
-from codec.entropy import Coder, Latents
-from codec.model import DECODER_FILES, Model
+from codec.entropy import Coder, Latents, turns
+from codec.hyperprior import scale_index
+from codec.model import DECODER_FILES, TUNED, Model, model_named
 from codec.pipeline import (
     ANALYSIS_HALO,
     CELL,
     DECODER_HALO,
-    MEANS_HALO,
     Pixels,
     analyse,
     cells,
     decoded_y,
     read_latents,
     synthesise,
-    turns,
     whole,
     write_latents,
 )
@@ -106,7 +105,9 @@ def beyond(cells: int, factor: int) -> slice:
 
 
 @pytest.mark.parametrize("quality", [5, 50, 100])
-def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis(model: Model, quality: float) -> None:
+@pytest.mark.parametrize("tune", TUNED)
+def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis(tune: str, quality: float) -> None:
+    model = model_named(TUNED[tune])
     pixels = photograph(12 * CELL, 3 * CELL).transpose(2, 0, 1).astype(np.float32) / 255
     other = pixels.copy()
     other[:, :, :CELL] = 1 - other[:, :, :CELL]
@@ -117,7 +118,19 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis(model: Model, 
     for change, factor in zip(changes, (2, 1), strict=True):
         assert change[:, :, :factor].max() > 0.1
         far = change[:, :, beyond(ANALYSIS_HALO, factor)]
-        assert far.max() < 0.05  # of a quantisation step; 1e-4 but for the rounding of products of 8 bits
+        # of a quantisation step, and most of it the rounding of products of 8 bits
+        assert far.max() < 0.2
+        assert np.sqrt(np.square(far[:, :, 0]).mean()) < 0.02
+
+
+def test_tiles_hardly_change_what_the_encoder_takes_for_the_decoders_y(model: Model, photo: Pixels) -> None:
+    y, z = analyse(model, photo, 100)
+    index, symbols, coded = scale_index(model.tables, z, 10000), [], []
+    for core in (4, 34):
+        coded.append(np.empty_like(y))
+        symbols.append(pipeline.quantise_all(model, y, z, index, 10000, core, coded[-1]))
+    assert np.mean(symbols[0] != symbols[1]) < 1e-3
+    np.testing.assert_allclose(*(each[symbols[0] == symbols[1]] for each in coded), atol=0.1)
 
 
 @pytest.mark.parametrize("quality", [500, 5000, 10000])
@@ -127,7 +140,7 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_decoder(model: Model, q
     symbols = latents.symbols.copy()
     symbols[:, :, :2] *= -1
     y, other = (decoded_y(model, each, tile) for each in (latents, replace(latents, symbols=symbols)))
-    assert np.abs(y - other)[:, :, beyond(MEANS_HALO, 2)].max() == 0
+    assert np.abs(y - other)[:, :, beyond(3, 2)].max() == 0  # seven blocks at 1/16 see no farther
     images = [model.synthesis(quality / QUALITY_UNITS, each)[0] for each in (y, other)]
     change = 255 * np.abs(images[0] - images[1])
     assert change[:, :, :CELL].max() > 1

@@ -12,7 +12,7 @@ from PIL import Image
 
 import codec
 import codec.attempt
-from codec import pipeline
+from codec import descent, pipeline
 from codec.attempt import DETAILED, Kept
 from codec.engine import Floats
 from codec.errors import TargetError
@@ -126,9 +126,13 @@ def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
     assert share / 1.15 < found / quick < 1.15 if detailed else found == quick
 
 
-def test_the_quick_try_goes_on_beside_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Kept] = []
-    write = pipeline.write_checked
+    encode, write = descent.encode_latents, pipeline.write_checked
+
+    def before(*given: Any, **more: Any) -> Any:
+        assert "quick_try" not in kept[0].__dict__
+        return encode(*given, **more)
 
     def noted(*given: Any) -> Any:
         assert "quick_try" in kept[0].__dict__
@@ -138,6 +142,7 @@ def test_the_quick_try_goes_on_beside_the_encoder(monkeypatch: pytest.MonkeyPatc
         kept.append(Kept(picture))
         return kept[0]
 
+    monkeypatch.setattr(descent, "encode_latents", before)
     monkeypatch.setattr(pipeline, "write_checked", noted)
     monkeypatch.setattr(codec.attempt, "Kept", make)
     data = codec.compress(photograph(300, 260))

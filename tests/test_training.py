@@ -34,12 +34,12 @@ with warnings.catch_warnings():
     )
     from codec.training.hyperprior import SCALE_STEP, STEP_WORTH, Lookup, turns
     from codec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
-    from codec.training.loop import Run, Schedule, load_weights, save_weights, train
+    from codec.training.loop import Run, Schedule, begun_with, load_weights, save_weights, train
     from codec.training.networks import Z_LIMITS, Codec, load_codec
     from codec.training.pruning import TOLERANCE, prune_analysis
     from codec.training.rate_distortion import RateDistortion
     from codec.training.smoothing import smooth_analysis
-    from codec.training.transforms import Widths
+    from codec.training.transforms import Widths, widths_in
 
 import codec
 from codec import pipeline
@@ -216,11 +216,28 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_codec_is_as_wide_as_its_weights(photographs: Path, tmp_path: Path) -> None:
-    widths = Widths(32, 48, 3, 40, 1, 2, 5, 24, 20, 4)
-    path = tmp_path / "narrow.safetensors"
+    widths = Widths(
+        latents=32,
+        analysis=48,
+        analysis_blocks=3,
+        analysis_hidden=40,
+        synthesis_blocks=1,
+        render_blocks=2,
+        render_features=5,
+        means=24,
+        context=20,
+        context_blocks=4,
+    )
+    path, run = tmp_path / "narrow.safetensors", tmp_path / "run"
     save_weights(Codec(widths), path)
     assert load_codec(path).widths == widths
-    task = RateDistortion.of([photographs], [], 1, "psnr", compiled=False, start=path)
+    tuning = replace(SMALL, sides=(64, 64))
+    assert begun_with(run, None) is None
+    task = RateDistortion(IMAGES, [], 1, tuning, widths=widths_in(begun_with(run, path) or {}))
+    assert task.network.widths == widths
+    train(Schedule(steps=1), task, run, start=path)
+    assert widths_in(begun_with(run, None) or {}) == widths  # as a run resumes
+    task = RateDistortion.of([photographs], [], 1, "psnr", compiled=False, like=begun_with(run, None))
     assert task.network.widths == widths
 
 
@@ -401,6 +418,7 @@ def test_hidden_channels_that_others_can_stand_in_for_are_left_out() -> None:
             nn.init.normal_(block.project.weight, std=0.2)
         silent.project.weight[:, 100:] = 0
         double.expand.weight[128:] = double.expand.weight[:128]
+        silent.expand.weight[:30], silent.expand.bias[:30] = 0, 2  # the same everywhere
         before = network.analysis(x, weights)
         prune_analysis(network, IMAGES)
         after = network.analysis(x, weights)

@@ -206,6 +206,20 @@ def load_weights(network: nn.Module, path: Path) -> nn.Module:
     return network
 
 
+def begun_with(out: Path, start: Path | None) -> dict[str, Tensor] | None:
+    """The weights that a run in `out` goes on from: its checkpoint's, else those of `start`, else none."""
+    distributed.join()
+    if (checkpoint := checkpoint_in(out)).exists():
+        weights: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["network"]
+        return weights
+    return read_weights(start) if start else None
+
+
+def checkpoint_in(out: Path) -> Path:
+    """Where this process keeps its checkpoint."""
+    return out / (f"checkpoint-{distributed.rank()}.pt" if distributed.rank() else "checkpoint.pt")
+
+
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's weights as safetensors."""
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
@@ -219,7 +233,7 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
     distributed.join()
     out.mkdir(parents=True, exist_ok=True)
     share = f"-{distributed.rank()}" if distributed.rank() else ""
-    checkpoint, weights = out / f"checkpoint{share}.pt", out / WEIGHTS
+    checkpoint, weights = checkpoint_in(out), out / WEIGHTS
     if start:
         load_weights(task.network, start)
     run = Run(schedule, task)

@@ -19,13 +19,13 @@ MULTIPLE = 64  # of hidden channels, as engines work on so many at once
 TOLERANCE = 2.5e-3  # of y, in quantisation steps (root of the mean square), for each block
 
 
-def prune_analysis(codec: Codec, images: list[Pixels], seed: int = 0) -> Codec:
+def prune_analysis(codec: Codec, images: list[Pixels]) -> Codec:
     """The codec, in place, with narrower blocks of analysis where they change y by less than TOLERANCE."""
     analysis, weights = codec.analysis, anchor_weights(torch.linspace(0, 100, BATCH))
-    crops, hidden = Crops(images, CROP, seed), {}
+    crops, hidden = Crops(images, CROP, seed=0), {}
 
     def keep(module: nn.Module, inputs: tuple[Tensor]) -> None:
-        hidden[module] = inputs[0].movedim(1, -1).flatten(0, -2).double()
+        hidden[module] = inputs[0].movedim(1, -1).flatten(0, -2)
 
     hooks = [block.project.register_forward_pre_hook(keep) for block in analysis.blocks]
     with torch.no_grad():
@@ -46,13 +46,13 @@ def sensitivity(codec: Codec, block: Block, weights: Tensor) -> Tensor:
 
 def prune(block: Block, hidden: Tensor, form: Tensor) -> None:
     """Leave out channels of what enters a block's second matrix, (N, H), least first, within TOLERANCE."""
-    mean, matrix = hidden.mean(0), block.project.weight.double()
-    covariance = torch.cov(hidden.T, correction=0)
+    hidden, matrix = hidden.double(), block.project.weight.double()
+    mean, covariance = hidden.mean(0), torch.cov(hidden.T, correction=0)
     ridge = 1e-6 * covariance.diag().mean() * torch.eye(len(mean))
-    inverse = torch.linalg.inv(covariance + ridge)
+    inverse, weighted = torch.linalg.inv(covariance + ridge), form @ matrix
     kept, error, found = torch.ones(len(mean), dtype=torch.bool), 0.0, None
     for left in range(len(mean) - 1, 0, -1):
-        costs = ((form @ matrix) * matrix).sum(0) / inverse.diag()
+        costs = (weighted * matrix).sum(0) / inverse.diag()
         costs[~kept] = torch.inf
         channel = int(costs.argmin())
         error += float(costs[channel])
@@ -60,6 +60,7 @@ def prune(block: Block, hidden: Tensor, form: Tensor) -> None:
             break
         row = inverse[channel] / inverse[channel, channel]
         matrix = matrix - torch.outer(matrix[:, channel], row)
+        weighted = weighted - torch.outer(weighted[:, channel], row)
         inverse = inverse - torch.outer(inverse[channel], row)
         kept[channel] = False
         if left % MULTIPLE == 0:

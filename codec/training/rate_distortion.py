@@ -7,6 +7,7 @@ What error is, a tuning says: see `codec.training.distortion`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,7 +19,6 @@ from codec.training.data import Crops, Pixels, read_images, to_tensor
 from codec.training.distortion import TUNINGS, Tuning, squared_error
 from codec.training.distributed import device, shared
 from codec.training.layers import Pointwise, lagrangian
-from codec.training.loop import read_weights
 from codec.training.networks import Codec, Coded
 from codec.training.transforms import PrincipalComponents, Widths, to_patches, widths_in
 
@@ -91,14 +91,14 @@ class RateDistortion:
         batch: int,
         tune: str,
         compiled: bool,
-        start: Path | None,
+        like: Mapping[str, Tensor] | None = None,
     ) -> RateDistortion:
         """The task on the pictures of folders, archives and files, `tune` being one of TUNINGS.
 
-        Its network is as wide as the weights of `start` if there are any, otherwise as `base`.
+        Its network is as wide as that of the weights `like` if there are any, otherwise as `base`.
         """
         held_out = read_images(validation) if validation else []
-        widths = widths_in(read_weights(start)) if start else None
+        widths = widths_in(like) if like else None
         return cls(read_images(data), held_out, batch, TUNINGS[tune], compiled, widths)
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:

@@ -56,8 +56,8 @@ def widths_in(weights: Mapping[str, Tensor]) -> Widths:
             context=weights["second_means.head.weight"].shape[1],
             context_blocks=count("second_means.blocks."),
         )
-    except KeyError as error:
-        raise ModelError(f"there are no weights of {error} of a codec: choose others") from error
+    except (KeyError, IndexError, ValueError) as error:
+        raise ModelError(f"these are no weights of a codec ({error}): choose others") from error
 
 
 @dataclass(frozen=True, slots=True)
