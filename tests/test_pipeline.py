@@ -130,7 +130,9 @@ def test_tiles_hardly_change_what_the_encoder_takes_for_the_decoders_y(model: Mo
         coded.append(np.empty_like(y))
         symbols.append(pipeline.quantise_all(model, y, z, index, 10000, core, coded[-1]))
     assert np.mean(symbols[0] != symbols[1]) < 1e-3
-    np.testing.assert_allclose(*(each[symbols[0] == symbols[1]] for each in coded), atol=0.1)
+    error = (coded[0] - coded[1])[symbols[0] == symbols[1]]  # in steps, of which y has up to 200 here
+    assert np.abs(error).max() < 1
+    assert np.sqrt(np.square(error).mean()) < 0.01
 
 
 @pytest.mark.parametrize("quality", [500, 5000, 10000])
