@@ -405,7 +405,7 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis() -> None:
         assert float((y - changed)[..., :2].abs().max()) > 0.1
         for change, beyond in ((y - changed, 2 * (1 + ANALYSIS_HALO)), (z - z_changed, 1 + ANALYSIS_HALO)):
             assert float(change[..., beyond:].abs().max()) < 0.02  # of a step
-            assert float(change[..., beyond].square().mean().sqrt()) < 2e-3  # where it is nearest
+            assert float(change[..., beyond].square().mean().sqrt()) < 5e-3  # where it is nearest
 
 
 def test_hidden_channels_that_others_can_stand_in_for_are_left_out() -> None:
