@@ -303,7 +303,8 @@ class Attempt:
         given = self.model, self.coded, units, self.effort
         latents = descent.encode_latents(*given, drafted=self.take_draft(units))
         self.kept.begin_quick_try()  # now, as networks would miss the core that it takes
-        header, payload, latents = pipeline.write_checked(self.model, latents, self.coded.shape[:2])
+        size = self.coded.shape[0], self.coded.shape[1]
+        header, payload, latents = pipeline.write_checked(self.model, latents, size)
         self.latest = payload, latents
         plain = self.file(payload, header, self.kept.alpha)
         if lossless := self.lossless_within(len(plain) + LOSSLESS_WORTH):

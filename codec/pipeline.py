@@ -190,7 +190,8 @@ def decode_tile(model: Model, latents: Latents, tile: Tile) -> Pixels:
     """The pixels of a tile's place, padding included."""
     (image,) = model.synthesis(latents.quality / QUALITY_UNITS, decoded_y(model, latents, tile))
     levels = np.rint(np.clip(window(image, tile.inner, CELL), 0, 1) * 255).astype(np.uint8)
-    return levels.transpose(1, 2, 0)
+    pixels: Pixels = levels.transpose(1, 2, 0)
+    return pixels
 
 
 def decoded_y(model: Model, latents: Latents, tile: Tile) -> Floats:
