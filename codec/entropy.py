@@ -117,10 +117,10 @@ def neighbourhood(values: NDArray[Sample]) -> NDArray[Sample]:
     In its channel beside it 2, diagonally 1; in its place, channels up to 3 away 2, up to 8 away 1. Of the
     type of the values, which must hold WEIGHT_SUM times the largest: in between, sums may wrap.
     """
-    around: NDArray[Sample] = np.add(values, values)
+    around: NDArray[Any] = np.add(values, values)
     around[:, 1:] += values[:, :-1]
     around[:, :-1] += values[:, 1:]
-    total: NDArray[Sample] = np.add(around, around)
+    total: NDArray[Any] = np.add(around, around)
     total[:, :, 1:] += around[:, :, :-1]
     total[:, :, :-1] += around[:, :, 1:]
     last, farthest = len(values), max(CHANNEL_REACHES)
