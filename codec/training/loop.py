@@ -27,7 +27,6 @@ from codec.errors import AecodecError, ModelError
 from codec.training import distributed
 from codec.training.distributed import device
 
-WEIGHTS = "weights.safetensors"  # in a run's folder
 SEEDS_APART = 1_000_003  # between the batches of one process and those of the next
 
 
@@ -233,7 +232,7 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
     distributed.join()
     out.mkdir(parents=True, exist_ok=True)
     share = f"-{distributed.rank()}" if distributed.rank() else ""
-    checkpoint, weights = checkpoint_in(out), out / WEIGHTS
+    checkpoint, weights = checkpoint_in(out), out / "weights.safetensors"
     if start:
         load_weights(task.network, start)
     run = Run(schedule, task)
