@@ -29,7 +29,7 @@ from benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
 from benchmarks.peers import JPEG, of_pillow
 from codec.api import compress, decompress, denoise
 from codec.engine import thread_count
-from codec.image import Picture, to_gray
+from codec.picture import Picture, to_gray
 from codec.stages import enhance, upscale
 from codec.stages.denoising import non_local_means, without_noise
 from codec.stages.noise import estimate_noise

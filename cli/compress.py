@@ -90,7 +90,7 @@ def compress(
     """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
     from codec import AecodecError
     from codec.attempt import DEFAULT_QUALITY, Options
-    from codec.image import READABLE_SUFFIXES
+    from codec.picture.reading import READABLE_SUFFIXES
 
     if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
@@ -161,8 +161,9 @@ def compress_one(how: Compression, job: Job) -> Record:
     import codec
     from codec.attempt import compress_picture
     from codec.bitstream import Box
-    from codec.image import psnr, read_picture, strip
     from codec.model import model_named
+    from codec.picture import psnr, strip
+    from codec.picture.reading import read_picture
 
     began = time.perf_counter()
     with concerning(job.source):

@@ -66,7 +66,7 @@ def decompress(
 ) -> None:
     """Decompress files. OUT is IN with the suffix .png if it is not given."""
     from codec.bitstream import MAX_PIXELS
-    from codec.image import FORMATS
+    from codec.picture.writing import FORMATS
     from codec.stages.upscaling import SCALES
 
     suffix, part = "." + format.lower().removeprefix("."), region_of(region)
@@ -100,7 +100,8 @@ def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
     import codec
     from codec.bitstream import read_file
-    from codec.image import encode_image, format_for, notes_of_writing
+    from codec.picture.metadata import notes_of_writing
+    from codec.picture.writing import encode_image, format_for
 
     began = time.perf_counter()
     named = Path(f"out{job.target.suffix or how.suffix}")

@@ -14,7 +14,7 @@ from cli.batch import Batch, Job, Record, plan, run
 from cli.files import STANDARD, UsageError, concerning, keep_times, read_bytes, readable_size, write
 
 if TYPE_CHECKING:
-    from codec.image import Picture
+    from codec.picture import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Processing:
 
 def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times: bool, batch: Batch) -> None:
     """Run a stage on IN... and write OUT; raises UsageError."""
-    from codec.image import FORMATS, READABLE_SUFFIXES
+    from codec.picture.reading import READABLE_SUFFIXES
+    from codec.picture.writing import FORMATS
 
     planned = plan(paths, READABLE_SUFFIXES, ".png", batch, pairs=True)
     for job in planned:
@@ -39,7 +40,9 @@ def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times
 
 def run_one(how: Processing, job: Job) -> Record:
     """Run the stage on one picture; what came of it."""
-    from codec.image import encode_image, format_for, notes_of_writing, read_picture, to_pillow
+    from codec.picture.metadata import notes_of_writing
+    from codec.picture.reading import read_picture
+    from codec.picture.writing import encode_image, format_for, to_pillow
 
     began = time.perf_counter()
     named = Path(f"out{job.target.suffix or '.png'}")

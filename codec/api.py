@@ -17,7 +17,9 @@ from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, pa
 from codec.decoding import decode_picture, has_alpha, window_of
 from codec.descent import EFFORT
 from codec.errors import ImageError, StageError
-from codec.image import Picture, from_pillow, to_pillow
+from codec.picture import Picture
+from codec.picture.reading import from_pillow
+from codec.picture.writing import to_pillow
 from codec.stages.upscaling import SCALES
 
 ImageLike: TypeAlias = Image.Image | NDArray[np.uint8] | Picture

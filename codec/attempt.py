@@ -37,9 +37,10 @@ from codec.errors import (
     StageError,
     TargetError,
 )
-from codec.image import LOSSLESS_EFFORTS, Picture, fits_lossless, write_lossless
-from codec.image import psnr as psnr_of
 from codec.model import TUNED, Model, model_named
+from codec.picture import Picture
+from codec.picture import psnr as psnr_of
+from codec.picture.lossless import LOSSLESS_EFFORTS, fits_lossless, write_lossless
 from codec.stages import estimate_noise, networks
 from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.enhancement import NETWORK as ENHANCE

@@ -10,8 +10,9 @@ from codec.bitstream import Box, Container, Learned
 from codec.engine import Window
 from codec.entropy import Latents
 from codec.errors import LimitError, RegionError
-from codec.image import Picture, lossless_fields, read_lossless, to_gray
 from codec.model import model_with
+from codec.picture import Picture, to_gray
+from codec.picture.lossless import lossless_fields, read_lossless
 from codec.stages import networks
 from codec.stages.enhancement import NETWORK as ENHANCE
 from codec.stages.restoration import restored

@@ -24,7 +24,8 @@ from codec.api import compress, decompress, mode_of, to_picture
 from codec.attempt import Options
 from codec.bitstream import MAGIC, Box, parse, read_file
 from codec.errors import AecodecError
-from codec.image import METADATA, from_pillow
+from codec.picture.metadata import METADATA
+from codec.picture.reading import from_pillow
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
 OPTIONS = tuple(field.name for field in fields(Options))

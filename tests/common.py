@@ -19,7 +19,7 @@ from codec.bitstream import MAGIC, Box
 from codec.engine import Floats
 from codec.entropy import Latents
 from codec.hyperprior import scale_index
-from codec.image import Picture, psnr
+from codec.picture import Picture, psnr
 from codec.pipeline import Pixels
 from codec.tables import Tables
 

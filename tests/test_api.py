@@ -19,7 +19,10 @@ from codec.attempt import check_input
 from codec.bitstream import MAX_PIXELS, MAX_SIDE, QUALITY_UNITS, Box, Container, parse, serialise
 from codec.decoding import decode_picture
 from codec.errors import BitstreamError, ImageError, LimitError, RegionError, UnknownModelError
-from codec.image import Picture, from_pillow, to_pillow, write_lossless
+from codec.picture import Picture
+from codec.picture.lossless import write_lossless
+from codec.picture.reading import from_pillow
+from codec.picture.writing import to_pillow
 from codec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, read_exif, run_python
 

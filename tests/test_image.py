@@ -17,19 +17,10 @@ from tifffile import imwrite
 
 from codec.bitstream import Box
 from codec.errors import AecodecError, BitstreamError, ImageError
-from codec.image import (
-    FORMATS,
-    LOSSLESS_MAX_SIDE,
-    Picture,
-    encode_image,
-    format_for,
-    from_pillow,
-    psnr,
-    read_lossless,
-    read_picture,
-    to_pillow,
-    write_lossless,
-)
+from codec.picture import Picture, psnr
+from codec.picture.lossless import LOSSLESS_MAX_SIDE, read_lossless, write_lossless
+from codec.picture.reading import from_pillow, read_picture
+from codec.picture.writing import FORMATS, encode_image, format_for, to_pillow
 from tests.common import (
     MAKE,
     METADATA,

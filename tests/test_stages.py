@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio
 import codec
 from codec import decoding, stages
 from codec.bitstream import Stages, parse, read_stages, serialise, write_stages
-from codec.image import Picture
+from codec.picture import Picture
 from codec.stages import networks, restoration, upscaling
 from codec.stages.denoising import without_noise
 from codec.stages.noise import estimate_noise

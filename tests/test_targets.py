@@ -16,8 +16,9 @@ from codec import descent, pipeline
 from codec.attempt import DETAILED, Kept
 from codec.engine import Floats
 from codec.errors import TargetError
-from codec.image import Picture, write_lossless
 from codec.model import Model
+from codec.picture import Picture
+from codec.picture.lossless import write_lossless
 from codec.targets import DECIBELS, of_psnr, search, within_bytes
 from tests.common import noise, photograph, psnr_of
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.errors import MissingExtraError, StageError
-from codec.image import Picture, to_gray
+from codec.picture import Picture, to_gray
 from codec.stages.networks import network
 from codec.stages.noise import SMALLEST, estimate_noise
 from codec.stages.restoration import restored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codec.image import Picture, to_gray
+from codec.picture import Picture, to_gray
 from codec.stages.networks import network
 from codec.stages.restoration import restored
 

@@ -11,7 +11,7 @@ from PIL import Image
 from codec.bitstream import MAX_PIXELS
 from codec.engine import Floats, scaled, tiles
 from codec.errors import StageError
-from codec.image import Picture, Pixels
+from codec.picture import Picture, Pixels
 from codec.progress import told
 from codec.stages.networks import network
 

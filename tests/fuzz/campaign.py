@@ -27,8 +27,8 @@ from PIL import Image
 from codec.bitstream import MAX_PIXELS, Box, Container, Learned, serialise
 from codec.entropy import Latents
 from codec.hyperprior import hyper_steps, scale_index
-from codec.image import LOSSLESS_MAX_SIDE, write_lossless
 from codec.model import DEFAULT, model_named
+from codec.picture.lossless import LOSSLESS_MAX_SIDE, write_lossless
 from codec.pipeline import cells
 from tests.common import run_python
 from tests.fuzz.files import each_field_broken, each_field_of_another, mutated, sealed_again, seeds

@@ -20,8 +20,8 @@ from codec.bitstream import (
     serialise,
     write_varint,
 )
-from codec.image import write_lossless
 from codec.model import TUNED, model_named
+from codec.picture.lossless import write_lossless
 from codec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph
 

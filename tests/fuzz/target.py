@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import codec
-from codec.image import encode_image
+from codec.picture.writing import encode_image
 
 PICTURE = "picture"
 PIXELS = 2**16  # more are refused, so that valid files are decoded soon

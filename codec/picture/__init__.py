@@ -1,0 +1,48 @@
+"""Pictures as the codec takes them: pixels, gray or not, alpha and metadata.
+
+`reading` makes them of files and Pillow images, `writing` makes files and Pillow images of them; `metadata`,
+`exif` and `colour` know what else files carry, `lossless` stores pixels as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.bitstream import Box
+
+Pixels = NDArray[np.uint8]  # (H, W, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One upright picture, 8 bits a sample; gray pixels have three equal channels."""
+
+    pixels: Pixels
+    gray: bool = False
+    alpha: NDArray[np.uint8] | None = None  # (H, W)
+    metadata: Mapping[Box, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what is not as it was in its file, each a clause
+
+
+def strip(picture: Picture, kinds: Iterable[Box]) -> Picture:
+    """The picture without metadata of some kinds."""
+    gone = set(kinds)
+    return replace(picture, metadata={box: data for box, data in picture.metadata.items() if box not in gone})
+
+
+def to_gray(pixels: Pixels) -> Pixels:
+    """Pixels (H, W, 3) whose channels are meant to be equal, made so: their mean, rounded, a half upwards."""
+    mean = (pixels.astype(np.uint16).sum(2) + 1) // 3
+    return np.repeat(mean.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def psnr(reference: Pixels, decoded: Pixels) -> float | None:
+    """Peak signal-to-noise ratio in dB of 8-bit pictures of one shape; None where they are equal."""
+    error = 0.0
+    for row, other in zip(reference, decoded, strict=True):
+        error += float(np.square(row.astype(np.float64) - other).sum())
+    return None if error == 0 else float(10 * np.log10(255**2 * reference.size / error))

@@ -1,0 +1,65 @@
+"""Pictures to Pillow images and picture files."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from codec.errors import ImageError
+from codec.picture import Picture
+from codec.picture.metadata import METADATA, metadata_for
+from codec.picture.pillow_errors import MALFORMED
+
+FORMATS = {
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+OPAQUE_FORMATS = ("BMP", "JPEG")
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "JPEG": {"quality": 95, "subsampling": "4:4:4", "optimize": True},
+    "WEBP": {"lossless": True, "exact": True},
+}
+
+
+def to_pillow(picture: Picture) -> Image.Image:
+    """A Pillow image of mode L, LA, RGB or RGBA, its metadata in `info`."""
+    image = Image.fromarray(picture.pixels)
+    if picture.gray:
+        image = image.getchannel(0)
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(picture.alpha))
+    image.info.update({METADATA[box]: data for box, data in picture.metadata.items() if box in METADATA})
+    return image
+
+
+def format_for(path: Path) -> str:
+    """Pillow's name of the format that a file's suffix asks for; raises ImageError."""
+    if (suffix := path.suffix.lower()) not in FORMATS:
+        raise ImageError(f"{path}: unknown suffix {suffix!r}: choose one of {' '.join(FORMATS)}")
+    return FORMATS[suffix]
+
+
+def encode_image(image: Image.Image, format: str) -> bytes:
+    """The file of an image in a format that FORMATS names, metadata included; raises ImageError."""
+    if image.mode in ("LA", "RGBA") and format in OPAQUE_FORMATS:
+        raise ImageError(f"the picture has transparency, which {format} cannot hold: choose .png or .webp")
+    file = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata
+            metadata = metadata_for(format, image)
+            image.save(file, format, **SAVE_OPTIONS.get(format, {}), **metadata)
+    except (*MALFORMED, RuntimeError) as error:
+        raise ImageError(f"cannot be written as {format} ({error}): choose .png") from error
+    return file.getvalue()
