@@ -173,9 +173,9 @@ def by_graph(path: Path, reference: Pixels, decoded: Pixels) -> float:
 @cache
 def session_of(path: Path) -> Any:
     """A user's graph, ready to run."""
-    from onnxruntime import InferenceSession
+    from codec.onnx_runtime import onnxruntime
 
-    return InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 def measure_all(reference: Pixels, decoded: Pixels, names: tuple[str, ...]) -> dict[str, float]:

@@ -66,7 +66,7 @@ class Network:
     """
 
     def __init__(self, graph: bytes) -> None:
-        import onnxruntime
+        from codec.onnx_runtime import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count()
@@ -108,7 +108,7 @@ def one_line(error: Exception) -> str:
 @cache
 def share_arena() -> None:
     """Gives the networks of this process one arena, as each keeps the most that it ever took."""
-    import onnxruntime
+    from codec.onnx_runtime import onnxruntime
 
     kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kinds), None)
