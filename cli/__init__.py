@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +25,27 @@ from cli.upscale import upscale
 
 MISUSE: Any = typer.BadParameter.__mro__[1]  # the UsageError of click, which typer may carry within itself
 
+
+def show_version(asked: bool) -> None:
+    """Print the release, where it is asked for, and end."""
+    if asked:
+        from codec import __version__
+
+        typer.echo(f"aecodec {__version__}")
+        raise typer.Exit
+
+
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the release, and exit."),
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
 app = typer.Typer(
+    callback=common,
     help="Learned image compression: small files that decode everywhere.",
     epilog="Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model, "
     "5 a target out of reach.",

@@ -1,7 +1,8 @@
 """The files of a batch on the workers of a Dask cluster, whatever becomes of a worker meanwhile.
 
-Workers need this release of aecodec and the files under the same names. A job whose worker dies is done
-again by another one, until as many have died of it as the scheduler allows (`allowed-failures`).
+Workers need this release of aecodec with the same models, and the files under the same names. A job whose
+worker dies is done again by another one, until as many have died of it as the scheduler allows
+(`allowed-failures`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from cli.files import UsageError
 
 if TYPE_CHECKING:
-    from cli.batch import Job, Record
+    from cli.jobs import Job, Record
 
 RETRIES = 2  # of a job that ended with an error nobody raised on purpose
 PATIENCE = 10  # seconds to wait for a scheduler and its first worker
@@ -25,7 +27,8 @@ def outcomes_on(
 ) -> Iterator[tuple[Job, Record | Exception]]:
     """Each job with what an attempt gave, as they come from the workers of the scheduler at an address.
 
-    Raises UsageError where no scheduler or no worker answers, MissingExtraError without the extra `cluster`.
+    Raises UsageError where no scheduler or no worker answers, or where a worker has another release or other
+    models, and MissingExtraError without the extra `cluster`.
     """
     client = connect(address)
     from distributed import as_completed
@@ -34,7 +37,9 @@ def outcomes_on(
         placed = [
             replace(job, source=job.source.absolute()) for job in jobs
         ]  # workers have folders of their own
-        futures = dict(zip(client.map(attempt, placed, pure=False, retries=RETRIES), jobs, strict=True))
+        check_workers(client, address)
+        once = partial(attempt_as, installation(), attempt)
+        futures = dict(zip(client.map(once, placed, pure=False, retries=RETRIES), jobs, strict=True))
         for future in as_completed(futures, loop=client.loop):
             yield futures[future], outcome_of(future, futures[future])
     finally:
@@ -64,6 +69,45 @@ def connect(address: str) -> Any:
         client.close()
         raise UsageError(f"--cluster {address}: it has no worker: start `dask worker {address}`") from error
     return client
+
+
+@cache
+def installation() -> dict[str, str]:
+    """The release of this process, and the fingerprints of its models and stages, by name."""
+    import codec
+    from codec.model import list_models, read_manifest
+    from codec.stages import networks
+
+    models = {f"model {path.name}": str(read_manifest(path)["fingerprint"]) for path in list_models()}
+    stages = {f"stage {name}": networks.fingerprint(name).hex() for name in networks.read_manifest()}
+    return {"release": codec.__version__, **models, **stages}
+
+
+def difference(theirs: dict[str, str], ours: dict[str, str]) -> str:
+    """What a worker lacks of an installation or has otherwise, and ours; it may have more."""
+    found = {name: theirs.get(name, "missing") for name, value in ours.items() if theirs.get(name) != value}
+    return ", ".join(f"{name} {value} (here {ours[name]})" for name, value in found.items())
+
+
+def check_workers(client: Any, address: str) -> None:
+    """Raises UsageError that names the workers whose installation differs from that of this process."""
+    differences = []
+    for worker, theirs in client.run(installation, on_error="return").items():
+        what = str(theirs) if isinstance(theirs, Exception) else difference(theirs, installation())
+        differences += [f"{worker} has {what}"] if what else []
+    if differences:
+        raise UsageError(f"--cluster {address}: {'; '.join(differences)}: install the same release there")
+
+
+def attempt_as(
+    ours: dict[str, str], attempt: Callable[[Job], Record | Exception], job: Job
+) -> Record | Exception:
+    """What an attempt gives on a worker, unless that has another installation: it may have come late."""
+    from codec import AecodecError
+
+    if what := difference(installation(), ours):
+        return AecodecError(f"{job.source}: a worker has {what}: install the same release there")
+    return attempt(job)
 
 
 def outcome_of(future: Any, job: Job) -> Record | Exception:

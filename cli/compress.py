@@ -11,19 +11,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.batch import Batch, Job, Record, plan, run
-from cli.files import STANDARD, SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
+from cli.batch import run
+from cli.files import (
+    STANDARD,
+    SUFFIX,
+    UsageError,
+    concerning,
+    is_stream,
+    path_of,
+    read_stream,
+    readable_size,
+    write,
+)
+from cli.jobs import Batch, Job, Record
+from cli.naming import pictures, plan
 from cli.options import (
+    NAMES,
     AsJson,
     Cluster,
     DryRun,
     Force,
     Jobs,
     KeepTimes,
+    Output,
     OutputDir,
     Quiet,
     Recursive,
     Resume,
+    bytes_of,
 )
 
 if TYPE_CHECKING:
@@ -39,20 +54,28 @@ class Compression:
     options: Options
     strip: tuple[str, ...]
     keep_times: bool
-    force: bool
     measure: bool  # decode again for the PSNR
+    verify: bool  # what was written
+    skip_larger: bool
 
 
 def compress(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN... [OUT]", help="PNG, JPEG, WebP, BMP, TIFF, AVIF, GIF; - is a pipe."),
+        typer.Argument(
+            metavar="IN... [OUT]",
+            parser=path_of,
+            help=f"PNG, JPEG, WebP, BMP, TIFF, AVIF, GIF; - is a pipe. {NAMES}",
+        ),
     ],
     quality: Annotated[
         float | None,
         typer.Option("--quality", "-q", min=0, max=100, help="Higher is better and larger. Default: 50."),
     ] = None,
-    max_bytes: Annotated[int | None, typer.Option(min=1, help="As good as fits these bytes.")] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(metavar="BYTES", parser=bytes_of, help="As good as fits these bytes, as 20k or 1.5M."),
+    ] = None,
     bpp: Annotated[float | None, typer.Option(min=0, help="As good as fits these bits a pixel.")] = None,
     psnr: Annotated[float | None, typer.Option(min=0, help="As small as this PSNR in dB allows.")] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep every pixel as it is.")] = False,
@@ -76,6 +99,14 @@ def compress(
     model: Annotated[
         str | None, typer.Option(help="An installed model, see `aecodec models`, in place of --tune's.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read the file back and decode it before it gets its name.")
+    ] = False,
+    skip_larger: Annotated[
+        bool,
+        typer.Option("--skip-larger", help="Write nothing where the file is not smaller than the picture."),
+    ] = False,
+    output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -90,12 +121,11 @@ def compress(
     """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
     from codec import AecodecError
     from codec.attempt import DEFAULT_QUALITY, Options
-    from codec.picture.reading import READABLE_SUFFIXES
 
     if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
     kinds = kinds_of(strip)
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     how = Compression(
         options=Options(
             quality=DEFAULT_QUALITY if quality is None else quality,
@@ -112,15 +142,18 @@ def compress(
         ),
         strip=kinds,
         keep_times=keep_times,
-        force=force,
         measure=as_json or not quiet,
+        verify=verify,
+        skip_larger=skip_larger,
     )
     try:
         how.options.check()
     except AecodecError as error:
         raise UsageError(str(error)) from error
-    planned = plan(paths, READABLE_SUFFIXES, SUFFIX, batch)
-    run(planned, partial(compress_one, how), describe, batch)
+    planned = plan(paths, pictures(), SUFFIX, batch)
+    if (verify or skip_larger) and any(job.target == STANDARD or is_stream(job.target) for job in planned):
+        raise UsageError("--verify and --skip-larger need an output that is a file: name one")
+    run(planned, partial(compress_one, how), describe, batch, partial(is_made, how))
 
 
 def kinds_of(strip: str) -> tuple[str, ...]:
@@ -156,9 +189,18 @@ def reduction_of(text: str) -> int | str:
     return 1 if text == "off" else int(text)
 
 
+def is_made(how: Compression, job: Job) -> bool:
+    """Whether an output that exists was made so; raises AecodecError where it must stay and is not ours."""
+    from cli.resume import compressed_so
+    from codec.bitstream import Box
+
+    return compressed_so(job.target, how.options, [Box[kind.upper()] for kind in how.strip])
+
+
 def compress_one(how: Compression, job: Job) -> Record:
     """Compress one picture; what came of it."""
     import codec
+    from cli.verification import verify
     from codec.attempt import compress_picture
     from codec.bitstream import Box
     from codec.model import model_named
@@ -167,16 +209,19 @@ def compress_one(how: Compression, job: Job) -> Record:
 
     began = time.perf_counter()
     with concerning(job.source):
-        piped = read_bytes(job.source) if job.source == STANDARD else None
+        piped = read_stream(job.source)
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
         if how.measure and not how.options.lossless:
             model_named(how.options.model_name).load_ahead("synthesis")
         attempt, data = compress_picture(picture, how.options)
         before = job.source.stat().st_size if piped is None else len(piped)
-    write(job.target, data, how.force)
-    if how.keep_times:
-        keep_times(job.source, job.target)
+    if how.skip_larger and len(data) >= before:
+        sizes = f"{readable_size(before)} -> {readable_size(len(data))}"
+        note = f"not written, as it would not be smaller: {sizes}"
+        return {"input": str(job.source), "output": str(job.target), "notes": (*picture.notes, note)}
+    check = partial(verify, data=data, attempt=attempt) if how.verify else None
+    write(job.target, data, job.force, job.source if how.keep_times else None, check)
     seconds, about = time.perf_counter() - began, codec.info(data)
     return {
         "input": str(job.source),

@@ -10,19 +10,24 @@ from typing import Annotated
 
 import typer
 
-from cli.batch import Batch, Job, Record, plan, run
-from cli.files import SUFFIX, UsageError, concerning, keep_times, read_bytes, readable_size, write
+from cli.batch import run
+from cli.files import UsageError, concerning, path_of, read_bytes, readable_size, write
+from cli.jobs import Batch, Job, Record
+from cli.naming import compressed, plan
 from cli.options import (
+    NAMES,
     AsJson,
     Cluster,
     DryRun,
     Force,
     Jobs,
     KeepTimes,
+    Output,
     OutputDir,
     Quiet,
     Recursive,
     Resume,
+    pixels_of,
 )
 
 
@@ -36,13 +41,16 @@ class Decompression:
     enhance: bool
     upscale: int
     keep_times: bool
-    force: bool
 
 
 def decompress(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN... [OUT]", help="Files that `aecodec compress` wrote; - is a pipe."),
+        typer.Argument(
+            metavar="IN... [OUT]",
+            parser=path_of,
+            help=f"Files that `aecodec compress` wrote; - is a pipe. {NAMES}",
+        ),
     ],
     format: Annotated[
         str, typer.Option(help="Format where OUT has no suffix: png, jpg, webp, bmp, tiff, avif.")
@@ -51,8 +59,12 @@ def decompress(
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
     upscale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times.")] = 1,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 178956970.")
+        int | None,
+        typer.Option(
+            metavar="PIXELS", parser=pixels_of, help="Refuse larger pictures, as 24M. Default: 178956970."
+        ),
     ] = None,
+    output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -74,13 +86,25 @@ def decompress(
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
     if upscale not in (1, *SCALES):
         raise UsageError(f"--upscale {upscale}: choose 2, 3 or 4")
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
-    planned = plan(paths, {SUFFIX}, suffix, batch)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
+    planned = plan(paths, compressed(), suffix, batch)
     for job in planned:
         if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    how = Decompression(suffix, part, max_pixels or MAX_PIXELS, enhance, upscale, keep_times, force)
-    run(planned, partial(decompress_one, how), describe, batch)
+    how = Decompression(suffix, part, max_pixels or MAX_PIXELS, enhance, upscale, keep_times)
+    run(planned, partial(decompress_one, how), describe, batch, partial(is_made, how))
+
+
+def is_made(how: Decompression, job: Job) -> bool:
+    """Whether an output that exists is of the right size; raises AecodecError where it must stay."""
+    import codec
+    from cli.resume import is_picture_of
+    from codec.bitstream import read_file
+
+    with concerning(job.source):
+        about = codec.info(read_bytes(job.source, read_file), max_pixels=how.max_pixels)
+    width, height = how.region[2:] if how.region else (about.width, about.height)
+    return is_picture_of(job.target, how.upscale * width, how.upscale * height)
 
 
 def region_of(text: str) -> tuple[int, int, int, int] | None:
@@ -112,9 +136,7 @@ def decompress_one(how: Decompression, job: Job) -> Record:
         )
         kind = format_for(named)
         picture = encode_image(image, kind)
-    write(job.target, picture, how.force)
-    if how.keep_times:
-        keep_times(job.source, job.target)
+    write(job.target, picture, job.force, job.source if how.keep_times else None)
     return {
         "input": str(job.source),
         "output": str(job.target),

@@ -8,21 +8,34 @@ from typing import Annotated
 
 import typer
 
-from cli.batch import Batch
-from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+from cli.files import path_of
+from cli.jobs import Batch
+from cli.options import (
+    NAMES,
+    AsJson,
+    DryRun,
+    Force,
+    Jobs,
+    KeepTimes,
+    Output,
+    OutputDir,
+    Quiet,
+    Recursive,
+)
 from cli.stage import run_stage
 
 
 def denoise(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN... OUT", help="Pictures, of two the second is OUT; or see --output-dir."),
+        typer.Argument(metavar="IN... [OUT]", parser=path_of, help=f"Pictures. {NAMES}"),
     ],
     sigma: Annotated[
         float | None,
         typer.Option(help="Deviation of the noise, 0 to 60 of 255. Measured if not given."),
     ] = None,
     method: Annotated[str, typer.Option(help="learned, or nlm: non-local means.")] = "learned",
+    output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -36,5 +49,5 @@ def denoise(
     from codec import stages
 
     stages.check_denoising(sigma, method)
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
     run_stage(paths, partial(stages.denoise, sigma=sigma, method=method), keep_times, batch)

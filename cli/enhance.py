@@ -7,16 +7,29 @@ from typing import Annotated
 
 import typer
 
-from cli.batch import Batch
-from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+from cli.files import path_of
+from cli.jobs import Batch
+from cli.options import (
+    NAMES,
+    AsJson,
+    DryRun,
+    Force,
+    Jobs,
+    KeepTimes,
+    Output,
+    OutputDir,
+    Quiet,
+    Recursive,
+)
 from cli.stage import run_stage
 
 
 def enhance(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN... OUT", help="Pictures, of two the second is OUT; or see --output-dir."),
+        typer.Argument(metavar="IN... [OUT]", parser=path_of, help=f"Pictures. {NAMES}"),
     ],
+    output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -29,5 +42,5 @@ def enhance(
     """Remove artefacts of JPEG, or of our own coding, from pictures."""
     from codec import stages
 
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
     run_stage(paths, stages.enhance, keep_times, batch)

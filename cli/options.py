@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.files import path_of
+
+# What help says of names, of each command that writes.
+NAMES = (
+    "A second name is OUT only where no picture of that name exists; "
+    "-o names OUT in any case, and with -d every name is an input."
+)
+THOUSANDS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+BINARY = {"k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def count_of(unit: str, text: str) -> int:
+    """A number, such as 20000, 20k, 1.5M or 20Ki, perhaps with its unit; raises typer.BadParameter."""
+    found = re.fullmatch(rf"(\d+(?:\.\d+)?) ?(?:([kmg]i)|([kmg]?)){unit}?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no number: give one such as 20000, 20k, 1.5M or 20Ki")
+    number, binary, thousands = found.groups()
+    factor = BINARY[binary[0].lower()] if binary else THOUSANDS[thousands.lower()]
+    count = int(Decimal(number) * factor)
+    if count < 1:
+        raise typer.BadParameter(f"{text!r} is less than 1: give a larger one")
+    return count
+
+
+def bytes_of(text: str) -> int:
+    """The bytes that an option asks for; raises typer.BadParameter."""
+    return count_of("B", text)
+
+
+def pixels_of(text: str) -> int:
+    """The pixels that an option asks for; raises typer.BadParameter."""
+    return count_of("P", text)
+
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="OUT", parser=path_of, help="Write the one output under this name."
+    ),
+]
 OutputDir = Annotated[
-    Path | None, typer.Option("--output-dir", "-d", help="Write into this folder, created if need be.")
+    Path | None,
+    typer.Option(
+        "--output-dir", "-d", help="Write into this folder, created if need be; every name is an input."
+    ),
 ]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Search folders for inputs.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Files at a time, each in a process.")]
@@ -18,8 +63,12 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print results as JSON on stdout, a line for each file.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
-KeepTimes = Annotated[bool, typer.Option("--keep-times", help="Give outputs the times of their inputs.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Leave outputs that exist, and make the others.")]
+KeepTimes = Annotated[
+    bool, typer.Option("--keep-times", help="Give outputs the times and permissions of their inputs.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Leave outputs that exist and were made so, and make the others.")
+]
 Cluster = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Do the work on a Dask cluster, as tcp://host:8786."),

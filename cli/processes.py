@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cli.batch import Job, Record
+    from cli.jobs import Job, Record
 
 
 def outcomes_in(
@@ -24,9 +24,9 @@ def outcomes_in(
     """
     from codec.engine import thread_count
 
-    os.environ["AECODEC_THREADS"] = str(max(1, thread_count() // count))  # the processes share the cores
-    waiting = iter(jobs)
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=ignore_interrupts) as pool:
+    threads = max(1, thread_count() // count)  # the processes share the cores
+    waiting, context = iter(jobs), get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=prepare, initargs=(threads,)) as pool:
         running = {submit(pool, attempt, job): job for job in islice(waiting, count)}
         try:
             while running:
@@ -40,8 +40,9 @@ def outcomes_in(
             raise
 
 
-def ignore_interrupts() -> None:
-    """Leaves Ctrl-C to the process that started this one, which ends it after its file."""
+def prepare(threads: int) -> None:
+    """Has this process compute with so many threads, and leave Ctrl-C to the one that started it."""
+    os.environ["AECODEC_THREADS"] = str(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

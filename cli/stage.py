@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.batch import Batch, Job, Record, plan, run
-from cli.files import STANDARD, UsageError, concerning, keep_times, read_bytes, readable_size, write
+from cli.batch import run
+from cli.files import UsageError, concerning, read_stream, readable_size, write
+from cli.jobs import Batch, Job, Record
+from cli.naming import pictures, plan
 
 if TYPE_CHECKING:
     from codec.picture import Picture
@@ -23,19 +25,17 @@ class Processing:
 
     stage: Callable[[Picture], Picture]
     keep_times: bool
-    force: bool
 
 
 def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times: bool, batch: Batch) -> None:
     """Run a stage on IN... and write OUT; raises UsageError."""
-    from codec.picture.reading import READABLE_SUFFIXES
     from codec.picture.writing import FORMATS
 
-    planned = plan(paths, READABLE_SUFFIXES, ".png", batch, pairs=True)
+    planned = plan(paths, pictures(pairs=True), ".png", batch)
     for job in planned:
         if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    run(planned, partial(run_one, Processing(stage, keep_times, batch.force)), describe, batch)
+    run(planned, partial(run_one, Processing(stage, keep_times)), describe, batch)
 
 
 def run_one(how: Processing, job: Job) -> Record:
@@ -47,15 +47,13 @@ def run_one(how: Processing, job: Job) -> Record:
     began = time.perf_counter()
     named = Path(f"out{job.target.suffix or '.png'}")
     with concerning(job.source):
-        piped = read_bytes(job.source) if job.source == STANDARD else None
+        piped = read_stream(job.source)
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         image = to_pillow(how.stage(picture))
         notes = (*picture.notes, *notes_of_writing(image, format_for(named)))
         before = job.source.stat().st_size if piped is None else len(piped)
         data = encode_image(image, format_for(named))
-    write(job.target, data, how.force)
-    if how.keep_times:
-        keep_times(job.source, job.target)
+    write(job.target, data, job.force, job.source if how.keep_times else None)
     return {
         "input": str(job.source),
         "output": str(job.target),

@@ -8,18 +8,31 @@ from typing import Annotated
 
 import typer
 
-from cli.batch import Batch
-from cli.options import AsJson, DryRun, Force, Jobs, KeepTimes, OutputDir, Quiet, Recursive
+from cli.files import path_of
+from cli.jobs import Batch
+from cli.options import (
+    NAMES,
+    AsJson,
+    DryRun,
+    Force,
+    Jobs,
+    KeepTimes,
+    Output,
+    OutputDir,
+    Quiet,
+    Recursive,
+)
 from cli.stage import run_stage
 
 
 def upscale(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="IN... OUT", help="Pictures, of two the second is OUT; or see --output-dir."),
+        typer.Argument(metavar="IN... [OUT]", parser=path_of, help=f"Pictures. {NAMES}"),
     ],
     scale: Annotated[int, typer.Option("--scale", "-s", help="2, 3 or 4.")] = 2,
     method: Annotated[str, typer.Option(help="learned, srcnn or bicubic.")] = "learned",
+    output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -33,5 +46,5 @@ def upscale(
     from codec import stages
 
     stages.check_upscaling(scale, method)
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
     run_stage(paths, partial(stages.upscale, scale=scale, method=method), keep_times, batch)

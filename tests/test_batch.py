@@ -17,12 +17,12 @@ import pytest
 from PIL import Image, ImageChops
 
 import codec
-from cli.batch import Batch, Job, outcomes, plan
+from cli.batch import outcomes
 from cli.files import STANDARD, UsageError
+from cli.jobs import Batch, Job
+from cli.naming import pictures, plan
 from tests.common import make_exif, make_icc, photograph
 from tests.test_cli import aecodec, refusal
-
-PICTURES = {".png", ".jpg"}
 
 
 @pytest.fixture
@@ -36,16 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pairs(paths: list[Path], batch: Batch | None = None) -> list[tuple[str, str]]:
-    jobs = plan(paths, PICTURES, ".aec", batch or Batch())
+    jobs = plan(paths, pictures(), ".aec", batch or Batch())
     return [(job.source.name, job.target.name) for job in jobs]
-
-
-def test_the_second_of_two_is_the_output_unless_it_is_a_picture(tmp_path: Path) -> None:
-    assert pairs([tmp_path / "a.png", tmp_path / "b.bin"]) == [("a.png", "b.bin")]
-    assert pairs([tmp_path / "a.png", tmp_path / "b.png"]) == [("a.png", "a.aec"), ("b.png", "b.aec")]
-    assert pairs([STANDARD, STANDARD]) == [("-", "-")]
-    assert pairs([STANDARD]) == [("-", "-")]
-    assert pairs([tmp_path / "a.png", STANDARD]) == [("a.png", "-")]
 
 
 def test_folders_need_recursive(folder: Path) -> None:
@@ -56,10 +48,12 @@ def test_folders_need_recursive(folder: Path) -> None:
 
 def test_output_dir_keeps_folders(folder: Path) -> None:
     batch = Batch(recursive=True, output_dir=folder / "out")
-    jobs = plan([folder / "in"], PICTURES, ".aec", batch)
+    jobs = plan([folder / "in"], pictures(), ".aec", batch)
     assert [job.target for job in jobs] == [folder / "out" / "a.aec", folder / "out" / "below" / "b.aec"]
-    with pytest.raises(UsageError, match="exclude each other"):
-        plan([folder / "in" / "a.png", folder / "b.bin"], PICTURES, ".aec", batch)
+    jobs = plan([folder / "in" / "a.png", folder / "b.bin"], pictures(), ".aec", batch)
+    assert [job.target.name for job in jobs] == ["a.aec", "b.bin.aec"]  # with -d every name is an input
+    with pytest.raises(UsageError, match="give one"):
+        Batch(output_dir=folder / "out", output=folder / "b.aec")
 
 
 def test_the_second_of_two_inputs_that_would_become_one_file_is_refused(folder: Path) -> None:

@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 import codec
-from cli.batch import THERE, Batch, Job, Record, outcomes, run
+from cli.batch import THERE, outcomes, run
 from cli.files import STANDARD, UsageError, write
+from cli.jobs import Batch, Job, Record
 from tests.common import ROOT, photograph
 from tests.test_cli import aecodec, refusal
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 import codec
-from cli.batch import Batch, Job, Record, run
+from cli.batch import run
 from cli.files import TEMPORARY, write_atomically
+from cli.jobs import Batch, Job, Record
 from codec.bitstream import MAGIC, MAX_FILE, Box, parse, read_file
 from codec.model import DEFAULT, DIRECTORY, MORE_MODELS
 from tests.common import ROOT, photograph
@@ -111,7 +112,8 @@ def test_a_pipe_that_closes_early(source: Path) -> None:
 WRITE = f"""
 import sys
 from pathlib import Path
-from cli.batch import Batch, Job, Record, run
+from cli.batch import run
+from cli.jobs import Batch, Job, Record
 from cli.files import write_atomically
 print("ready", flush=True)
 for number in range(10**6):

@@ -1,0 +1,209 @@
+"""Which files a command reads, and which it writes: a picture is never OUT unless --output names it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from operator import methodcaller
+from pathlib import Path
+
+from cli.files import STANDARD, SUFFIX, UsageError, check_folder, choose_output, first_bytes
+from cli.jobs import Batch, Job
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a command reads."""
+
+    suffixes: frozenset[str]
+    recognise: Callable[[bytes], bool]  # by the first bytes of a file
+    pairs: bool = False  # outputs look like inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An input; `inside` is its path below --output-dir; `failure` says why it cannot be read."""
+
+    source: Path
+    inside: Path
+    failure: str = ""
+
+
+def pictures(pairs: bool = False) -> Inputs:
+    """Pictures as inputs, of a command whose outputs are pictures too where `pairs`."""
+    from codec.picture.reading import READABLE_SUFFIXES
+    from codec.picture.signatures import is_picture
+
+    return Inputs(frozenset(READABLE_SUFFIXES), is_picture, pairs)
+
+
+def compressed() -> Inputs:
+    """Files of ours as inputs."""
+    from codec.bitstream import MAGIC
+
+    return Inputs(frozenset({SUFFIX}), methodcaller("startswith", MAGIC))
+
+
+def plan(paths: list[Path], inputs: Inputs, suffix: str, batch: Batch) -> list[Job]:
+    """The jobs that IN... and perhaps OUT ask for; raises UsageError where that makes no sense.
+
+    `suffix` is that of outputs whose names are derived from those of inputs.
+    """
+    try:
+        sources, output = split_output(paths, inputs, batch)
+        if STANDARD in sources and (len(sources) > 1 or batch.output_dir):
+            raise UsageError("- stands for one picture and goes alone: name files, or run it by itself")
+        if batch.output_dir:
+            check_folder(batch.output_dir, create=True)
+        found = [each for path in sources for each in expand(path, inputs, batch)]
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
+    if not found:
+        wanted = " ".join(sorted(inputs.suffixes))
+        raise UsageError(f"{', '.join(map(str, sources))}: nothing in there has a suffix of {wanted}")
+    if output is not None and len(found) > 1:
+        raise UsageError(f"{output} would be the output of {len(found)} inputs: name a folder with -d")
+    if len(found) == 1 and not found[0].failure:
+        return [job_of(found[0], output, inputs, suffix, batch)]
+    return distinct([planned(each, inputs, suffix, batch) for each in found])
+
+
+def split_output(paths: list[Path], inputs: Inputs, batch: Batch) -> tuple[list[Path], Path | None]:
+    """IN... and OUT, which is --output, or the second of two names where nothing is, or no picture.
+
+    With --output or --output-dir every name is an input. A name given twice is IN and OUT.
+    Raises UsageError for a second name that may be meant as either.
+    """
+    if batch.output is not None or batch.output_dir is not None or len(paths) != 2:
+        return paths, batch.output
+    first, second = paths
+    if second == STANDARD or first == second:
+        return [first], second
+    if second.is_dir():
+        return paths, None
+    if not os.path.lexists(second):
+        check_absent(second, inputs)
+        return [first], second
+    if is_input(second, inputs) and not inputs.pairs:
+        return paths, None
+    check_overwritable(second)
+    return [first], second
+
+
+def check_absent(second: Path, inputs: Inputs) -> None:
+    """Raises UsageError for a second name that does not exist and would be an input by its suffix."""
+    if second.suffix.lower() in inputs.suffixes and not inputs.pairs:
+        raise UsageError(f"{second} does not exist: name inputs that do, or an output with -o")
+
+
+def check_overwritable(second: Path) -> None:
+    """Raises UsageError for a second name that is a picture, by its bytes."""
+    from codec.picture.signatures import is_picture
+
+    if is_picture(first_bytes(second)):
+        raise UsageError(
+            f"{second} is a picture, which a second name never overwrites: "
+            "name it with -o and -f to do so, or a folder with -d if it is an input"
+        )
+
+
+def is_input(path: Path, inputs: Inputs) -> bool:
+    """Whether a file that exists is one, by its suffix or its first bytes."""
+    return path.suffix.lower() in inputs.suffixes or inputs.recognise(first_bytes(path))
+
+
+def expand(path: Path, inputs: Inputs, batch: Batch) -> Iterator[Found]:
+    """A file, or the inputs below a folder, by name."""
+    if path == STANDARD or not path.is_dir():
+        yield Found(path, Path(path.name))
+        return
+    if not batch.recursive:
+        raise UsageError(f"{path} is a directory: pass --recursive to read it, --output-dir to write into it")
+    left_out = batch.output_dir if inputs.pairs else None  # or a second run would read what the first wrote
+    yield from sorted(search(path, inputs, left_out), key=lambda found: found.source)
+
+
+def search(folder: Path, inputs: Inputs, left_out: Path | None = None) -> Iterator[Found]:
+    """The inputs below a folder, but for those in a folder that is `left_out`, and what cannot be read."""
+    closed: list[OSError] = []
+    for name, folders, files in os.walk(folder, onerror=closed.append):
+        if left_out is not None:
+            folders[:] = [below for below in folders if not same_folder(Path(name, below), left_out)]
+        for path in (Path(name, file) for file in files):
+            found = Found(path, path.relative_to(folder))
+            try:
+                if is_worth_reading(path, inputs):
+                    yield found
+            except OSError as error:
+                yield replace(found, failure=f"{path}: cannot be read: {error.strerror}")
+    for reason in closed:
+        path = Path(reason.filename)
+        yield Found(path, Path(path.name), f"{path}: the folder cannot be read: {reason.strerror}")
+
+
+def is_worth_reading(path: Path, inputs: Inputs) -> bool:
+    """Whether a file in a folder is an input: by its suffix, or where it has none by its first bytes.
+
+    A link with a suffix of inputs that leads nowhere is one, too: that it cannot be read is its failure.
+    """
+    if path.suffix.lower() in inputs.suffixes:
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    return not path.suffix and inputs.recognise(first_bytes(path))
+
+
+def same_folder(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def planned(found: Found, inputs: Inputs, suffix: str, batch: Batch) -> Job:
+    """One job of many; that its output must not be written is its own failure."""
+    if found.failure:
+        return Job(found.source, found.source, found.failure)
+    try:
+        return job_of(found, None, inputs, suffix, batch)
+    except UsageError as error:
+        return Job(found.source, found.source, str(error))
+
+
+def job_of(found: Found, output: Path | None, inputs: Inputs, suffix: str, batch: Batch) -> Job:
+    """The job of one input; raises UsageError where its output must not be written."""
+    target = target_of(found, output, inputs, suffix, batch)
+    return Job(found.source, target, force=batch.force)
+
+
+def target_of(found: Found, output: Path | None, inputs: Inputs, suffix: str, batch: Batch) -> Path:
+    """Where one input's output goes; raises UsageError."""
+    if output == STANDARD or (found.source == STANDARD and output is None):
+        return STANDARD
+    if output is None and batch.output_dir:
+        output = batch.output_dir / derived(found.inside, inputs, suffix)
+    force, create = batch.force or batch.resume, batch.output_dir is not None
+    return choose_output(found.source, output or derived(found.source, inputs, suffix), force, create)
+
+
+def derived(path: Path, inputs: Inputs, suffix: str) -> Path:
+    """A name with another suffix, in the place of one that inputs have and else after what there is."""
+    if path.suffix.lower() in inputs.suffixes:
+        return path.with_suffix(suffix)
+    return path.with_name(path.name + suffix)
+
+
+def distinct(jobs: list[Job]) -> list[Job]:
+    """The jobs, refused where one would write what another reads, or wrote before."""
+    first: dict[Path, Job] = {}
+    sources = {Path(os.path.realpath(job.source)): job for job in jobs}
+    return [job if job.refusal else refused(job, first.setdefault(job.target, job), sources) for job in jobs]
+
+
+def refused(job: Job, first: Job, sources: dict[Path, Job]) -> Job:
+    """The job, with its refusal where the first one writes its output or where that is an input."""
+    if first is not job and first.source == job.source:
+        reason = f"{job.source} is an input twice: it is done once"
+    elif first is not job:
+        reason = f"{first.source} and {job.source} would both become {job.target}: name them apart"
+    elif job.target in sources:
+        reason = f"{job.source} would overwrite {job.target}, which is an input: name another folder"
+    else:
+        return job
+    return Job(job.source, job.source, reason)

@@ -1,0 +1,94 @@
+"""Whether an output that an earlier run left is what this command would make, so that --resume may leave it.
+
+What is empty or an unfinished, damaged or differently made file of ours is made again. What is anything else
+stays: it is the failure of its input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.files import concerning, read_bytes
+
+if TYPE_CHECKING:
+    from codec.attempt import Options
+    from codec.bitstream import Box, Container
+
+
+def compressed_so(target: Path, options: Options, stripped: Collection[Box]) -> bool:
+    """Whether a file holds a picture that was coded with these options, as far as it says.
+
+    Raises AecodecError where it is neither empty nor a file of ours.
+    """
+    from codec import AecodecError, BitstreamError, NotAecodecError
+    from codec.bitstream import parse, read_file
+
+    with concerning(target):
+        data = read_bytes(target, read_file)
+    if not data:
+        return False
+    try:
+        container = parse(data)
+    except NotAecodecError as error:
+        raise AecodecError(f"{target} exists and is no aecodec file: remove it or name another") from error
+    except BitstreamError:
+        return False
+    return (
+        agrees(container, options)
+        and within(container, len(data), options)
+        and not any(box in container.boxes for box in stripped)
+    )
+
+
+def agrees(container: Container, options: Options) -> bool:
+    """Whether the coding of a file and its stages are those that the options ask for, or may choose."""
+    from codec.bitstream import QUALITY_UNITS
+    from codec.model import model_named
+
+    learned, stages = container.learned, container.stages
+    if isinstance(options.denoise, str):
+        denoised = True  # as the picture has it
+    else:
+        denoised = stages.noise == min(math.ceil(4 * (options.denoise or 0)), 255)
+    if learned is None:  # which any options may come to
+        return denoised
+    free = (options.max_bytes, options.bpp, options.psnr) != (None, None, None)
+    return (
+        denoised
+        and not options.lossless
+        and learned.fingerprint == model_named(options.model_name).fingerprint
+        and (free or learned.quality == round(options.quality * QUALITY_UNITS))
+        and (options.enhance or not stages.enhance)
+        and options.reduce in ("auto", stages.scale)
+    )
+
+
+def within(container: Container, size: int, options: Options) -> bool:
+    """Whether a file has as few bytes as the options allow."""
+    pixels = container.width * container.height
+    limits = (options.max_bytes, None if options.bpp is None else options.bpp * pixels / 8)
+    return all(limit is None or size <= limit for limit in limits)
+
+
+def is_picture_of(target: Path, width: int, height: int) -> bool:
+    """Whether a file is a whole picture of this size; False for an empty one, AecodecError for any other."""
+    from codec import AecodecError, ImageError
+    from codec.picture.reading import read_picture
+
+    try:
+        if target.stat().st_size == 0:
+            return False
+        found = read_picture(target).pixels.shape[:2]
+    except (OSError, ImageError) as error:
+        raise AecodecError(
+            f"{target} exists and is no whole picture ({error}): remove it or name another output"
+        ) from error
+    if found != (height, width):
+        raise AecodecError(
+            f"{target} exists and has {found[1]}x{found[0]} pixels, not {width}x{height}: "
+            "remove it or name another output"
+        )
+    return True
