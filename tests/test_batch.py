@@ -18,7 +18,7 @@ from PIL import Image, ImageChops
 
 import codec
 from cli.batch import outcomes
-from cli.files import STANDARD, UsageError
+from cli.files import UsageError
 from cli.jobs import Batch, Job
 from cli.naming import pictures, plan
 from tests.common import make_exif, make_icc, photograph

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 from PIL import Image
 
+import codec
 from codec.bitstream import parse, serialise
-from tests.common import photograph
+from tests.common import ROOT, photograph
 
 
-def aecodec(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+def aecodec(
+    *arguments: object, cwd: Path | None = None, stdin: IO[str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command, environment = (
+        [sys.executable, "-m", "cli", *map(str, arguments)],
+        {**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return subprocess.run(
+        command,
+        stdin=stdin,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
 
 
 def refusal(result: subprocess.CompletedProcess[str], code: int, *fragments: str) -> None:
@@ -102,6 +119,32 @@ def test_info_and_models_agree(compressed: Path) -> None:
     assert (about["width"], about["height"], about["mode"], about["quality"]) == (451, 300, "RGB", 50.0)
     assert f"quality 50, model base ({about['model']})" in aecodec("info", compressed).stdout
     assert about["model"] in aecodec("models").stdout
+
+
+def test_the_release_is_said() -> None:
+    result = aecodec("--version")
+    assert (result.returncode, result.stdout) == (0, f"aecodec {codec.__version__}\n")
+
+
+def test_info_of_many_files(compressed: Path, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("a.aec", "below/b"):
+        (tmp_path / name).write_bytes(compressed.read_bytes())
+    (tmp_path / "bad.aec").write_bytes(b"bad")
+    (tmp_path / "notes").write_text("no picture")
+    result = aecodec("info", "-r", tmp_path, "--json")
+    assert result.returncode == 1
+    records = {Path(record["input"]).name: record for record in map(json.loads, result.stdout.splitlines())}
+    assert list(records) == ["a.aec", "bad.aec", "b"]
+    assert records["a.aec"]["width"] == records["b"]["width"] == 451
+    assert "not an aecodec file" in records["bad.aec"]["error"]
+    assert result.stderr.splitlines()[-1].startswith("2 of 3 files: ")
+    assert result.stderr.endswith(", 1 failed\n")
+    result = aecodec("info", tmp_path / "a.aec", tmp_path / "below" / "b")
+    assert (result.returncode, result.stdout.count("451x300 RGB")) == (0, 2)
+    assert result.stderr.startswith("2 of 2 files: ")
+    (tmp_path / "below" / "b").unlink()
+    refusal(aecodec("info", "-r", tmp_path / "below"), 2, "no file of ours")
 
 
 def test_info_names_a_missing_model(compressed: Path, tmp_path: Path) -> None:
@@ -193,7 +236,10 @@ def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_pa
     [
         (["compress", "x.png", "-q", "101"], "101"),
         (["compress", "x.png", "-q", "abc"], "'abc' is not a valid float range: see aecodec compress --help"),
-        (["compress", "x.png", "--max-bytes", "5e3"], "5e3"),
+        (["compress", "x.png", "--max-bytes", "5e3"], "'5e3' is no number: give one such as 20000"),
+        (["compress", "x.png", "--max-bytes", "0"], "'0' is less than 1"),
+        (["compress", "x.png", "--max-bytes", "-5"], "'-5' is no number"),
+        (["decompress", "x.aec", "--max-pixels", "24X"], "'24X' is no number"),
         (["compress", "x.png", "-j", "0"], "'--jobs'"),
         (["compress", "x.png", "-e", "10"], "'--effort'"),
         (["compress", "x.png", "--tune", "x"], "'x': choose psnr or ssim"),

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from codec.errors import AecodecError, ModelError
 from codec.training import distributed
 from codec.training.distributed import device
+from codec.training.interrupts import deferred_interrupts
 
 SEEDS_APART = 1_000_003  # between the batches of one process and those of the next
 
@@ -270,7 +271,8 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
     ) as bar:
         try:
             while run.progress() < 1:
-                now = run.train_step()
+                with deferred_interrupts():
+                    now = run.train_step()
                 loss = now if math.isnan(loss) else loss + 0.01 * (now - loss)
                 bar.n = 100 * run.progress()
                 bar.set_postfix_str(f"step {run.step}, loss {loss:.3f}", refresh=run.step % 10 == 0)

@@ -1,0 +1,258 @@
+"""What outputs are: whole, checked on demand, and left alone where they are what they should be."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+
+import codec
+from cli import files
+from cli.batch import THERE, outcomes, run
+from cli.files import SUFFIX, write_atomically
+from cli.jobs import Batch, Job, Record
+from cli.options import bytes_of, pixels_of
+from cli.resume import compressed_so, is_picture_of
+from cli.verification import verify
+from codec.attempt import Options, compress_picture
+from codec.bitstream import Box, parse
+from codec.model import DEFAULT, TUNED
+from tests.common import make_exif, noise, photograph
+from tests.test_cli import aecodec, refusal
+
+PHOTO = Image.fromarray(photograph(96, 64))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    PHOTO.save(tmp_path / "photo.png", exif=make_exif())
+    return tmp_path / "photo.png"
+
+
+def made(tmp_path: Path, data: bytes, options: Options, stripped: tuple[Box, ...] = ()) -> bool:
+    (tmp_path / "x.aec").write_bytes(data)
+    return compressed_so(tmp_path / "x.aec", options, stripped)
+
+
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        (Options(), [Options(49), Options(tune="ssim"), Options(lossless=True), Options(max_bytes=100)]),
+        (Options(30), [Options(), Options(30, denoise=20.0), Options(30, reduce=2)]),
+        (Options(denoise=20.0), [Options(), Options(denoise=21.0)]),
+        (Options(reduce=2), [Options(), Options(reduce=3)]),
+        (Options(enhance=True), []),
+        (Options(max_bytes=1000), [Options(max_bytes=100), Options(bpp=0.01)]),
+        (Options(psnr=30.0), []),
+        (Options(lossless=True), [Options(max_bytes=100), Options(denoise=20.0)]),
+        (Options(tune="ssim"), [Options(), Options(model=DEFAULT)]),
+    ],
+)
+def test_what_was_made_so_is_left_and_what_was_not_is_not(
+    tmp_path: Path, options: Options, others: list[Options]
+) -> None:
+    given = {field: getattr(options, field) for field in Options.__slots__}
+    data = codec.compress(PHOTO, given.pop("quality"), **given)
+    assert made(tmp_path, data, options)
+    assert made(tmp_path, data, replace(options, model=TUNED[options.tune], tune="psnr"))
+    assert [other for other in others if made(tmp_path, data, other)] == []
+
+
+def test_metadata_that_is_to_be_stripped_is_seen(tmp_path: Path) -> None:
+    with_exif = codec.compress(Image.new("L", (8, 8)), 50)
+    assert made(tmp_path, with_exif, Options(), (Box.EXIF,))
+    image = Image.new("L", (8, 8))
+    image.info["exif"] = make_exif()
+    assert not made(tmp_path, codec.compress(image), Options(), (Box.EXIF,))
+
+
+@pytest.mark.parametrize("damage", [slice(0), slice(3), slice(20), slice(-1)])
+def test_an_unfinished_file_is_made_again(tmp_path: Path, damage: slice) -> None:
+    assert not made(tmp_path, codec.compress(PHOTO)[damage], Options())
+
+
+def test_resume_makes_again_what_is_ours_and_keeps_all_else(source: Path) -> None:
+    target = source.with_suffix(SUFFIX)
+    target.write_bytes(codec.compress(PHOTO, 20)[:-5])
+    assert aecodec("compress", source, "--resume", "--quiet").returncode == 0
+    data = target.read_bytes()
+    assert codec.info(data).quality == 50
+    before = target.stat().st_mtime_ns
+    assert THERE in aecodec("compress", source, "--resume").stderr
+    assert target.stat().st_mtime_ns == before
+    assert THERE in aecodec("compress", source, "--resume", "--dry-run").stdout
+    assert " -> " in aecodec("compress", source, "--resume", "--dry-run", "-q", 20).stdout
+    assert aecodec("compress", source, "--resume", "-q", 20, "--quiet").returncode == 0
+    assert codec.info(target.read_bytes()).quality == 20
+    target.write_bytes(source.read_bytes())
+    refusal(aecodec("compress", source, "--resume"), 1, "photo.aec exists and is no aecodec file")
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_resume_looks_into_pictures(tmp_path: Path, source: Path) -> None:
+    packed, target = tmp_path / "photo.aec", tmp_path / "out.png"
+    packed.write_bytes(codec.compress(PHOTO))
+    target.touch()
+    assert aecodec("decompress", packed, target, "--resume", "--upscale", 2).returncode == 0
+    with Image.open(target) as image:
+        assert image.size == (192, 128)
+    arguments = ("decompress", packed, "-o", target, "--resume")
+    assert THERE in aecodec(*arguments, "--upscale", 2).stderr
+    refusal(aecodec(*arguments), 1, "out.png exists and has 192x128 pixels, not 96x64")
+    assert is_picture_of(source, 96, 64)
+    target.write_bytes(source.read_bytes()[:500])
+    with pytest.raises(codec.AecodecError, match="no whole picture"):
+        is_picture_of(target, 96, 64)
+
+
+@pytest.mark.parametrize("options", [Options(), Options(lossless=True), Options(max_bytes=900)])
+def test_what_was_written_is_read_back(tmp_path: Path, options: Options) -> None:
+    image = PHOTO.copy()
+    image.putalpha(Image.fromarray(noise(96, 64)[:, :, 0]))
+    picture = codec.api.to_picture(PHOTO if options.max_bytes else image)
+    attempt, data = compress_picture(picture, options)
+    target = tmp_path / "x.aec"
+    target.write_bytes(data)
+    verify(target, data, attempt)
+    target.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(codec.AecodecError, match="bytes read back are not"):
+        verify(target, data, attempt)
+    with pytest.raises(codec.ChecksumError):
+        verify(target, target.read_bytes(), attempt)
+
+
+def test_other_symbols_than_those_that_were_meant_are_seen(tmp_path: Path) -> None:
+    picture = codec.api.to_picture(PHOTO)
+    attempt, _ = compress_picture(picture, Options())
+    _, other = compress_picture(picture, Options(40))
+    assert attempt.latest
+    attempt.latest = parse(other).payload, attempt.latest[1]
+    (tmp_path / "x.aec").write_bytes(other)
+    with pytest.raises(codec.AecodecError, match="another picture"):
+        verify(tmp_path / "x.aec", other, attempt)
+
+
+def test_verify_on_the_command_line(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert aecodec("compress", source, "--verify").returncode == 0
+    refusal(aecodec("compress", source, "-", "--verify"), 2, "--verify")
+    target = source.with_suffix(SUFFIX)
+    before = target.read_bytes()
+
+    def check(_: Path) -> None:
+        raise codec.AecodecError("is another")
+
+    with pytest.raises(codec.AecodecError, match=r"photo\.aec: is another"):
+        write_atomically(target, b"new", True, check=check)
+    assert target.read_bytes() == before
+    assert len(list(source.parent.iterdir())) == 2
+
+
+def test_a_larger_file_is_not_written(tmp_path: Path) -> None:
+    PHOTO.save(tmp_path / "small.webp", quality=0)
+    PHOTO.save(tmp_path / "large.png")
+    small, large = tmp_path / "small.webp", tmp_path / "large.png"
+    result = aecodec("compress", small, "-q", 99, "--skip-larger", "--json")
+    assert result.returncode == 0, result.stderr
+    assert "not written, as it would not be smaller" in json.loads(result.stdout)["notes"][0]
+    assert not small.with_suffix(SUFFIX).exists()
+    result = aecodec("compress", small, large, "-q", 99, "--skip-larger", "--quiet", "--json")
+    assert result.returncode == 0
+    assert large.with_suffix(SUFFIX).exists()
+    small.with_suffix(SUFFIX).write_bytes(b"precious")
+    result = aecodec("compress", small, large, "-fq", 99, "--skip-larger")
+    assert ", 1 left alone\n" in result.stderr
+    assert small.with_suffix(SUFFIX).read_bytes() == b"precious"
+    refusal(aecodec("compress", large, "-", "--skip-larger"), 2, "--skip-larger")
+
+
+def test_modes_and_times_are_kept_on_demand(source: Path, tmp_path: Path) -> None:
+    os.utime(source, (1e9, 1e9))
+    source.chmod(0o4640)
+    targets = {"kept": ["--keep-times"], "fresh": []}
+    for name, options in targets.items():
+        assert aecodec("compress", source, tmp_path / name, "--quiet", *options).returncode == 0
+    (tmp_path / "plain").touch()
+    kept, fresh, plain = ((tmp_path / name).stat() for name in ("kept", "fresh", "plain"))
+    assert (stat.S_IMODE(kept.st_mode), kept.st_mtime) == (0o640, 1e9)
+    assert fresh.st_mode == plain.st_mode
+    with source.open() as pipe:
+        arguments = ("compress", "/dev/stdin", tmp_path / "piped", "--quiet", "--keep-times")
+        assert aecodec(*arguments, stdin=pipe).returncode == 0
+    assert (tmp_path / "piped").stat().st_mode == plain.st_mode
+
+
+def test_files_and_their_names_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synchronised: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synchronised.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "target", b"data", False)
+    assert [Path(name).name[: len(files.TEMPORARY)] for name in synchronised[:1]] == [files.TEMPORARY]
+    assert synchronised[1:] == [str(tmp_path)]
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(22, "cannot")))
+    files.synchronise(tmp_path)
+
+
+def fails(_: Job) -> Record:
+    raise KeyError("odd\nname")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_fault_of_the_program_is_the_failure_of_one_file(
+    capsys: pytest.CaptureFixture[str], jobs: int
+) -> None:
+    before = os.environ.get("AECODEC_THREADS")
+    todo = [Job(Path(name), Path("x")) for name in ("a.png", "b.png")]
+    with pytest.raises(typer.Exit):
+        run(todo, fails, str, Batch(jobs=jobs))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert said[2] == "0 of 2 files: 0 B -> 0 B, 2 failed"
+    assert all("a fault of aecodec (KeyError: 'odd\\nname', in test_outputs.py, line" in x for x in said[:2])
+    assert os.environ.get("AECODEC_THREADS") == before
+
+
+def threads(_: Job) -> Record:
+    return {"threads": os.environ["AECODEC_THREADS"]}
+
+
+def test_processes_share_the_threads_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AECODEC_THREADS", "6")
+    found = list(outcomes([Job(Path(n), Path("x")) for n in "ab"], threads, Batch(jobs=2)))
+    assert [outcome for _, outcome in found] == [{"threads": "3"}] * 2
+    assert os.environ["AECODEC_THREADS"] == "6"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("1", 1), ("20000", 20000), ("20k", 20_000), ("20K", 20_000), ("20kB", 20_000), ("1.5M", 1_500_000),
+        ("1.5MB", 1_500_000), ("20KiB", 20_480), ("20Ki", 20_480), ("2 MiB", 2**21), ("0.1G", 10**8),
+        ("0.0015k", 1), ("512B", 512),
+    ],
+)  # fmt: skip
+def test_sizes_are_read_as_people_write_them(text: str, count: int) -> None:
+    assert bytes_of(text) == count
+
+
+@pytest.mark.parametrize(("text", "count"), [("24M", 24_000_000), ("24MP", 24_000_000), ("5", 5)])
+def test_pixels_are_read_as_people_write_them(text: str, count: int) -> None:
+    assert pixels_of(text) == count
+
+
+@pytest.mark.parametrize("read", [bytes_of, pixels_of])
+@pytest.mark.parametrize(
+    "text", ["nan", "k", "1,5k", "1e3", "-1", "20kk", "20 k B", "1.k", "", "0", "0.5", "²"]
+)
+def test_what_is_no_size_is_refused(read: Callable[[str], int], text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read(text)
