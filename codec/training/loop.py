@@ -273,7 +273,7 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
             while run.progress() < 1:
                 with deferred_interrupts():
                     now = run.train_step()
-                loss = now if math.isnan(loss) else loss + 0.01 * (now - loss)
+                    loss = now if math.isnan(loss) else loss + 0.01 * (now - loss)
                 bar.n = 100 * run.progress()
                 bar.set_postfix_str(f"step {run.step}, loss {loss:.3f}", refresh=run.step % 10 == 0)
                 if run.seconds - saved > 60 * schedule.minutes_between_checkpoints:  # as all find
