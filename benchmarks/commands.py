@@ -92,11 +92,11 @@ def main() -> None:
         commands = {"aecodec --help": ([aecodec, "--help"], arguments.runs)}
         for name, picture, runs in pictures:
             file, back = Path(folder) / f"{name}.aec", Path(folder) / f"{name}.png"
-            commands[f"compress, {name}"] = ([aecodec, "compress", str(picture), str(file), "-f"], runs)
-            commands[f"decompress, {name}"] = ([aecodec, "decompress", str(file), str(back), "-f"], runs)
+            commands[f"compress, {name}"] = ([aecodec, "compress", str(picture), "-fo", str(file)], runs)
+            commands[f"decompress, {name}"] = ([aecodec, "decompress", str(file), "-fo", str(back)], runs)
             for stage in ("denoise", "enhance", "upscale") if arguments.stages else ():
                 sigma = ["--sigma", "25"] if stage == "denoise" else []
-                command = [aecodec, stage, *sigma, str(picture), str(back), "-f"]
+                command = [aecodec, stage, *sigma, str(picture), "-fo", str(back)]
                 commands[f"{stage}, {name}"] = (command, runs)
         for name, (command, runs) in commands.items():
             result = cost(command, runs)

@@ -87,7 +87,8 @@ def split_output(paths: list[Path], inputs: Inputs, batch: Batch) -> tuple[list[
         return [first], second
     if is_input(second, inputs) and not inputs.pairs:
         return paths, None
-    check_overwritable(second)
+    if not batch.resume:  # which overwrites no picture
+        check_overwritable(second)
     return [first], second
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,10 @@ from PIL import Image
 
 import codec
 from cli.batch import THERE, outcomes, run
+from cli.cluster import attempt_as, difference, installation
 from cli.files import STANDARD, UsageError, write
 from cli.jobs import Batch, Job, Record
+from codec.model import DEFAULT, DIRECTORY, MORE_MODELS
 from tests.common import ROOT, photograph
 from tests.test_cli import aecodec, refusal
 
@@ -136,6 +139,26 @@ def test_deaths_before_and_after_writing_and_always(cluster: tuple[str, int], tm
 def test_one_picture_has_its_own_exit_code(cluster: tuple[str, int], tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     refusal(aecodec("compress", tmp_path / "bad.png", "--cluster", cluster[0]), 1, "bad.png: not a picture")
+
+
+def test_workers_of_other_models_are_refused_by_name(
+    cluster: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(DIRECTORY / DEFAULT, tmp_path / "models" / "mine")
+    Image.fromarray(photograph(20, 20)).save(tmp_path / "a.png")
+    monkeypatch.setenv(MORE_MODELS, str(tmp_path / "models"))
+    result = aecodec("compress", tmp_path / "a.png", "--cluster", cluster[0])
+    refusal(result, 2, "tcp://127.0.0.1:", "has model mine missing (here ", "install the same release there")
+    assert result.stderr.count("has model mine missing") == WORKERS
+    assert not (tmp_path / "a.aec").exists()
+
+
+def test_a_worker_of_another_release_does_nothing(tmp_path: Path) -> None:
+    job, ours = Job(tmp_path / "a.png", tmp_path / "a.aec"), {**installation(), "release": "9.0"}
+    outcome = attempt_as(ours, work_and_die, job)
+    assert f"a worker has release {codec.__version__} (here 9.0)" in str(outcome)
+    assert list(tmp_path.iterdir()) == []
+    assert difference({**installation(), "model of theirs": "00000000"}, installation()) == ""
 
 
 def test_what_a_cluster_cannot_do_is_said(tmp_path: Path) -> None:

@@ -111,6 +111,11 @@ def test_a_second_name_that_may_mean_something_else_is_refused(
         planned(command, *names, batch=Batch(force=force))
 
 
+@pytest.mark.usefixtures("folder")
+def test_resume_finds_its_output_again() -> None:
+    assert planned("decompress", "x.aec", "a.png", batch=Batch(resume=True)) == [("x.aec", "a.png")]
+
+
 @pytest.mark.parametrize("command", KINDS)
 @pytest.mark.usefixtures("folder")
 def test_with_an_output_every_name_is_an_input(command: str) -> None:
