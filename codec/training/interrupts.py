@@ -17,11 +17,11 @@ def deferred_interrupts() -> Iterator[None]:
         yield
         return
     received: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in SIGNALS}
+    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in received[:1]:
-            signal.raise_signal(number)
+        for got in received[:1]:
+            signal.raise_signal(got)
