@@ -134,14 +134,16 @@ def attempt(
     if job.refusal:
         return AecodecError(job.refusal)
     left = {"input": str(job.source), "output": str(job.target), "notes": (THERE,)}
+    there = batch.keeps and os.path.lexists(job.target)
     try:
-        if batch.keeps and os.path.lexists(job.target):
+        if there:
             if made(job):
                 return left
             job = replace(job, force=batch.resume)
         return work(job)
     except (AecodecError, UsageError) as error:
-        return left if batch.keeps and isinstance(error.__cause__, FileExistsError) else error
+        made_meanwhile = batch.keeps and not there and isinstance(error.__cause__, FileExistsError)
+        return left if made_meanwhile else error
     except MemoryError:
         return AecodecError(f"{job.source}: there is too little memory for it")
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import codec
 from cli import files
-from cli.batch import THERE, outcomes, run
+from cli.batch import THERE, attempt, outcomes, run
 from cli.files import SUFFIX, write_atomically
 from cli.jobs import Batch, Job, Record
 from cli.options import bytes_of, pixels_of
@@ -200,6 +200,20 @@ def test_files_and_their_names_reach_the_disk(tmp_path: Path, monkeypatch: pytes
     assert synchronised[1:] == [str(tmp_path)]
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(22, "cannot")))
     files.synchronise(tmp_path)
+
+
+def writes(job: Job) -> Record:
+    write_atomically(job.target, b"made", job.force)
+    return {}
+
+
+def test_without_resume_a_cluster_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"precious")
+    job, batch = Job(Path("a.png"), tmp_path / "x"), Batch(cluster="tcp://host:1")
+    assert "File exists" in str(attempt(writes, lambda _: False, batch, job))
+    assert (tmp_path / "x").read_bytes() == b"precious"
+    assert attempt(writes, lambda _: False, Batch(resume=True), job) == {}
+    assert (tmp_path / "x").read_bytes() == b"made"
 
 
 def fails(_: Job) -> Record:
