@@ -44,13 +44,15 @@ def choose_output(source: Path, output: Path, force: bool, create: bool = False)
 
     With `create` the folders above it may still be missing.
     """
+    if is_stream(output):
+        return output.absolute()  # as a link of /dev/fd leads to no name
     try:
         chosen = Path(os.path.realpath(output))
         if chosen.is_dir():
             raise UsageError(f"{chosen} is a directory: name a file")
         if chosen.is_symlink():
             raise UsageError(f"{chosen} is a link in a loop of links: name another output")
-        if chosen.exists() and not is_stream(chosen):
+        if chosen.exists():
             if source.exists() and chosen.samefile(source):
                 raise UsageError(f"{chosen} is the input: name another output")
             if not force:

@@ -299,7 +299,8 @@ def test_pipes_count_what_went_through_them(folder: Path) -> None:
     assert sorted(path.name for path in folder.glob("[pq]")) == ["p", "q"]
     script = (
         "$AECODEC compress photo.png /dev/stdout | $AECODEC decompress /dev/stdin -o - | cat > back.png"
-        " && $AECODEC compress photo.png /dev/null && $AECODEC compress /dev/zero zero.aec"
+        " && $AECODEC compress photo.png /dev/null && $AECODEC compress <(cat photo.png) -o >(cat > sub.aec)"
+        " && $AECODEC compress /dev/zero zero.aec"
     )
     result = subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
@@ -307,4 +308,5 @@ def test_pipes_count_what_went_through_them(folder: Path) -> None:
     assert "/dev/zero: not a picture" in result.stderr
     with Image.open(folder / "back.png") as image:
         assert image.size == (60, 50)
+    assert (folder / "sub.aec").stat().st_size == (folder / "copy.aec").stat().st_size
     assert not Path("/dev/null").is_file()
