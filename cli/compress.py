@@ -24,12 +24,12 @@ from cli.options import (
     Quiet,
     Recursive,
     Resume,
+    Strip,
+    kinds_to_strip,
 )
 
 if TYPE_CHECKING:
     from codec.attempt import Options
-
-KINDS = ("exif", "icc", "xmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def compress(
     reduce: Annotated[
         str, typer.Option(help="Code a smaller picture, enlarged on decoding: off, auto, 2, 3 or 4.")
     ] = "off",
-    strip: Annotated[str, typer.Option(help="Metadata to leave out: exif,icc,xmp or all.")] = "",
+    strip: Strip = None,
     effort: Annotated[
         int,
         typer.Option(
@@ -94,7 +94,7 @@ def compress(
 
     if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
-    kinds = kinds_of(strip)
+    kinds = kinds_to_strip(strip)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster)
     how = Compression(
         options=Options(
@@ -121,15 +121,6 @@ def compress(
         raise UsageError(str(error)) from error
     planned = plan(paths, READABLE_SUFFIXES, SUFFIX, batch)
     run(planned, partial(compress_one, how), describe, batch)
-
-
-def kinds_of(strip: str) -> tuple[str, ...]:
-    """The kinds of metadata in a list with commas; raises UsageError for others."""
-    kinds = [kind.strip().lower() for kind in strip.split(",") if kind.strip()]
-    for kind in kinds:
-        if kind not in (*KINDS, "all"):
-            raise UsageError(f"--strip {kind}: choose of {', '.join(KINDS)}, all")
-    return KINDS if "all" in kinds else tuple(kinds)
 
 
 def noise_of(text: str) -> float | str | None:
@@ -160,16 +151,16 @@ def compress_one(how: Compression, job: Job) -> Record:
     """Compress one picture; what came of it."""
     import codec
     from codec.attempt import compress_picture
-    from codec.bitstream import Box
     from codec.model import model_named
-    from codec.picture import psnr, strip
+    from codec.picture import psnr
     from codec.picture.reading import read_picture
+    from codec.picture.stripping import strip
 
     began = time.perf_counter()
     with concerning(job.source):
         piped = read_bytes(job.source) if job.source == STANDARD else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
-        picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
+        picture = strip(picture, how.strip)
         if how.measure and not how.options.lossless:
             model_named(how.options.model_name).load_ahead("synthesis")
         attempt, data = compress_picture(picture, how.options)

@@ -100,8 +100,7 @@ def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
     import codec
     from codec.bitstream import read_file
-    from codec.picture.metadata import notes_of_writing
-    from codec.picture.writing import encode_image, format_for
+    from codec.picture.writing import encode_image, format_for, notes_of_writing
 
     began = time.perf_counter()
     named = Path(f"out{job.target.suffix or how.suffix}")
