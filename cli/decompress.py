@@ -23,6 +23,8 @@ from cli.options import (
     Quiet,
     Recursive,
     Resume,
+    Strip,
+    kinds_to_strip,
 )
 
 
@@ -35,6 +37,7 @@ class Decompression:
     max_pixels: int
     enhance: bool
     upscale: int
+    strip: tuple[str, ...]
     keep_times: bool
     force: bool
 
@@ -50,6 +53,7 @@ def decompress(
     region: Annotated[str, typer.Option(help="Only this part: left,top,width,height in pixels.")] = "",
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
     upscale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times.")] = 1,
+    strip: Strip = None,
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 178956970.")
     ] = None,
@@ -79,7 +83,8 @@ def decompress(
     for job in planned:
         if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    how = Decompression(suffix, part, max_pixels or MAX_PIXELS, enhance, upscale, keep_times, force)
+    limit = max_pixels or MAX_PIXELS
+    how = Decompression(suffix, part, limit, enhance, upscale, kinds_to_strip(strip), keep_times, force)
     run(planned, partial(decompress_one, how), describe, batch)
 
 
@@ -98,32 +103,37 @@ def region_of(text: str) -> tuple[int, int, int, int] | None:
 
 def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
-    import codec
+    from codec.api import decompress_picture
     from codec.bitstream import read_file
-    from codec.picture.writing import encode_image, format_for, notes_of_writing
+    from codec.picture.writing import encode_image, format_for, notes_of_writing, to_pillow
 
     began = time.perf_counter()
     named = Path(f"out{job.target.suffix or how.suffix}")
     with concerning(job.source):
         data = read_bytes(job.source, read_file)
-        image = codec.decompress(
-            data, max_pixels=how.max_pixels, region=how.region, enhance=how.enhance, upscale=how.upscale
+        picture = decompress_picture(
+            data,
+            max_pixels=how.max_pixels,
+            region=how.region,
+            enhance=how.enhance,
+            upscale=how.upscale,
+            strip=how.strip,
         )
-        kind = format_for(named)
-        picture = encode_image(image, kind)
-    write(job.target, picture, how.force)
+        image, kind = to_pillow(picture), format_for(named)
+        file = encode_image(image, kind)
+    write(job.target, file, how.force)
     if how.keep_times:
         keep_times(job.source, job.target)
     return {
         "input": str(job.source),
         "output": str(job.target),
         "bytes_before": len(data),
-        "bytes_after": len(picture),
+        "bytes_after": len(file),
         "width": image.width,
         "height": image.height,
         "mode": image.mode,
         "seconds": time.perf_counter() - began,
-        "notes": notes_of_writing(image, kind),
+        "notes": (*picture.notes, *notes_of_writing(image, kind)),
     }
 
 

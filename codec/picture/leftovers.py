@@ -76,15 +76,18 @@ def notes(image: Image.Image, content: bytes) -> list[str]:
         found.append("its gain map is left out")
     elif image.format == "GIF" and b"XMP" in image.info.get("extension", (b"",))[0]:
         found.append("its XMP, as GIF holds it, is left out")
-    if "aspect" in image.info or uneven(image.info.get("resolution") or image.info.get("jfif_density")):
+    if not_square(image.info):
         found.append("its pixels are not square: their shape is left out")
     if "icc_profile" in image.info and image.info["icc_profile"] is None:
         found.append("its ICC profile cannot be read and is left out")
     return found
 
 
-def uneven(density: Any) -> bool:
-    """Whether there are two numbers that differ."""
+def not_square(info: dict[Any, Any]) -> bool:
+    """Whether a file gives the shape of its pixels without a resolution, and they are not square."""
+    density = info.get("jfif_density") if info.get("jfif_unit") == 0 else info.get("aspect")
+    if density is None and "dpi" not in info:
+        density = info.get("resolution")
     return isinstance(density, tuple) and len(density) == 2 and bool(density[0] != density[1])
 
 

@@ -223,7 +223,8 @@ def iptc_of_tiff(tags: Any) -> bytes | None:
 def dpi_of(image: Image.Image) -> tuple[Fraction, Fraction] | None:
     """Pixels an inch; None where they are those of EXIF, or what Pillow says where a file says nothing."""
     info, dpi = image.info, image.info.get("dpi")
-    of_exif = image.format in (None, "JPEG", "MPO") and "exif" in info and info.get("jfif_unit") not in (1, 2)
+    jpeg = image.format in ("JPEG", "MPO") or "jfif_unit" in info
+    of_exif = jpeg and info.get("jfif_unit") not in (1, 2)
     if of_exif or not isinstance(dpi, tuple) or len(dpi) != 2:
         return None
     try:
