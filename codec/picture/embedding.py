@@ -52,7 +52,7 @@ class Carried:
 def embed(image: Image.Image, format: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The arguments of Pillow's `save` by which a format keeps what an image carries, and the notes."""
     carried, notes = carried_by(image), []
-    if format == "JPEG" and not carried.text.comment:
+    if format != "PNG" and not carried.text.comment:
         carried = with_comment_of_words(carried)
     if missing := [kind for kind in carried.kinds() if kind not in HOLDS[format]]:
         notes.append(f"{format} holds no {' or '.join(missing)}: left out")
@@ -71,7 +71,7 @@ def carried_by(image: Image.Image) -> Carried:
 
 
 def with_comment_of_words(carried: Carried) -> Carried:
-    """What a PNG calls its comment is one in a JPEG."""
+    """What a PNG calls its comment is one elsewhere."""
     words = carried.text.words
     comment = next((one.value.encode() for one in words if one.keyword == COMMENT_IN_PNG), b"")
     rest = tuple(one for one in words if one.keyword != COMMENT_IN_PNG or not comment)
