@@ -73,7 +73,7 @@ def decompress(
     from codec.picture.writing import FORMATS
     from codec.stages.upscaling import SCALES
 
-    suffix, part = "." + format.lower().removeprefix("."), region_of(region)
+    suffix, part, kinds = "." + format.lower().removeprefix("."), region_of(region), kinds_to_strip(strip)
     if suffix not in FORMATS:
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
     if upscale not in (1, *SCALES):
@@ -84,7 +84,7 @@ def decompress(
         if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
     limit = max_pixels or MAX_PIXELS
-    how = Decompression(suffix, part, limit, enhance, upscale, kinds_to_strip(strip), keep_times, force)
+    how = Decompression(suffix, part, limit, enhance, upscale, kinds, keep_times, force)
     run(planned, partial(decompress_one, how), describe, batch)
 
 

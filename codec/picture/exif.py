@@ -13,11 +13,10 @@ from operator import itemgetter
 
 from PIL import ExifTags, Image
 
-from codec.picture.pillow_errors import MALFORMED
-
 IN_PNG = "Raw profile type exif"  # as ImageMagick writes it, in hexadecimal after three lines
 PREFIX = b"Exif\0\0"
 PREFIXES = re.compile(rb"(Exif\0\0){0,2}")
+COORDINATES = re.compile(rb"gps(?:latitude|longitude)", re.IGNORECASE)  # of XMP within a block
 ORDERS = {b"II": "<", b"MM": ">"}  # of bytes, as `struct` calls them
 ENTRY = 12  # bytes: tag, type, count, value
 SHORT = 3  # type of a value of 2 bytes
@@ -142,21 +141,21 @@ def upright(block: bytes) -> bytes:
 def without_gps(block: bytes) -> bytes | None:
     """The canonical block without its GPS directories, whose bytes become 0; all else stays where it is.
 
-    None where that cannot be done safely: the block is damaged, or parts of it overlap.
+    None where that cannot be done safely: the block is damaged, parts of it overlap, or XMP within it has
+    coordinates.
     """
-    changed, before, after = bytearray(block), Image.Exif(), Image.Exif()
+    changed = bytearray(block)
     try:
-        for directory in directories(block):
+        found = directories(block)
+        before = [directory.contents(block) for directory in found]
+        for directory in found:
             while (entry := directory.find(changed, ExifTags.IFD.GPSInfo)) is not None:
                 wipe(changed, directory.at(changed, directory.value(changed, entry)))
                 directory.remove(changed, entry)
-        before.load(block)
-        after.load(bytes(changed))
-        if ExifTags.IFD.GPSInfo in before:
-            del before[ExifTags.IFD.GPSInfo]
-        return bytes(changed) if contents(before) == contents(after) else None
-    except MALFORMED:
+        after = [directory.contents(changed) for directory in found]
+    except (ValueError, struct.error):
         return None
+    return bytes(changed) if before == after and not COORDINATES.search(changed) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +181,17 @@ class Directory:
         """The place of the first entry with a tag."""
         wanted = struct.pack(self.order + "H", tag)
         return next((place for place in self.entries(block) if block[place : place + 2] == wanted), None)
+
+    def contents(self, block: bytes | bytearray) -> list[tuple[bytes, bytes]]:
+        """The entries, with the values that they point to, but for those of GPS."""
+        found = []
+        for place in self.entries(block):
+            tag, kind, count, offset = struct.unpack_from(self.order + "HHII", block, place)
+            size, start = SIZES.get(kind, 1) * count, self.base + offset
+            if tag != ExifTags.IFD.GPSInfo:
+                value = block[start : start + size] if size > 4 else b""
+                found.append((bytes(block[place : place + ENTRY]), bytes(value)))
+        return found
 
     def value(self, block: bytes | bytearray, entry: int) -> int:
         """The number in an entry that points to a directory."""

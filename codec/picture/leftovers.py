@@ -118,9 +118,7 @@ def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str
     profiles -= {exif.IN_PNG, text.PROFILE + "iptc"}
     if profiles:
         found.append(f"its text {', '.join(map(repr, sorted(profiles)))} is left out")
-    if others := sorted(kind.decode("latin-1") for kind in counts if kind not in PNG_READ):
-        found.append(f"its chunks {', '.join(map(ascii, others))} are left out".replace("'", ""))
-    return found + behind(content, end)
+    return found + note_of_chunks(set(counts) - PNG_READ) + behind(content, end)
 
 
 def notes_of_jpeg(image: Image.Image, content: bytes) -> list[str]:
@@ -151,14 +149,13 @@ def end_of_jpeg(content: bytes) -> int | None:
 
 def notes_of_webp(content: bytes) -> list[str]:
     end = 8 + int.from_bytes(content[4:8], "little")
-    place, others = 12, set()
+    place, others = 12, set[bytes]()
     while place + 8 <= min(end, len(content)):
         if (kind := content[place : place + 4]) not in WEBP_READ:
-            others.add(ascii(kind.decode("latin-1")))
+            others.add(kind)
         size = int.from_bytes(content[place + 4 : place + 8], "little")
         place += 8 + size + size % 2
-    left = [f"its chunks {', '.join(sorted(others))} are left out"] if others else []
-    return left + behind(content, end + end % 2)
+    return note_of_chunks(others) + behind(content, end + end % 2)
 
 
 def notes_of_tiff(tags: Any) -> list[str]:
@@ -168,6 +165,11 @@ def notes_of_tiff(tags: Any) -> list[str]:
         if isinstance(resources, bytes) and not set(photoshop.resources(resources)) - photoshop.UNIMPORTANT:
             others.remove(text.PHOTOSHOP_IN_TIFF)
     return [f"its tags {', '.join(map(str, others))} are left out"] if others else []
+
+
+def note_of_chunks(kinds: set[bytes]) -> list[str]:
+    names = ", ".join(kind.decode("ascii", "backslashreplace") for kind in sorted(kinds))
+    return [f"its chunks {names} are left out"] if kinds else []
 
 
 def behind(content: bytes, end: int) -> list[str]:

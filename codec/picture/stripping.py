@@ -16,7 +16,7 @@ BOXES = {"exif": (Box.EXIF,), "icc": (Box.ICC, Box.COLOUR), "xmp": (Box.XMP,), "
 
 def kinds_of(strip: str | Iterable[str]) -> tuple[str, ...]:
     """The kinds in names, each of which may be several with commas; raises MetadataError for others."""
-    names = (strip,) if isinstance(strip, str) else tuple(strip)
+    names = tuple(strip) if isinstance(strip, Iterable) and not isinstance(strip, str) else (strip,)
     if not all(isinstance(name, str) for name in names):
         raise MetadataError(f"strip {strip!r} names no kinds of metadata: choose of {', '.join(KINDS)}, all")
     kinds = [kind.strip().lower() for name in names for kind in name.split(",") if kind.strip()]

@@ -153,7 +153,7 @@ def of_image(image: Image.Image) -> tuple[Text, tuple[str, ...]]:
     notes = []
     words, odd = words_of(image)
     if odd:
-        notes.append(f"its text {', '.join(map(repr, odd))} has no keyword that PNG allows: left out")
+        notes.append(f"its text {', '.join(map(repr, odd))} has no keyword that can be kept: left out")
     text = Text(words, comment_of(image), iptc_of(image), dpi_of(image))
     if sum(len(pack_words(one)) + 5 for one in words) + len(text.comment + text.iptc) + 32 > MOST_BYTES:
         return Text(dpi=text.dpi), (*notes, f"its text, over {MOST_BYTES} bytes, is left out")
