@@ -109,13 +109,12 @@ def compress(
 def to_picture(image: ImageLike, strip: str | Iterable[str] = ()) -> Picture:
     """The Picture of what `compress` takes, without metadata of some kinds.
 
-    Warns of what is not kept of a Pillow image; a Picture has it in its `notes`.
+    Warns of what is not kept of a Pillow image, and of what is stripped; a Picture has its own `notes`.
     """
-    if isinstance(image, Picture):
-        return without(image, strip)
-    if isinstance(image, Image.Image):
-        picture = without(from_pillow(image), strip)
-        for note in picture.notes:
+    if isinstance(image, (Picture, Image.Image)):
+        picture = without(from_pillow(image) if isinstance(image, Image.Image) else image, strip)
+        known = len(image.notes) if isinstance(image, Picture) else 0
+        for note in picture.notes[known:]:
             warnings.warn(note, stacklevel=3)
         return picture
     if not isinstance(image, np.ndarray):

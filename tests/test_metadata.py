@@ -105,14 +105,14 @@ def said(picture: Picture) -> dict[str, object]:
     """What a picture carries, by kind."""
     exif, words = Image.Exif(), text.unpack(picture.metadata.get(Box.TEXT, b"\0"))[0]
     exif.load(picture.metadata.get(Box.EXIF, b""))
-    comments = [one.value for one in words.words if one.keyword == "Comment"]
+    comments = [one.value for one in words.chunks if one.keyword == "Comment"]
     profile = picture.metadata.get(Box.ICC)
     found: dict[str, object] = {
         "icc": profile if profile != code_points.profile(P3) else None,
         "exif": exif.get(MAKE),
         "gps": tuple(map(float, exif.get_ifd(ExifTags.IFD.GPSInfo).get(2, ()))),
         "xmp": picture.metadata.get(Box.XMP),
-        "text": tuple(one for one in words.words if one.keyword != "Comment"),
+        "text": tuple(one for one in words.chunks if one.keyword != "Comment"),
         "comment": comments[0] if comments else words.comment.decode(),
         "iptc": words.iptc,
         "dpi": tuple(round(value) for value in words.dpi or ()),
@@ -152,8 +152,8 @@ def test_what_goes_in_is_kept(kind: str, source: str) -> None:
 def test_texts_keep_their_languages() -> None:
     picture, _ = coded("text", "PNG")
     assert said(picture)["text"] == (
-        text.Words("parameters", "a cat, seed 7" * 100),
-        text.Words("Title", "Überschrift", "de", "Titel"),
+        text.TextChunk("parameters", "a cat, seed 7" * 100),
+        text.TextChunk("Title", "Überschrift", "de", "Titel"),
     )
 
 

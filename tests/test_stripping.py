@@ -112,7 +112,7 @@ def test_texts_and_comments_that_were_taken_out_stay_out() -> None:
     with Image.open(file) as image:
         del image.info["parameters"], image.info["dpi"]
         found = text.unpack(parse(codec.compress(image, lossless=True)).boxes[Box.TEXT])[0]
-        assert found == text.Text((text.Words("Title", "cat"),))
+        assert found == text.Text((text.TextChunk("Title", "cat"),))
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_xmp_without_coordinates_stays_byte_for_byte() -> None:
 
 
 def test_texts_that_name_coordinates_go() -> None:
-    words = (text.Words("exif:GPSLatitude", "52/1"), text.Words("Title", "cat"))
+    words = (text.TextChunk("exif:GPSLatitude", "52/1"), text.TextChunk("Title", "cat"))
     box = text.pack(text.Text(words, b"hello"))
     kept = strip(Picture(noise(4, 4), metadata={Box.TEXT: box}), "gps").metadata[Box.TEXT]
     assert text.unpack(kept)[0] == text.Text(words[1:], b"hello")

@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from codec.picture import photoshop, text
-from codec.picture.text import Text, Words
+from codec.picture.text import Text, TextChunk
 
 BOX = b"\0" + b"\1\x0bk\0de\0s\0\xc3\xbc x" + b"\2\2hi" + b"\3\1i" + b"\4\5\xac\x02\x96\x01\1"
-FULL = Text((Words("k", "ü x", "de", "s"),), b"hi", b"i", (Fraction(300), Fraction(150)))
+FULL = Text((TextChunk("k", "ü x", "de", "s"),), b"hi", b"i", (Fraction(300), Fraction(150)))
 
 plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 keywords = st.text(st.sampled_from("abc é~"), min_size=1, max_size=79)
 fractions = st.fractions(Fraction(1, 100), 2000, max_denominator=300)
 texts = st.builds(
     Text,
-    st.lists(st.builds(Words, keywords, plain, plain, plain), unique_by=lambda one: one.keyword).map(tuple),
+    st.lists(st.builds(TextChunk, keywords, plain, plain, plain), unique_by=lambda one: one.keyword).map(
+        tuple
+    ),
     st.binary(max_size=20),
     st.binary(max_size=20),
     st.none() | st.tuples(fractions, fractions),
@@ -45,7 +47,7 @@ def test_round_trip(value: Text) -> None:
 
 
 def test_long_text_is_compressed() -> None:
-    value = Text((Words("workflow", "node " * 10_000),))
+    value = Text((TextChunk("workflow", "node " * 10_000),))
     assert len(text.pack(value)) < 300
     assert text.unpack(text.pack(value)) == (value, ())
 
@@ -54,7 +56,7 @@ def test_long_text_is_compressed() -> None:
 def test_any_bytes_are_read_or_refused(start: bytes, rest: bytes) -> None:
     with suppress(ValueError):
         value, notes = text.unpack(start + rest)
-        assert notes or not value.words or text.unpack(text.pack(value))[0] == value
+        assert notes or not value.chunks or text.unpack(text.pack(value))[0] == value
 
 
 @pytest.mark.parametrize("length", range(len(BOX)))

@@ -24,7 +24,7 @@ SAME_COLOUR = 2  # levels of 255 by which they may differ
 
 def notes_of_png_colours(image: Image.Image) -> list[str]:
     """What a PNG's gAMA and cHRM say that is not as usual, where it says nothing better of its colours."""
-    if image.info.get("icc_profile") or "srgb" in image.info or "cicp" in image.info:
+    if image.info.get("icc_profile") or "srgb" in image.info:
         return []
     found, gamma, primaries = [], image.info.get("gamma"), image.info.get("chromaticity")
     if isinstance(gamma, float) and gamma and not isclose(gamma, USUAL_GAMMA, rel_tol=GAMMA_TOLERANCE):

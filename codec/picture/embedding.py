@@ -44,7 +44,7 @@ class Carried:
     colour: Colour | None = None
 
     def kinds(self) -> list[str]:
-        found = {"ICC": self.icc, "EXIF": self.exif, "XMP": self.xmp, "text": self.text.words}
+        found = {"ICC": self.icc, "EXIF": self.exif, "XMP": self.xmp, "text": self.text.chunks}
         found |= {"comment": self.text.comment, "IPTC": self.text.iptc, "resolution": self.text.dpi or b""}
         return [kind for kind, content in found.items() if content]
 
@@ -53,7 +53,7 @@ def embed(image: Image.Image, format: str) -> tuple[dict[str, Any], tuple[str, .
     """The arguments of Pillow's `save` by which a format keeps what an image carries, and the notes."""
     carried, notes = carried_by(image), []
     if format != "PNG" and not carried.text.comment:
-        carried = with_comment_of_words(carried)
+        carried = with_comment_of_chunks(carried)
     if missing := [kind for kind in carried.kinds() if kind not in HOLDS[format]]:
         notes.append(f"{format} holds no {' or '.join(missing)}: left out")
     for limit in (limit_colours, limit_exif, limit_segments):
@@ -70,12 +70,12 @@ def carried_by(image: Image.Image) -> Carried:
     return Carried(icc, block, packet, text.of_image(image)[0], code_points.of_info(image.info))
 
 
-def with_comment_of_words(carried: Carried) -> Carried:
+def with_comment_of_chunks(carried: Carried) -> Carried:
     """What a PNG calls its comment is one elsewhere."""
-    words = carried.text.words
-    comment = next((one.value.encode() for one in words if one.keyword == COMMENT_IN_PNG), b"")
-    rest = tuple(one for one in words if one.keyword != COMMENT_IN_PNG or not comment)
-    return replace(carried, text=replace(carried.text, comment=comment, words=rest))
+    chunks = carried.text.chunks
+    comment = next((one.value.encode() for one in chunks if one.keyword == COMMENT_IN_PNG), b"")
+    rest = tuple(one for one in chunks if one.keyword != COMMENT_IN_PNG or not comment)
+    return replace(carried, text=replace(carried.text, comment=comment, chunks=rest))
 
 
 def limit_colours(carried: Carried, format: str, mode: str) -> tuple[Carried, list[str]]:
@@ -178,7 +178,7 @@ def for_png(carried: Carried) -> dict[str, Any]:
         chunks.add(b"cICP", code_points.pack(carried.colour))
     if carried.xmp:
         chunks.add_itxt(text.XMP_IN_PNG, carried.xmp)  # its bytes, in whatever encoding
-    for one in carried.text.words:
+    for one in carried.text.chunks:
         long = len(one.value) >= COMPRESSED_FROM
         if one.language or one.translated:
             chunks.add_itxt(one.keyword, one.value, one.language, one.translated, zip=long)

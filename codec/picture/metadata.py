@@ -24,10 +24,10 @@ def read_metadata(
     `block` is its EXIF, `content` the file that it is from, as far as that is known.
     """
     packet, notes = packet_of(image)
-    words, odd = text.of_image(image)
+    said, odd = text.of_image(image)
     colour, about_colour = colour_of(image, content)
     icc = image.info.get("icc_profile") or b""
-    found = {Box.ICC: icc, Box.EXIF: block or b"", Box.XMP: packet, Box.TEXT: text.pack(words)}
+    found = {Box.ICC: icc, Box.EXIF: block or b"", Box.XMP: packet, Box.TEXT: text.pack(said)}
     found[Box.COLOUR] = code_points.pack(colour) if colour else b""
     notes += [*odd, *about_colour, *leftovers.notes(image, content)]
     return {box: bytes(data) for box, data in found.items() if data}, notes

@@ -59,7 +59,7 @@ def from_pillow(image: Image.Image) -> Picture:
         image.load()  # as there may be metadata behind the pixels
     block, readable = read_exif(image)
     metadata, left = read_metadata(image, block, content)
-    notes += [*left, *notes_of_png_colours(image)]
+    notes += left if Box.COLOUR in metadata else [*left, *notes_of_png_colours(image)]
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation) in exif.TURNED
         image = ImageOps.exif_transpose(image)  # also of the orientation in XMP

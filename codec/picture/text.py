@@ -36,8 +36,8 @@ RESERVED = {  # keys of `info` that Pillow gives a meaning when it reads, conver
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """One text of a PNG."""
+class TextChunk:
+    """One text of a PNG: its tEXt, zTXt or iTXt chunk."""
 
     keyword: str  # 1 to 79 characters of Latin-1
     value: str
@@ -47,9 +47,9 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """All of a box."""
+    """All that a box says."""
 
-    words: tuple[Words, ...] = ()
+    chunks: tuple[TextChunk, ...] = ()
     comment: bytes = b""
     iptc: bytes = b""  # datasets of IIM 4
     dpi: tuple[Fraction, Fraction] | None = None  # pixels an inch, horizontally and vertically
@@ -57,7 +57,7 @@ class Text:
 
 def pack(text: Text) -> bytes:
     """The box; nothing where there is nothing to say."""
-    entries = [(TEXT, pack_words(words)) for words in text.words]
+    entries = [(TEXT, pack_chunk(chunk)) for chunk in text.chunks]
     entries += [(COMMENT, text.comment)] if text.comment else []
     entries += [(IPTC, text.iptc)] if text.iptc else []
     entries += [(RESOLUTION, pack_resolution(*text.dpi))] if text.dpi else []
@@ -68,10 +68,9 @@ def pack(text: Text) -> bytes:
     return bytes([ZLIB]) + packed if len(packed) < len(plain) else bytes([STORED]) + plain
 
 
-def pack_words(words: Words) -> bytes:
-    return b"\0".join(
-        part.encode() for part in (words.keyword, words.language, words.translated, words.value)
-    )
+def pack_chunk(chunk: TextChunk) -> bytes:
+    parts = chunk.keyword, chunk.language, chunk.translated, chunk.value
+    return b"\0".join(part.encode() for part in parts)
 
 
 def pack_resolution(horizontal: Fraction, vertical: Fraction) -> bytes:
@@ -82,14 +81,14 @@ def pack_resolution(horizontal: Fraction, vertical: Fraction) -> bytes:
 
 def unpack(box: bytes) -> tuple[Text, tuple[str, ...]]:
     """What a box says, and notes of what is passed over; raises ValueError where it breaks its rules."""
-    found, unknown, words = Text(), set(), []
+    found, unknown, chunks = Text(), set(), []
     try:
         reader = Reader(unpacked(box))
         while reader.position < len(reader.data):
             kind = reader.byte("type of text")
             data = reader.take(reader.varint("length of text"), "text")
             if kind == TEXT:
-                words.append(unpack_words(data))
+                chunks.append(unpack_chunk(data))
             elif kind == COMMENT and data and not found.comment:
                 found = replace(found, comment=data)
             elif kind == IPTC and data and not found.iptc:
@@ -102,11 +101,11 @@ def unpack(box: bytes) -> tuple[Text, tuple[str, ...]]:
                 unknown.add(kind)
     except (BitstreamError, UnicodeError, zlib.error) as error:
         raise ValueError(str(error)) from error
-    if len({one.keyword for one in words}) < len(words):
+    if len({one.keyword for one in chunks}) < len(chunks):
         raise ValueError("a keyword is repeated")
     kinds = ", ".join(map(str, sorted(unknown)))
     notes = (f"its text has entries of types {kinds}, of a later release: left out",) if unknown else ()
-    return replace(found, words=tuple(words)), notes
+    return replace(found, chunks=tuple(chunks)), notes
 
 
 def unpacked(box: bytes) -> bytes:
@@ -124,14 +123,14 @@ def unpacked(box: bytes) -> bytes:
     return data
 
 
-def unpack_words(data: bytes) -> Words:
+def unpack_chunk(data: bytes) -> TextChunk:
     parts = data.split(b"\0", 3)
     if len(parts) < 4:
         raise ValueError("a text lacks its keyword or language")
     keyword, language, translated, value = (part.decode() for part in parts)
     if not is_keyword(keyword):
         raise ValueError(f"keyword {keyword!r} is none")
-    return Words(keyword, value, language, translated)
+    return TextChunk(keyword, value, language, translated)
 
 
 def is_keyword(keyword: str) -> bool:
@@ -151,16 +150,16 @@ def unpack_resolution(data: bytes) -> tuple[Fraction, Fraction]:
 def of_image(image: Image.Image) -> tuple[Text, tuple[str, ...]]:
     """What a Pillow image holds of it, and notes of what cannot be kept."""
     notes = []
-    words, odd = words_of(image)
+    chunks, odd = chunks_of(image)
     if odd:
         notes.append(f"its text {', '.join(map(repr, odd))} has no keyword that can be kept: left out")
-    text = Text(words, comment_of(image), iptc_of(image), dpi_of(image))
-    if sum(len(pack_words(one)) + 5 for one in words) + len(text.comment + text.iptc) + 32 > MOST_BYTES:
+    text = Text(chunks, comment_of(image), iptc_of(image), dpi_of(image))
+    if sum(len(pack_chunk(one)) + 5 for one in chunks) + len(text.comment + text.iptc) + 32 > MOST_BYTES:
         return Text(dpi=text.dpi), (*notes, f"its text, over {MOST_BYTES} bytes, is left out")
     return text, tuple(notes)
 
 
-def words_of(image: Image.Image) -> tuple[tuple[Words, ...], list[str]]:
+def chunks_of(image: Image.Image) -> tuple[tuple[TextChunk, ...], list[str]]:
     """The texts, and the keys of texts that are no keywords, or that Pillow gives another meaning.
 
     Of a PNG that are its text chunks, but for those that were taken out of `info`; of others the strings.
@@ -168,7 +167,7 @@ def words_of(image: Image.Image) -> tuple[tuple[Words, ...], list[str]]:
     found: dict[str, str] = {k: v for k, v in image.info.items() if isinstance(k, str) and isinstance(v, str)}
     if isinstance(image, PngImagePlugin.PngImageFile):
         found = {key: value for key, value in image.text.items() if key in image.info}
-    words, odd = [], []
+    chunks, odd = [], []
     for key, value in found.items():
         if key in NO_TEXT or key == "comment" or key.startswith(PROFILE):
             continue
@@ -176,8 +175,8 @@ def words_of(image: Image.Image) -> tuple[tuple[Words, ...], list[str]]:
             odd.append(key)
         else:
             language, translated = (without_nul(getattr(value, name, None)) for name in ("lang", "tkey"))
-            words.append(Words(key, value.encode("utf-8", "replace").decode(), language, translated))
-    return tuple(words), odd
+            chunks.append(TextChunk(key, value.encode("utf-8", "replace").decode(), language, translated))
+    return tuple(chunks), odd
 
 
 def without_nul(text: str | bytes | None) -> str:
@@ -247,8 +246,8 @@ def without_location(box: bytes) -> bytes | None:
         text = unpack(box)[0]
     except ValueError:
         return None
-    words = tuple(one for one in text.words if not LOCATION.search(one.keyword))
-    return box if words == text.words else pack(replace(text, words=words))
+    chunks = tuple(one for one in text.chunks if not LOCATION.search(one.keyword))
+    return box if chunks == text.chunks else pack(replace(text, chunks=chunks))
 
 
 def info_of(text: Text) -> dict[str, Any]:
@@ -257,7 +256,7 @@ def info_of(text: Text) -> dict[str, Any]:
         one.keyword: PngImagePlugin.iTXt(one.value, one.language, one.translated)
         if one.language or one.translated
         else one.value
-        for one in text.words
+        for one in text.chunks
         if one.keyword not in RESERVED
     }
     info |= {"comment": text.comment} if text.comment else {}

@@ -22,7 +22,7 @@ CONTAINERS = (  # namespaces that say what lies behind the picture in its file
     "http://ns.google.com/photos/1.0/container/item/",
 )
 NOTE = "http://ns.adobe.com/xmp/note/"
-MOTION = r"[\w.-]{1,80}:(?:MicroVideo|MotionPhoto)[\w.-]{0,80}"
+MOTION = r"(?<![\w.-])[\w.-]{1,80}:(?:MicroVideo|MotionPhoto)[\w.-]{0,80}"
 ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 EMPTY_ELEMENTS = {"{adobe:ns:meta/}xmpmeta", RDF + "RDF", RDF + "Description"}
