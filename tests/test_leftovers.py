@@ -201,6 +201,13 @@ def test_long_xmp_does_not_block_jpeg() -> None:
     assert read(encode_image(image, "JPEG")).metadata == {}
 
 
+@pytest.mark.parametrize("length", [999, 1000, 2**20, 3_000_000])
+def test_long_texts_come_back_from_png(length: int) -> None:
+    box = text.pack(text.Text((text.TextChunk("workflow", "é" * length),), iptc=b"x" * length))
+    image = to_pillow(Picture(noise(16, 8), metadata={Box.TEXT: box}))
+    assert read(encode_image(image, "PNG")).metadata == {Box.TEXT: box}
+
+
 def test_xmp_in_another_encoding_is_not_altered() -> None:
     latin = b'<?xml version="1.0" encoding="latin-1"?><x>\xe9</x>'
     data = encode_image(to_pillow(Picture(noise(16, 8), metadata={Box.XMP: latin})), "PNG")

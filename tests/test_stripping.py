@@ -17,6 +17,7 @@ import codec
 from codec.bitstream import Box, parse, serialise
 from codec.errors import MetadataError, TargetError
 from codec.picture import Picture, code_points, exif, text, xmp
+from codec.picture.reading import from_pillow
 from codec.picture.stripping import KINDS, kinds_of, strip
 from codec.picture.writing import encode_image, to_pillow
 from tests.common import MAKE, METADATA, ORIENTATION, TAKEN, XMP, make_exif, noise
@@ -104,6 +105,14 @@ def test_exif_is_kept_as_it_was_edited(format: str, seen: bool) -> None:
     assert struct.pack("<I", 1519) not in block
 
 
+def test_an_edited_orientation_counts() -> None:
+    with image_with(make_exif(6)) as image:
+        image.getexif()[ORIENTATION] = 1
+        picture = from_pillow(image)
+    assert picture.pixels.shape == (8, 16, 3)
+    assert to_pillow(picture).getexif()[ORIENTATION] == 1
+
+
 def test_texts_and_comments_that_were_taken_out_stay_out() -> None:
     info, file = PngImagePlugin.PngInfo(), io.BytesIO()
     info.add_text("parameters", "a cat")
@@ -177,6 +186,7 @@ def test_gps_goes_and_all_else_stays_where_it_is(order: str) -> None:
     assert found.get_ifd(ExifTags.IFD.IFD1) == {0x0103: 6}
     assert GPS not in found
     assert exif.without_gps(after) == after
+    assert exif.without_gps(before[6:]) == after  # as older files hold it
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])

@@ -13,9 +13,7 @@ from codec.picture.pillow_errors import MALFORMED
 
 USUAL_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.05  # of a PNG; what differs less, by a share, looks the same
 SRGB_CHROMATICITY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # x, y of white, red, green, blue
-CHROMATICITY_TOLERANCE = (
-    0.01  # of each; rounded figures, and those of BT.601, stay below or look about the same
-)
+CHROMATICITY_TOLERANCE = 0.01  # of each number; rounded ones, and BT.601 (625), differ less and look the same
 SPACE = slice(16, 20)  # of an ICC profile: what its samples are
 SIGNATURE = slice(36, 40)
 SAMPLES = tuple(product((0, 64, 128, 192, 255), repeat=3))  # by which profiles are compared

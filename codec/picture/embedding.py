@@ -21,7 +21,7 @@ XMP_MOST = SEGMENT_MOST - 29  # less its namespace
 PART_MOST = 65000  # bytes of extended XMP in a segment, about
 IPTC_MOST = SEGMENT_MOST - 28  # less the heads of Photoshop's segment and resource
 ICC_MOST = 255 * (SEGMENT_MOST - 14)
-COMPRESSED_FROM = 1000  # bytes of a text in a PNG
+COMPRESSED = range(1000, 2**20)  # characters of a text that a PNG compresses; Pillow reads no longer ones
 GRAY = ("1", "L", "LA")
 HOLDS = {
     "AVIF": {"ICC", "EXIF", "XMP"},
@@ -179,7 +179,7 @@ def for_png(carried: Carried) -> dict[str, Any]:
     if carried.xmp:
         chunks.add_itxt(text.XMP_IN_PNG, carried.xmp)  # its bytes, in whatever encoding
     for one in carried.text.chunks:
-        long = len(one.value) >= COMPRESSED_FROM
+        long = len(one.value.encode()) in COMPRESSED
         if one.language or one.translated:
             chunks.add_itxt(one.keyword, one.value, one.language, one.translated, zip=long)
         else:
@@ -187,7 +187,8 @@ def for_png(carried: Carried) -> dict[str, Any]:
     if carried.text.comment:
         chunks.add_text(COMMENT_IN_PNG, decoded(carried.text.comment))
     if carried.text.iptc:
-        chunks.add_text(text.PROFILE + "iptc", photoshop.text_of_iptc(carried.text.iptc), zip=True)
+        said = photoshop.text_of_iptc(carried.text.iptc)
+        chunks.add_text(text.PROFILE + "iptc", said, zip=len(said) in COMPRESSED)
     return {**given(exif=carried.exif), "icc_profile": carried.icc, "pnginfo": chunks, **resolution(carried)}
 
 

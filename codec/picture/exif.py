@@ -23,20 +23,8 @@ SHORT = 3  # type of a value of 2 bytes
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by type
 MOST_DIRECTORIES = 16  # of a chain; in EXIF it has two
 TURNED = range(2, 9)  # orientations of pixels that are not upright
-LAYOUT = {*range(254, 533)} - {
-    269,
-    270,
-    271,
-    272,
-    282,
-    283,
-    285,
-    296,
-    305,
-    306,
-    315,
-    316,
-}  # of samples in a TIFF
+SAID = (269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316)  # tags of TIFF, among those of its layout
+LAYOUT = set(range(254, 533)).difference(SAID)  # tags that describe a TIFF file's samples (TIFF 6.0)
 DESCRIPTIVE_TAGS = {
     ExifTags.Base.ImageDescription,
     ExifTags.Base.Make,
@@ -74,15 +62,16 @@ def as_edited(image: Image.Image, block: bytes) -> bytes:
     before, now = Image.Exif(), copy(image.getexif())
     before.load(block)
     now._ifds = now._ifds.copy()  # which `get_ifd` fills: the caller's stays as it is
-    if contents(now) == contents(before):
+    known = {ExifTags.Base.Orientation} if ExifTags.Base.Orientation in before else set()
+    if contents(now, known) == contents(before, known):
         return block
     edited = canonical(now.tobytes()) if len(now) else b""  # with directories that were read before they went
     return edited if ExifTags.IFD.GPSInfo in now else without_gps(edited) or b""
 
 
-def contents(exif: Image.Exif) -> str:
-    """All that EXIF says, but for the orientation, which Pillow may take from XMP."""
-    tags = {tag: value for tag, value in exif.items() if tag != ExifTags.Base.Orientation}
+def contents(exif: Image.Exif, known: set[ExifTags.Base]) -> str:
+    """All that EXIF says, but for an orientation that is not `known`, which Pillow takes from XMP."""
+    tags = {tag: value for tag, value in exif.items() if tag != ExifTags.Base.Orientation or tag in known}
     kinds = [kind for kind in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) if kind in exif]
     directories = [exif.get_ifd(kind) for kind in kinds]
     return repr([sorted(each.items(), key=itemgetter(0)) for each in (tags, *directories)])
@@ -139,11 +128,12 @@ def upright(block: bytes) -> bytes:
 
 
 def without_gps(block: bytes) -> bytes | None:
-    """The canonical block without its GPS directories, whose bytes become 0; all else stays where it is.
+    """The block without its GPS directories, whose bytes become 0; all else stays where it is.
 
     None where that cannot be done safely: the block is damaged, parts of it overlap, or XMP within it has
     coordinates.
     """
+    block = canonical(block)
     changed = bytearray(block)
     try:
         found = directories(block)
@@ -213,7 +203,7 @@ class Directory:
 
 
 def directories(block: bytes) -> list[Directory]:
-    """Those of the chain, and their Exif directories; raises ValueError or struct.error if damaged."""
+    """Those of a canonical block's chain, and their Exif directories; raises ValueError or struct.error."""
     order, places = first_directory(block)
     found = [Directory(order, len(PREFIX), places.start - 2)]
     while (offset := found[-1].next(block)) and len(found) < MOST_DIRECTORIES:
