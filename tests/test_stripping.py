@@ -203,6 +203,12 @@ def test_gps_goes_from_every_format(format: str) -> None:
         assert not found.get_ifd(GPS)
 
 
+def test_exif_of_gps_alone_goes() -> None:
+    alone = Image.Exif()
+    alone.get_ifd(GPS)[1] = "N"
+    assert exif.without_gps(alone.tobytes()) == b""
+
+
 def test_exif_that_cannot_be_edited_goes_as_a_whole() -> None:
     random, whole = np.random.default_rng(0), located()
     gone = 0

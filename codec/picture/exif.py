@@ -130,8 +130,8 @@ def upright(block: bytes) -> bytes:
 def without_gps(block: bytes) -> bytes | None:
     """The block without its GPS directories, whose bytes become 0; all else stays where it is.
 
-    None where that cannot be done safely: the block is damaged, parts of it overlap, or XMP within it has
-    coordinates.
+    Empty where there is nothing else. None where that cannot be done safely: the block is damaged, parts of
+    it overlap, or XMP within it has coordinates.
     """
     block = canonical(block)
     changed = bytearray(block)
@@ -145,7 +145,9 @@ def without_gps(block: bytes) -> bytes | None:
         after = [directory.contents(changed) for directory in found]
     except (ValueError, struct.error):
         return None
-    return bytes(changed) if before == after and not COORDINATES.search(changed) else None
+    if before != after or COORDINATES.search(changed):
+        return None
+    return bytes(changed) if any(after) or changed == block else b""
 
 
 @dataclass(frozen=True, slots=True)
