@@ -38,13 +38,13 @@ from cli.options import (
     Quiet,
     Recursive,
     Resume,
+    Strip,
     bytes_of,
+    kinds_to_strip,
 )
 
 if TYPE_CHECKING:
     from codec.attempt import Options
-
-KINDS = ("exif", "icc", "xmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def compress(
     reduce: Annotated[
         str, typer.Option(help="Code a smaller picture, enlarged on decoding: off, auto, 2, 3 or 4.")
     ] = "off",
-    strip: Annotated[str, typer.Option(help="Metadata to leave out: exif,icc,xmp or all.")] = "",
+    strip: Strip = None,
     effort: Annotated[
         int,
         typer.Option(
@@ -124,7 +124,7 @@ def compress(
 
     if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
-    kinds = kinds_of(strip)
+    kinds = kinds_to_strip(strip)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     how = Compression(
         options=Options(
@@ -156,15 +156,6 @@ def compress(
     run(planned, partial(compress_one, how), describe, batch, partial(is_made, how))
 
 
-def kinds_of(strip: str) -> tuple[str, ...]:
-    """The kinds of metadata in a list with commas; raises UsageError for others."""
-    kinds = [kind.strip().lower() for kind in strip.split(",") if kind.strip()]
-    for kind in kinds:
-        if kind not in (*KINDS, "all"):
-            raise UsageError(f"--strip {kind}: choose of {', '.join(KINDS)}, all")
-    return KINDS if "all" in kinds else tuple(kinds)
-
-
 def noise_of(text: str) -> float | str | None:
     """What --denoise asks for; raises UsageError."""
     from codec.stages.denoising import LARGEST_SIGMA
@@ -192,9 +183,10 @@ def reduction_of(text: str) -> int | str:
 def is_made(how: Compression, job: Job) -> bool:
     """Whether an output that exists was made so; raises AecodecError where it must stay and is not ours."""
     from cli.resume import compressed_so
-    from codec.bitstream import Box
+    from codec.picture.stripping import BOXES
 
-    return compressed_so(job.target, how.options, [Box[kind.upper()] for kind in how.strip])
+    stripped = [box for kind in how.strip for box in BOXES.get(kind, ())]  # of gps a file does not say
+    return compressed_so(job.target, how.options, stripped)
 
 
 def compress_one(how: Compression, job: Job) -> Record:
@@ -202,16 +194,16 @@ def compress_one(how: Compression, job: Job) -> Record:
     import codec
     from cli.verification import verify
     from codec.attempt import compress_picture
-    from codec.bitstream import Box
     from codec.model import model_named
-    from codec.picture import psnr, strip
+    from codec.picture import psnr
     from codec.picture.reading import read_picture
+    from codec.picture.stripping import strip
 
     began = time.perf_counter()
     with concerning(job.source):
         piped = read_stream(job.source)
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
-        picture = strip(picture, [Box[kind.upper()] for kind in how.strip])
+        picture = strip(picture, how.strip)
         if how.measure and not how.options.lossless:
             model_named(how.options.model_name).load_ahead("synthesis")
         attempt, data = compress_picture(picture, how.options)

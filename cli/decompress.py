@@ -27,6 +27,8 @@ from cli.options import (
     Quiet,
     Recursive,
     Resume,
+    Strip,
+    kinds_to_strip,
     pixels_of,
 )
 
@@ -40,6 +42,7 @@ class Decompression:
     max_pixels: int
     enhance: bool
     upscale: int
+    strip: tuple[str, ...]
     keep_times: bool
 
 
@@ -58,6 +61,7 @@ def decompress(
     region: Annotated[str, typer.Option(help="Only this part: left,top,width,height in pixels.")] = "",
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
     upscale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times.")] = 1,
+    strip: Strip = None,
     max_pixels: Annotated[
         int | None,
         typer.Option(
@@ -81,7 +85,7 @@ def decompress(
     from codec.picture.writing import FORMATS
     from codec.stages.upscaling import SCALES
 
-    suffix, part = "." + format.lower().removeprefix("."), region_of(region)
+    suffix, part, kinds = "." + format.lower().removeprefix("."), region_of(region), kinds_to_strip(strip)
     if suffix not in FORMATS:
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
     if upscale not in (1, *SCALES):
@@ -91,7 +95,8 @@ def decompress(
     for job in planned:
         if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    how = Decompression(suffix, part, max_pixels or MAX_PIXELS, enhance, upscale, keep_times)
+    limit = max_pixels or MAX_PIXELS
+    how = Decompression(suffix, part, limit, enhance, upscale, kinds, keep_times)
     run(planned, partial(decompress_one, how), describe, batch, partial(is_made, how))
 
 
@@ -122,31 +127,35 @@ def region_of(text: str) -> tuple[int, int, int, int] | None:
 
 def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
-    import codec
+    from codec.api import decompress_picture
     from codec.bitstream import read_file
-    from codec.picture.metadata import notes_of_writing
-    from codec.picture.writing import encode_image, format_for
+    from codec.picture.writing import encode_image, format_for, notes_of_writing, to_pillow
 
     began = time.perf_counter()
     named = Path(f"out{job.target.suffix or how.suffix}")
     with concerning(job.source):
         data = read_bytes(job.source, read_file)
-        image = codec.decompress(
-            data, max_pixels=how.max_pixels, region=how.region, enhance=how.enhance, upscale=how.upscale
+        picture = decompress_picture(
+            data,
+            max_pixels=how.max_pixels,
+            region=how.region,
+            enhance=how.enhance,
+            upscale=how.upscale,
+            strip=how.strip,
         )
-        kind = format_for(named)
-        picture = encode_image(image, kind)
-    write(job.target, picture, job.force, job.source if how.keep_times else None)
+        image, kind = to_pillow(picture), format_for(named)
+        file = encode_image(image, kind)
+    write(job.target, file, job.force, job.source if how.keep_times else None)
     return {
         "input": str(job.source),
         "output": str(job.target),
         "bytes_before": len(data),
-        "bytes_after": len(picture),
+        "bytes_after": len(file),
         "width": image.width,
         "height": image.height,
         "mode": image.mode,
         "seconds": time.perf_counter() - began,
-        "notes": notes_of_writing(image, kind),
+        "notes": (*picture.notes, *notes_of_writing(image, kind)),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.files import path_of
+from cli.files import UsageError, path_of
 
 # What help says of names, of each command that writes.
 NAMES = (
@@ -73,3 +73,22 @@ Cluster = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Do the work on a Dask cluster, as tcp://host:8786."),
 ]
+Strip = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KINDS",
+        help="Metadata to leave out: exif, gps (coordinates in EXIF, XMP and text), icc, xmp (which may hold "
+        "GPS too), text (comments, IPTC, resolution) or all. Several with commas, or the option again.",
+    ),
+]
+
+
+def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:
+    """The kinds of metadata that --strip names; raises UsageError for others."""
+    from codec import MetadataError
+    from codec.picture.stripping import kinds_of
+
+    try:
+        return kinds_of(names or ())
+    except MetadataError as error:
+        raise UsageError(f"--{error}") from error

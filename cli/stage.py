@@ -40,9 +40,8 @@ def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times
 
 def run_one(how: Processing, job: Job) -> Record:
     """Run the stage on one picture; what came of it."""
-    from codec.picture.metadata import notes_of_writing
     from codec.picture.reading import read_picture
-    from codec.picture.writing import encode_image, format_for, to_pillow
+    from codec.picture.writing import encode_image, format_for, notes_of_writing, to_pillow
 
     began = time.perf_counter()
     named = Path(f"out{job.target.suffix or '.png'}")

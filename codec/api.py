@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +19,8 @@ from codec.descent import EFFORT
 from codec.errors import ImageError, StageError
 from codec.picture import Picture
 from codec.picture.reading import from_pillow
+from codec.picture.stripping import kinds_of
+from codec.picture.stripping import strip as without
 from codec.picture.writing import to_pillow
 from codec.stages.upscaling import SCALES
 
@@ -39,7 +41,7 @@ class Info:
     enhanced: bool  # whether the decoder removes artefacts
     scale: int  # by which the decoder enlarges the coded picture; 1 for not at all
     size: int  # bytes of the file
-    metadata: Mapping[str, int]  # bytes of each kind
+    metadata: Mapping[str, int]  # bytes of each kind, boxes that this release does not know among them
 
     @property
     def bpp(self) -> float:
@@ -61,6 +63,7 @@ def compress(
     enhance: bool = False,
     reduce: int | str = 1,
     tune: str = "psnr",
+    strip: str | Iterable[str] = (),
 ) -> bytes:
     """Compress a picture into one file.
 
@@ -85,9 +88,13 @@ def compress(
     in fewer bytes, at a lower PSNR, without `enhance` and `reduce="auto"`, which go by PSNR. `model` names
     any installed model in its place.
 
-    Raises ImageError for what cannot be coded, QualityError for a quality, effort or tune that is not
-    offered, StageError for what a stage does not offer, TargetError for a target out of reach and
-    UnknownModelError for a model that is not installed.
+    `strip` names metadata to leave out, one kind or several: "exif", "gps" (coordinates in EXIF, XMP and
+    texts), "icc", "xmp", "text" (texts, comments, IPTC, resolution), "all". Of a Pillow image all is kept
+    otherwise that is in its `info`.
+
+    Raises ImageError for what cannot be coded, MetadataError for a kind of metadata that there is not,
+    QualityError for a quality, effort or tune that is not offered, StageError for what a stage does not
+    offer, TargetError for a target out of reach and UnknownModelError for a model that is not installed.
 
     >>> from PIL import Image
     >>> import codec
@@ -96,16 +103,18 @@ def compress(
     (64, 48)
     """
     options = Options(quality, model, effort, lossless, max_bytes, bpp, psnr, denoise, enhance, reduce, tune)
-    return compress_picture(to_picture(image), options)[1]
+    return compress_picture(to_picture(image, strip), options)[1]
 
 
-def to_picture(image: ImageLike) -> Picture:
-    """The Picture of what `compress` takes; warns of what is not kept of a Pillow image."""
-    if isinstance(image, Picture):
-        return image
-    if isinstance(image, Image.Image):
-        picture = from_pillow(image)
-        for note in picture.notes:
+def to_picture(image: ImageLike, strip: str | Iterable[str] = ()) -> Picture:
+    """The Picture of what `compress` takes, without metadata of some kinds.
+
+    Warns of what is not kept of a Pillow image, and of what is stripped; a Picture has its own `notes`.
+    """
+    if isinstance(image, (Picture, Image.Image)):
+        picture = without(from_pillow(image) if isinstance(image, Image.Image) else image, strip)
+        known = len(image.notes) if isinstance(image, Picture) else 0
+        for note in picture.notes[known:]:
             warnings.warn(note, stacklevel=3)
         return picture
     if not isinstance(image, np.ndarray):
@@ -123,15 +132,40 @@ def decompress(
     region: tuple[int, int, int, int] | None = None,
     enhance: bool = False,
     upscale: int = 1,
+    strip: str | Iterable[str] = (),
 ) -> Image.Image:
-    """The picture in a file: mode L, LA, RGB or RGBA, with ICC profile, EXIF and XMP in `info`.
+    """The picture in a file: mode L, LA, RGB or RGBA, with its metadata in `info`, where Pillow has them.
+
+    These are `icc_profile`, `exif` and `xmp`, bytes; texts by their keywords; `comment`, bytes; IPTC, bytes,
+    in `photoshop[0x0404]`; `dpi`; and, for colours that are not sRGB, `cicp`, 4 bytes as in a PNG.
+    `strip` leaves some out, as in `compress`. What is not understood is a UserWarning.
 
     `region` (left, top, width, height), in pixels, asks for a part, whose pixels are those of the whole
     within one level. `enhance` removes artefacts of coding, `upscale` (2, 3 or 4) enlarges what comes of it;
     of a region they know no more than the region. `max_pixels` limits the result.
 
-    Raises a BitstreamError that says what is wrong with the data, UnknownModelError, RegionError, StageError.
+    Raises a BitstreamError that says what is wrong with the data, UnknownModelError, RegionError, StageError,
+    MetadataError.
     """
+    picture = decompress_picture(
+        data, max_pixels=max_pixels, region=region, enhance=enhance, upscale=upscale, strip=strip
+    )
+    for note in picture.notes:
+        warnings.warn(note, stacklevel=2)
+    return to_pillow(picture)
+
+
+def decompress_picture(
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    region: tuple[int, int, int, int] | None = None,
+    enhance: bool = False,
+    upscale: int = 1,
+    strip: str | Iterable[str] = (),
+) -> Picture:
+    """The same as a Picture, which has in its `notes` what is not understood or stripped."""
+    kinds = kinds_of(strip)
     if upscale not in (1, *SCALES):
         raise StageError(f"scale {upscale} is not offered: choose 1, 2, 3 or 4")
     container = parse(data, max_pixels)
@@ -143,7 +177,7 @@ def decompress(
     picture = decode_picture(container, region)
     if enhance and container.learned and not container.stages.enhance:
         picture = stages.enhance(picture)
-    return to_pillow(stages.upscale(picture, upscale) if upscale > 1 else picture)
+    return without(stages.upscale(picture, upscale) if upscale > 1 else picture, kinds)
 
 
 def denoise(image: ImageLike, sigma: float | None = None, method: str = "learned") -> Image.Image:
@@ -175,7 +209,8 @@ def mode_of(container: Container) -> str:
 def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
     """What a file holds, without decoding it; raises a BitstreamError if it is not sound."""
     container = parse(data, max_pixels)
-    learned = container.learned
+    learned, boxes = container.learned, {box.name.lower(): data for box, data in container.boxes.items()}
+    boxes |= {f"unknown box {kind}": data for kind, data in container.unknown.items()}
     return Info(
         width=container.width,
         height=container.height,
@@ -187,5 +222,5 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         enhanced=bool(container.stages.enhance),
         scale=container.stages.scale,
         size=len(data),
-        metadata={box.name.lower(): len(content) for box, content in container.boxes.items()},
+        metadata={name: len(content) for name, content in boxes.items()},
     )

@@ -122,12 +122,24 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
     if options.lossless:
         return attempt, attempt.losslessly()
     if max_bytes is not None:
+        check_metadata(cleaned, max_bytes)
         return within(attempt, max_bytes, SCALES if reduce == "auto" else ())
     if options.psnr is not None:
         return attempt, of_psnr(attempt.at, attempt.rough, attempt.psnr, options.psnr)
     if reduce == "auto":
         return reduced_if_better(attempt, options.quality)
     return attempt, attempt.at(options.quality)
+
+
+def check_metadata(picture: Picture, limit: int) -> None:
+    """Raises TargetError where metadata alone take all the bytes that a file may have."""
+    if (size := size_of_metadata(picture)) >= limit:
+        raise TargetError(f"the metadata takes {size} of {limit} bytes: --strip, or raise the limit")
+
+
+def size_of_metadata(picture: Picture) -> int:
+    """Bytes in the boxes of metadata."""
+    return sum(map(len, picture.metadata.values()))
 
 
 def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
@@ -154,8 +166,10 @@ def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> tuple[Attempt
         return attempt, lossless
     try:
         return attempt, within_bytes(attempt.at, attempt.rough, limit, attempt.fixed)
-    except TargetError:
+    except TargetError as error:
         if not scales:
+            if size := size_of_metadata(attempt.picture):
+                raise TargetError(f"{error}, of which the metadata takes {size}: --strip") from error
             raise
         return within(attempt.reduced(scales[0]), limit, scales[1:])
 

@@ -14,12 +14,30 @@ height      the reader's pixel limit before anything is allocated.
 coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 bytes, little endian,
             hundredths, 0 to 10000), prior of the hyper-latent (1 byte).
 boxes       if bit 3 is set: a count (1 byte, 1 to 15), then for each a type (1 byte), a length
-            (varint) and that many bytes. A type appears at most once. A reader refuses types it
-            does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a WebP as in coding 1), 5 stages.
+            (varint) and that many bytes. A type appears at most once. Bit 7 of the type says that a
+            reader which does not know the type may skip the box; it notes that it did, and it refuses
+            other types that it does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a WebP as in
+            coding 1), 5 stages, 6 | 128 text, 7 | 128 colour.
+EXIF        Exif\0\0, then a TIFF structure, whatever the format of the picture's file. Readers accept it
+            without these 6 bytes.
 stages      for each, in ascending order, a type (1 byte) and what belongs to it: 1 denoised before coding
             (deviation of the noise, 1 byte, in quarters of one of 255 levels); 2 enhance after decoding
             (4 bytes); 3 upscale last (scale, 1 byte, 2 to 4; 4 bytes). The 4 bytes are the fingerprint of
             the network. 2 and 3 are for coding 0 alone.
+text        a method (1 byte: 0 as it is, 1 zlib), then, by that method, for each entry a type (1 byte), a
+            length (varint) and that many bytes, at most 2**26 bytes in all:
+            1 text       keyword, language tag and translated keyword, each ended by a byte 0, and the
+                         text; all UTF-8, the keyword of Latin-1 characters, 1 to 79 of them, as in PNG.
+            2 comment    of a JPEG or GIF, in no encoding that is known.
+            3 IPTC       datasets as of IIM 4 (in a JPEG, resource 0x0404 of APP13).
+            4 resolution horizontal, vertical and a denominator, varints above 0: pixels an inch are
+                         horizontal / denominator and vertical / denominator.
+            Entries of type 1 may repeat, with other keywords; the others appear at most once. A reader
+            passes over types it does not know, and drops a box that breaks these rules; it notes both.
+colour      code points of ITU-T H.273 for primaries, transfer, matrix and the full range flag (a byte
+            each), as in the cICP chunk of PNG; the samples are RGB, so the last two are 0 and 1. Absent
+            for sRGB. Where there is an ICC profile beside it, it is for outputs that know no code points.
+            A reader drops a box of another length, and notes it.
 length      of the payload.
 payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file whose first
             chunk is VP8L, of the same width and height. Where its alpha_is_used bit is set, it holds
@@ -74,6 +92,7 @@ VERSION_SHIFT = 4
 KIND_CODING = 0b0011
 KIND_GRAY = 0b0100
 KIND_BOXES = 0b1000
+SKIPPABLE = 0x80  # of a box's type: who does not know it goes on without
 
 
 class Coding(enum.IntEnum):
@@ -91,6 +110,8 @@ class Box(enum.IntEnum):
     XMP = 3
     ALPHA = 4
     STAGES = 5
+    TEXT = 6 | SKIPPABLE
+    COLOUR = 7 | SKIPPABLE
 
 
 class Stage(enum.IntEnum):
@@ -131,6 +152,7 @@ class Container:
     learned: Learned | None = None
     boxes: Mapping[Box, bytes] = field(default_factory=dict)
     stages: Stages = Stages()
+    unknown: Mapping[int, bytes] = field(default_factory=dict)  # boxes that were skipped, by their type
 
     @property
     def coded_size(self) -> tuple[int, int]:
@@ -185,7 +207,10 @@ def serialise(container: Container) -> bytes:
     """The file of a container; raises LimitError for sides that no reader accepts."""
     check_size(container.width, container.height, MAX_SIDE**2)
     stages = write_stages(container.stages)
-    boxes = {**container.boxes, Box.STAGES: stages} if stages else container.boxes
+    boxes: dict[int, bytes] = {int(box): content for box, content in container.boxes.items()}
+    boxes.update(container.unknown)
+    if stages:
+        boxes[Box.STAGES] = stages
     kind = container.coding | KIND_GRAY * container.gray | KIND_BOXES * bool(boxes)
     parts = [MAGIC, bytes([VERSION << VERSION_SHIFT | kind])]
     parts += [write_varint(container.width), write_varint(container.height)]
@@ -241,12 +266,12 @@ def read_fields(reader: Reader, max_pixels: int) -> Container:
     width, height = reader.varint("width"), reader.varint("height")
     check_size(width, height, max_pixels)
     learned = read_learned(reader) if coding == Coding.LEARNED else None
-    boxes = read_boxes(reader) if first & KIND_BOXES else {}
+    boxes, unknown = read_boxes(reader) if first & KIND_BOXES else ({}, {})
     stages = read_stages(boxes.pop(Box.STAGES)) if Box.STAGES in boxes else Stages()
     if learned is None and (stages.enhance or stages.upscale):
         raise LimitError("a lossless picture has stages after it: the file is damaged")
     payload = reader.take(reader.varint("payload's length"), "payload")
-    return Container(width, height, bool(first & KIND_GRAY), payload, learned, boxes, stages)
+    return Container(width, height, bool(first & KIND_GRAY), payload, learned, boxes, stages, unknown)
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -265,17 +290,21 @@ def read_learned(reader: Reader) -> Learned:
     return Learned(fingerprint, quality, reader.byte("prior"))
 
 
-def read_boxes(reader: Reader) -> dict[Box, bytes]:
+def read_boxes(reader: Reader) -> tuple[dict[Box, bytes], dict[int, bytes]]:
+    """The boxes that are known, and those that are not and may be skipped."""
     count = reader.byte("box count")
     if not 0 < count < 16:
         raise LimitError(f"{count} boxes are out of range, 1 to 15: the file is damaged")
-    boxes: dict[Box, bytes] = {}
+    found: dict[int, bytes] = {}
     for _ in range(count):
         kind = reader.byte("box type")
-        if kind not in list(Box) or kind in boxes:
-            raise LimitError(f"box type {kind} is unknown or repeated: the file is damaged")
-        boxes[Box(kind)] = reader.take(reader.varint("box length"), "box")
-    return boxes
+        if kind in found:
+            raise LimitError(f"box type {kind} is repeated: the file is damaged")
+        if kind not in list(Box) and not kind & SKIPPABLE:
+            raise LimitError(f"box type {kind} is unknown: the file is damaged or of a later release")
+        found[kind] = reader.take(reader.varint("box length"), "box")
+    known = {Box(kind): content for kind, content in found.items() if kind in list(Box)}
+    return known, {kind: content for kind, content in found.items() if kind not in known}
 
 
 def write_stages(stages: Stages) -> bytes:

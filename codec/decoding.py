@@ -13,6 +13,7 @@ from codec.errors import LimitError, RegionError
 from codec.model import model_with
 from codec.picture import Picture, to_gray
 from codec.picture.lossless import lossless_fields, read_lossless
+from codec.picture.metadata import sound
 from codec.stages import networks
 from codec.stages.enhancement import NETWORK as ENHANCE
 from codec.stages.restoration import restored
@@ -20,7 +21,7 @@ from codec.stages.upscaling import LEARNED, enlarged, network_name
 
 
 def decode_picture(container: Container, region: tuple[int, int, int, int] | None = None) -> Picture:
-    """The Picture of a container, or its region (left, top, width, height).
+    """The Picture of a container, or its region (left, top, width, height); its notes say what is not known.
 
     Raises BitstreamError, UnknownModelError, and RegionError for a region that is not inside.
     """
@@ -34,8 +35,11 @@ def decode_picture(container: Container, region: tuple[int, int, int, int] | Non
     samples = decode_samples(container, part)
     if samples.shape[2] == 4:
         alpha = samples[..., 3]
-    metadata: dict[Box, bytes] = {k: v for k, v in container.boxes.items() if k != Box.ALPHA}
-    return Picture(colours(container, samples), container.gray, alpha, metadata)
+    metadata, notes = sound(container.boxes)
+    metadata.pop(Box.ALPHA, None)
+    if unknown := ", ".join(map(str, sorted(container.unknown))):
+        notes.append(f"its boxes of types {unknown}, of a later release, are left out")
+    return Picture(colours(container, samples), container.gray, alpha, metadata, tuple(notes))
 
 
 def has_alpha(container: Container) -> bool:

@@ -10,6 +10,7 @@ AecodecError
  │   ├─ ChecksumError     they were changed after they were written
  │   └─ LimitError        dimensions or lengths out of bounds
  ├─ QualityError          the quality is out of range; also a ValueError
+ ├─ MetadataError         a kind of metadata that there is not; also a ValueError
  ├─ RegionError           the region is not inside the picture; also a ValueError
  ├─ StageError            a sigma, scale or method that a stage does not offer; also a ValueError
  ├─ TargetError           the size or PSNR that was asked for is out of reach, or no target
@@ -59,6 +60,10 @@ class LimitError(BitstreamError):
 
 class QualityError(AecodecError, ValueError):
     """A quality, effort or tune is not offered."""
+
+
+class MetadataError(AecodecError, ValueError):
+    """A kind of metadata is named that there is not."""
 
 
 class RegionError(AecodecError, ValueError):

@@ -8,27 +8,34 @@
 >>> Image.open(file).size
 (64, 48)
 
-`save` takes the arguments of `codec.compress`, and `exif`, `icc_profile` and `xmp`, which are otherwise
-those of the image. An image that was opened is decoded when its pixels are first needed.
+`save` takes the arguments of `codec.compress`, and `exif`, `icc_profile`, `xmp`, `comment` and `dpi`. As with
+Pillow's own formats, colours alone (`icc_profile` and code points, `cicp`) are those of the image where they
+are not given. EXIF, XMP, comment and resolution are written if they are given; texts and IPTC are not. What
+is given empty, or as None, is left out. An image that was opened is decoded when pixels are first needed.
 """
 
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import fields, replace
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from codec.api import compress, decompress, mode_of, to_picture
+from codec.api import compress, decompress, mode_of
 from codec.attempt import Options
 from codec.bitstream import MAGIC, Box, parse, read_file
 from codec.errors import AecodecError
-from codec.picture.metadata import METADATA
+from codec.picture import Picture
+from codec.picture.metadata import info_of, sound
 from codec.picture.reading import from_pillow
+from codec.picture.stripping import strip
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
 OPTIONS = tuple(field.name for field in fields(Options))
+GIVEN = ("icc_profile", "exif", "xmp", "comment", "dpi")  # metadata that `save` takes
+COLOURS = {Box.ICC, Box.COLOUR}  # kept unless others are given, as PNG, TIFF and AVIF keep the profile
 
 
 class AecImageFile(ImageFile.ImageFile):
@@ -45,7 +52,7 @@ class AecImageFile(ImageFile.ImageFile):
             self._size, self._mode = (container.width, container.height), mode_of(container)
         except AecodecError as error:
             raise OSError(str(error)) from error
-        self.info.update({METADATA[b]: data for b, data in container.boxes.items() if b in METADATA})
+        self.info.update(info_of(sound(container.boxes)[0]))
         self.tile = [self.tile_of_all()]
 
     def tile_of_all(self) -> Any:
@@ -73,20 +80,28 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     given = getattr(image, "encoderinfo", {})
     options = {name: given[name] for name in OPTIONS if name in given}
     try:
-        picture = to_picture(image)
-        picture = replace(picture, metadata={**picture.metadata, **metadata_in(given)})
+        picture = strip(with_metadata(from_pillow(image), given), given.get("strip", ()))
+        for note in picture.notes:
+            warnings.warn(note, stacklevel=4)
         file.write(compress(picture, **options))
     except AecodecError as error:
         raise OSError(str(error)) from error
 
 
-def metadata_in(given: dict[str, Any]) -> dict[Box, bytes]:
-    """The metadata among the arguments of a call of `save`, EXIF without orientation."""
+def with_metadata(picture: Picture, given: dict[str, Any]) -> Picture:
+    """The picture with its colours and the metadata among the arguments of a call of `save`.
+
+    What is given replaces what the picture has, be it empty. EXIF says that the pixels are upright.
+    """
     holder = Image.new("1", (1, 1))
-    for key in METADATA.values():
+    for key in GIVEN:
         if value := given.get(key):
             holder.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
-    return dict(from_pillow(holder).metadata)
+    added = from_pillow(holder)
+    kept = set() if "icc_profile" in given else COLOURS
+    own = {box: data for box, data in picture.metadata.items() if box in kept}
+    notes = tuple(note for note in picture.notes if "EXIF" not in note)  # which is not kept
+    return replace(picture, metadata={**own, **added.metadata}, notes=(*notes, *added.notes))
 
 
 def accept(prefix: bytes) -> bool:

@@ -21,6 +21,7 @@ SEEDS = seeds()
 CORPUS = sorted((Path(__file__).parent / "fuzz" / "corpus").iterdir())
 OUTCOMES = {PICTURE, *(name for name in vars(errors) if name.endswith("Error"))}
 CLAIMS = dict(claims())
+pytestmark = pytest.mark.filterwarnings("ignore:.*left out:UserWarning")  # of boxes that may be skipped
 MUTATIONS = 600  # of the 10 000 of docs/hardening.md
 
 

@@ -72,15 +72,43 @@ def test_files_larger_than_their_pixels_are_not_taken_for_them(tmp_path: Path, m
 
 
 def test_saving_is_as_careful_as_compressing(tmp_path: Path) -> None:
-    picture_of_mode("RGB", 20, 20).save(tmp_path / "a.tiff", exif=EXIF)
-    with Image.open(tmp_path / "a.tiff") as image:
-        image.save(tmp_path / "a.aec")
-        assert (tmp_path / "a.aec").read_bytes() == codec.compress(image)
-    assert "exif" in codec.info((tmp_path / "a.aec").read_bytes()).metadata
+    image = picture_of_mode("RGB", 20, 20)
+    image.info["icc_profile"] = ICC
+    assert saved(image, lossless=True) == codec.compress(image, lossless=True)
     frames = [picture_of_mode("L", 20, 20), picture_of_mode("L", 20, 20).rotate(90)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     with Image.open(tmp_path / "a.gif") as image, pytest.raises(OSError, match="frames"):
         image.save(tmp_path / "b.aec")
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+def test_saving_keeps_colours_alone_unasked_as_pillow_does(format: str) -> None:
+    file = io.BytesIO()
+    picture_of_mode("RGB", 20, 20).save(file, format, icc_profile=ICC, exif=EXIF, dpi=(300, 300))
+    with Image.open(file) as image:
+        assert set(codec.info(saved(image, lossless=True)).metadata) == {"icc"}
+        assert "exif" in codec.info(saved(image, lossless=True, exif=image.getexif())).metadata
+        everything = codec.info(codec.compress(image, lossless=True)).metadata
+        assert set(everything) - {"text"} == {"icc", "exif"}
+
+
+@pytest.mark.parametrize("key", ["icc_profile", "exif", "xmp", "comment", "dpi"])
+@pytest.mark.parametrize("value", [b"", None])
+def test_what_is_given_empty_is_left_out(key: str, value: bytes | None) -> None:
+    image = picture_of_mode("RGB", 20, 20)
+    image.info.update(icc_profile=ICC, exif=EXIF, xmp=XMP, comment=b"hello", dpi=(300, 300))
+    given = {"icc_profile": ICC, "exif": EXIF, "xmp": XMP, "comment": b"hello", "dpi": (300, 300), key: value}
+    with Image.open(io.BytesIO(saved(image, lossless=True, **given))) as opened:
+        assert set(opened.info) == set(given) - {key}
+
+
+def test_strip_on_save() -> None:
+    image = picture_of_mode("RGB", 20, 20)
+    image.info["icc_profile"] = ICC
+    data = saved(image, lossless=True, exif=EXIF, xmp=XMP, strip=("exif", "icc"))
+    assert set(codec.info(data).metadata) == {"xmp"}
+    with pytest.raises(OSError, match="strip nonsense: choose of exif, gps, icc, xmp, text, all"):
+        saved(image, strip="nonsense")
 
 
 def test_metadata_of_the_image_or_of_the_call() -> None:

@@ -1,13 +1,15 @@
 """Pictures as the codec takes them: pixels, gray or not, alpha and metadata.
 
-`reading` makes them of files and Pillow images, `writing` makes files and Pillow images of them; `metadata`,
-`exif` and `colour` know what else files carry, `lossless` stores pixels as they are.
+`reading` makes them of files and Pillow images, `writing` makes files and Pillow images of them, `lossless`
+stores pixels as they are. `metadata` reads what else files carry, `leftovers` notes what is not read,
+`stripping` takes it out and `embedding` writes it, each with the help of `exif`, `xmp`, `text`, `photoshop`,
+`colour` and `code_points`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +28,6 @@ class Picture:
     alpha: NDArray[np.uint8] | None = None  # (H, W)
     metadata: Mapping[Box, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what is not as it was in its file, each a clause
-
-
-def strip(picture: Picture, kinds: Iterable[Box]) -> Picture:
-    """The picture without metadata of some kinds."""
-    gone = set(kinds)
-    return replace(picture, metadata={box: data for box, data in picture.metadata.items() if box not in gone})
 
 
 def to_gray(pixels: Pixels) -> Pixels:

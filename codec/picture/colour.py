@@ -1,23 +1,58 @@
-"""What a picture's colours mean: gamma, inks."""
+"""What a picture's colours mean: gamma, primaries, ICC profiles, inks."""
 
 from __future__ import annotations
 
 import io
+from itertools import product
 from math import isclose
 
+import numpy as np
 from PIL import Image, ImageCms
 
 from codec.picture.pillow_errors import MALFORMED
 
 USUAL_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.05  # of a PNG; what differs less, by a share, looks the same
+SRGB_CHROMATICITY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # x, y of white, red, green, blue
+CHROMATICITY_TOLERANCE = 0.01  # of each number; rounded ones, and BT.601 (625), differ less and look the same
+SPACE = slice(16, 20)  # of an ICC profile: what its samples are
+SIGNATURE = slice(36, 40)
+SAMPLES = tuple(product((0, 64, 128, 192, 255), repeat=3))  # by which profiles are compared
+SAME_COLOUR = 2  # levels of 255 by which they may differ
 
 
-def unusual_gamma(image: Image.Image) -> float | None:
-    """The gamma of a PNG that says nothing better of its colours, if it is not the usual one."""
-    gamma = image.info.get("gamma")
-    if not gamma or image.info.get("icc_profile") or "srgb" in image.info:
-        return None
-    return None if isclose(gamma, USUAL_GAMMA, rel_tol=GAMMA_TOLERANCE) else float(gamma)
+def notes_of_png_colours(image: Image.Image) -> list[str]:
+    """What a PNG's gAMA and cHRM say that is not as usual, where it says nothing better of its colours."""
+    if image.info.get("icc_profile") or "srgb" in image.info:
+        return []
+    found, gamma, primaries = [], image.info.get("gamma"), image.info.get("chromaticity")
+    if isinstance(gamma, float) and gamma and not isclose(gamma, USUAL_GAMMA, rel_tol=GAMMA_TOLERANCE):
+        found.append(f"its gamma of {gamma:g}, not 1/2.2, is left out: it may look lighter or darker")
+    if isinstance(primaries, tuple) and any(
+        abs(one - usual) > CHROMATICITY_TOLERANCE
+        for one, usual in zip(primaries, SRGB_CHROMATICITY, strict=False)
+    ):
+        found.append("its primaries, not those of sRGB, are left out: its colours may look paler or richer")
+    return found
+
+
+def fits(profile: bytes, gray: bool) -> bool:
+    """Whether an ICC profile is one, and describes gray samples, or RGB."""
+    return profile[SIGNATURE] == b"acsp" and profile[SPACE] == (b"GRAY" if gray else b"RGB ")
+
+
+def is_srgb(profile: bytes) -> bool:
+    """Whether colours look the same without an ICC profile, which is to say, as sRGB."""
+    gray = profile[SPACE] == b"GRAY"
+    samples = np.array(SAMPLES, np.uint8)[None]
+    image = Image.fromarray(samples[:, :, 0] if gray else samples)
+    try:
+        source, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        shown = ImageCms.profileToProfile(image, source, srgb, renderingIntent=intent, outputMode="RGB")
+    except (ImageCms.PyCMSError, *MALFORMED):
+        return False
+    difference = np.asarray(shown).astype(int) - np.asarray(image.convert("RGB"))
+    return bool(np.abs(difference).max() <= SAME_COLOUR)
 
 
 def rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:

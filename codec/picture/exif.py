@@ -1,18 +1,30 @@
-"""EXIF of Pillow images: a block of its own stays as it is, but for the orientation of turned pixels."""
+"""EXIF of Pillow images: a block of its own stays as it is, but for the orientation of turned pixels.
+
+A block begins with PREFIX, as in a JPEG, whatever the format of its file.
+"""
 
 from __future__ import annotations
 
 import re
 import struct
+from copy import copy
+from dataclasses import dataclass
+from operator import itemgetter
 
 from PIL import ExifTags, Image
 
 IN_PNG = "Raw profile type exif"  # as ImageMagick writes it, in hexadecimal after three lines
-PREFIX = re.compile(rb"(Exif\0\0){0,2}")
+PREFIX = b"Exif\0\0"
+PREFIXES = re.compile(rb"(Exif\0\0){0,2}")
+COORDINATES = re.compile(rb"gps(?:latitude|longitude)", re.IGNORECASE)  # of XMP within a block
 ORDERS = {b"II": "<", b"MM": ">"}  # of bytes, as `struct` calls them
 ENTRY = 12  # bytes: tag, type, count, value
 SHORT = 3  # type of a value of 2 bytes
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by type
+MOST_DIRECTORIES = 16  # of a chain; in EXIF it has two
 TURNED = range(2, 9)  # orientations of pixels that are not upright
+SAID = (269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316)  # tags of TIFF, among those of its layout
+LAYOUT = set(range(254, 533)).difference(SAID)  # tags that describe a TIFF file's samples (TIFF 6.0)
 DESCRIPTIVE_TAGS = {
     ExifTags.Base.ImageDescription,
     ExifTags.Base.Make,
@@ -25,21 +37,56 @@ DESCRIPTIVE_TAGS = {
 
 
 def block_of(image: Image.Image) -> bytes | None:
-    """The block that holds an image's EXIF; None where there is none, as in TIFF. May raise ValueError."""
+    """The block that an image's `info` holds, as its `getexif()` was edited; None where there is none.
+
+    Pillow raises what it will where it cannot be read.
+    """
     block = image.info.get("exif")
     if block is None and (text := image.info.get(IN_PNG)):
-        return bytes.fromhex("".join(text.split("\n")[3:]))
-    return block.encode() if isinstance(block, str) else block
+        block = bytes.fromhex("".join(text.split("\n")[3:]))
+    if isinstance(block, str):
+        block = block.encode()
+    return as_edited(image, canonical(block)) if block else None
+
+
+def canonical(block: bytes) -> bytes:
+    """The block with one prefix."""
+    prefixes = PREFIXES.match(block)
+    return PREFIX + block[prefixes.end() if prefixes else 0 :]
+
+
+def as_edited(image: Image.Image, block: bytes) -> bytes:
+    """The block, or, where the caller changed what `getexif()` gives since it was read, that."""
+    if not is_readable(block):
+        return block
+    before, now = Image.Exif(), copy(image.getexif())
+    before.load(block)
+    now._ifds = now._ifds.copy()  # which `get_ifd` fills: the caller's stays as it is
+    known = {ExifTags.Base.Orientation} if ExifTags.Base.Orientation in before else set()
+    if contents(now, known) == contents(before, known):
+        return block
+    edited = canonical(now.tobytes()) if len(now) else b""  # with directories that were read before they went
+    return edited if ExifTags.IFD.GPSInfo in now else without_gps(edited) or b""
+
+
+def contents(exif: Image.Exif, known: set[ExifTags.Base]) -> str:
+    """All that EXIF says, but for an orientation that is not `known`, which Pillow takes from XMP."""
+    tags = {tag: value for tag, value in exif.items() if tag != ExifTags.Base.Orientation or tag in known}
+    kinds = [kind for kind in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) if kind in exif]
+    directories = [exif.get_ifd(kind) for kind in kinds]
+    return repr([sorted(each.items(), key=itemgetter(0)) for each in (tags, *directories)])
 
 
 def block_of_tags(image: Image.Image) -> bytes | None:
-    """EXIF of an image's tags without what describes its samples: orientation, and a TIFF file's layout.
+    """EXIF of a TIFF file's tags without those that describe its samples; None for other images.
 
     Pillow raises what it will where they cannot be read.
     """
+    if image.format != "TIFF":
+        return None
     source, kept = image.getexif(), Image.Exif()
     for tag, value in source.items():
-        if tag in DESCRIPTIVE_TAGS or (image.format != "TIFF" and tag != ExifTags.Base.Orientation):
+        if tag in DESCRIPTIVE_TAGS:
             kept[tag] = value
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         if values := source.get_ifd(directory):
@@ -52,7 +99,7 @@ def first_directory(block: bytes) -> tuple[str, range]:
 
     Raises ValueError or struct.error where there is no directory.
     """
-    prefix = PREFIX.match(block)
+    prefix = PREFIXES.match(block)
     start = prefix.end() if prefix else 0
     if (mark := block[start : start + 2]) not in ORDERS:
         raise ValueError(f"{mark!r} is no byte order")
@@ -78,3 +125,103 @@ def upright(block: bytes) -> bytes:
         if block[place : place + 2] == tag and place + ENTRY <= len(block):
             struct.pack_into(order + "HIH", changed, place + 2, SHORT, 1, 1)  # type, count, value
     return bytes(changed)
+
+
+def without_gps(block: bytes) -> bytes | None:
+    """The block without its GPS directories, whose bytes become 0; all else stays where it is.
+
+    Empty where there is nothing else. None where that cannot be done safely: the block is damaged, parts of
+    it overlap, or XMP within it has coordinates.
+    """
+    block = canonical(block)
+    changed = bytearray(block)
+    try:
+        found = directories(block)
+        before = [directory.contents(block) for directory in found]
+        for directory in found:
+            while (entry := directory.find(changed, ExifTags.IFD.GPSInfo)) is not None:
+                wipe(changed, directory.at(changed, directory.value(changed, entry)))
+                directory.remove(changed, entry)
+        after = [directory.contents(changed) for directory in found]
+    except (ValueError, struct.error):
+        return None
+    if before != after or COORDINATES.search(changed):
+        return None
+    return bytes(changed) if any(after) or changed == block else b""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory of a block: its byte order, where offsets count from, and where it stands."""
+
+    order: str
+    base: int
+    start: int
+
+    def count(self, block: bytes | bytearray) -> int:
+        return int(struct.unpack_from(self.order + "H", block, self.start)[0])
+
+    def entries(self, block: bytes | bytearray) -> range:
+        """The places of the entries; raises ValueError where they are not all there."""
+        first = self.start + 2
+        places = range(first, first + ENTRY * self.count(block), ENTRY)
+        if places.stop > len(block):
+            raise ValueError("a directory is cut off")
+        return places
+
+    def find(self, block: bytes | bytearray, tag: int) -> int | None:
+        """The place of the first entry with a tag."""
+        wanted = struct.pack(self.order + "H", tag)
+        return next((place for place in self.entries(block) if block[place : place + 2] == wanted), None)
+
+    def contents(self, block: bytes | bytearray) -> list[tuple[bytes, bytes]]:
+        """The entries, with the values that they point to, but for those of GPS."""
+        found = []
+        for place in self.entries(block):
+            tag, kind, count, offset = struct.unpack_from(self.order + "HHII", block, place)
+            size, start = SIZES.get(kind, 1) * count, self.base + offset
+            if tag != ExifTags.IFD.GPSInfo:
+                value = block[start : start + size] if size > 4 else b""
+                found.append((bytes(block[place : place + ENTRY]), bytes(value)))
+        return found
+
+    def value(self, block: bytes | bytearray, entry: int) -> int:
+        """The number in an entry that points to a directory."""
+        return int(struct.unpack_from(self.order + "I", block, entry + 8)[0])
+
+    def at(self, block: bytes | bytearray, offset: int) -> Directory:
+        return Directory(self.order, self.base, self.base + offset)
+
+    def next(self, block: bytes | bytearray) -> int:
+        """The offset of the next one in the chain, 0 at its end."""
+        end = self.entries(block).stop
+        return int(struct.unpack_from(self.order + "I", block, end)[0]) if end + 4 <= len(block) else 0
+
+    def remove(self, block: bytearray, entry: int) -> None:
+        """Take an entry out: those after it, and the offset of the next directory, move up."""
+        end = self.entries(block).stop + 4
+        block[entry:end] = (block[entry + ENTRY : end] + bytes(ENTRY))[: len(block[entry:end])]
+        struct.pack_into(self.order + "H", block, self.start, self.count(block) - 1)
+
+
+def directories(block: bytes) -> list[Directory]:
+    """Those of a canonical block's chain, and their Exif directories; raises ValueError or struct.error."""
+    order, places = first_directory(block)
+    found = [Directory(order, len(PREFIX), places.start - 2)]
+    while (offset := found[-1].next(block)) and len(found) < MOST_DIRECTORIES:
+        found.append(found[0].at(block, offset))
+    pointers = [(each, each.find(block, ExifTags.IFD.Exif)) for each in found]
+    return found + [each.at(block, each.value(block, entry)) for each, entry in pointers if entry is not None]
+
+
+def wipe(block: bytearray, directory: Directory) -> None:
+    """Set a directory and its values to 0; raises ValueError where they are not all there."""
+    entries = directory.entries(block)
+    for entry in entries:
+        kind, count, offset = struct.unpack_from(directory.order + "HII", block, entry + 2)
+        if (size := SIZES.get(kind, 1) * count) > 4:
+            start = directory.base + offset
+            if start + size > len(block):
+                raise ValueError("a value is cut off")
+            block[start : start + size] = bytes(size)
+    block[directory.start : entries.stop] = bytes(entries.stop - directory.start)

@@ -1,27 +1,36 @@
-"""What pictures carry besides pixels, into boxes and out of them."""
+"""What pictures carry besides pixels: out of Pillow images into boxes, and into the `info` of images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from codec.bitstream import Box
-from codec.picture import exif
+from codec.picture import code_points, exif, leftovers, text, xmp
+from codec.picture.code_points import Colour
+from codec.picture.embedding import EXTENSION
 from codec.picture.pillow_errors import MALFORMED
 
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
-XMP_IN_PNG = "XML:com.adobe.xmp"
-XMP_IN_TIFF = 700
 
 
-def read_metadata(image: Image.Image, block: bytes | None) -> dict[Box, bytes]:
-    """ICC profile and XMP that a Pillow image carries, and its EXIF."""
-    found = {box: image.info.get(key) for box, key in METADATA.items()}
-    found[Box.XMP] = found[Box.XMP] or image.info.get(XMP_IN_PNG)
-    found[Box.EXIF] = block
-    raw = {box: data.encode() if isinstance(data, str) else data for box, data in found.items()}
-    return {box: bytes(data) for box, data in raw.items() if data}
+def read_metadata(
+    image: Image.Image, block: bytes | None, content: bytes
+) -> tuple[dict[Box, bytes], list[str]]:
+    """The boxes of what a Pillow image carries, and notes of what is left out.
+
+    `block` is its EXIF, `content` the file that it is from, as far as that is known.
+    """
+    packet, notes = packet_of(image)
+    said, odd = text.of_image(image)
+    colour, about_colour = colour_of(image, content)
+    icc = image.info.get("icc_profile") or b""
+    found = {Box.ICC: icc, Box.EXIF: block or b"", Box.XMP: packet, Box.TEXT: text.pack(said)}
+    found[Box.COLOUR] = code_points.pack(colour) if colour else b""
+    notes += [*odd, *about_colour, *leftovers.notes(image, content)]
+    return {box: bytes(data) for box, data in found.items() if data}, notes
 
 
 def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:
@@ -34,22 +43,80 @@ def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:
     return block, not block or exif.is_readable(block)
 
 
-def metadata_for(format: str, image: Image.Image) -> dict[str, Any]:
-    """The arguments of Pillow's `save` by which a format keeps what an image carries; BMP keeps nothing."""
-    if format == "BMP":
-        return {}
-    metadata = {key: image.info[key] for key in METADATA.values() if key in image.info}
-    if format == "PNG" and (xmp := metadata.pop("xmp", None)):
-        metadata["pnginfo"] = PngImagePlugin.PngInfo()
-        metadata["pnginfo"].add_itxt(XMP_IN_PNG, xmp.decode("utf-8", "replace"))
-    if format == "TIFF" and (xmp := metadata.pop("xmp", None)):
-        metadata["exif"] = tags = Image.Exif()
-        tags.load(image.info.get("exif", b""))
-        tags[XMP_IN_TIFF] = xmp
-    return metadata
+def packet_of(image: Image.Image) -> tuple[bytes, list[str]]:
+    """The XMP of an image, with a JPEG's extension and without claims about what is left out; and notes."""
+    packet, notes = image.info.get("xmp") or b"", []
+    packet = packet.encode() if isinstance(packet, str) else bytes(packet)
+    if digest := xmp.extension_of(packet):
+        whole = xmp.extended(packet, extension_in(image, digest))
+        if whole is None:
+            notes.append("its extended XMP is left out: it is not there as a whole, or cannot be read")
+            whole = xmp.without_extension(packet)
+        packet = b"" if whole is None or xmp.is_empty(whole) else whole
+    if xmp.speaks_of_gain_map(packet):
+        notes.append("its gain map is left out, and what its XMP says of it")
+    elif xmp.names_of_containers(packet):
+        notes.append("what its XMP says of a film or of pictures behind it is left out")
+    left = xmp.without_containers(packet)
+    if left is None:
+        notes.append("its XMP, which says so where it cannot be edited, is left out too")
+    return left or b"", notes
 
 
-def notes_of_writing(image: Image.Image, format: str) -> tuple[str, ...]:
-    """What a format cannot hold of an image's metadata, each a clause."""
-    kinds = [box.name for box, key in METADATA.items() if image.info.get(key)]
-    return (f"{format} holds no {' or '.join(kinds)}: left out",) if kinds and format == "BMP" else ()
+def extension_in(image: Image.Image, digest: str) -> bytes:
+    """The extended XMP of a digest in a JPEG's segments; empty where it is not whole."""
+    head = EXTENSION + digest.encode()
+    segments = [data for name, data in getattr(image, "applist", ()) if name == "APP1"]
+    parts = [data[len(head) :] for data in segments if data.startswith(head) and len(data) > len(head) + 8]
+    whole = b""
+    for part in sorted(parts, key=lambda part: part[4:8]):
+        if int.from_bytes(part[4:8], "big") != len(whole):
+            return b""
+        whole += part[8:]
+    return whole if parts and int.from_bytes(parts[0][:4], "big") == len(whole) else b""
+
+
+def colour_of(image: Image.Image, content: bytes) -> tuple[Colour | None, list[str]]:
+    """Colours that are not sRGB's, where a file says them in code points, and notes of them."""
+    colour = code_points.of_info(image.info)
+    if colour is None and image.format == "PNG":
+        colour = code_points.of_png(leftovers.chunks_of_png(content)[0])
+    if colour is None and image.format == "AVIF" and not image.info.get("icc_profile"):
+        colour = code_points.of_avif(content)
+    if colour is None or colour.is_srgb:
+        return None, []
+    hdr = f"its colours are {colour.name}: PNG and AVIF can say so again, other formats cannot"
+    return colour, [hdr] if colour.is_hdr else []
+
+
+def upright(boxes: Mapping[Box, bytes]) -> dict[Box, bytes]:
+    """The boxes of pixels that were turned, whose orientation is 1 now; may raise ValueError of EXIF."""
+    edits = {Box.EXIF: exif.upright, Box.XMP: xmp.upright}
+    return {box: edits[box](data) if box in edits else data for box, data in boxes.items()}
+
+
+def sound(boxes: Mapping[Box, bytes]) -> tuple[dict[Box, bytes], list[str]]:
+    """The boxes of metadata that say something, and notes of what is passed over in them."""
+    kept: dict[Box, bytes] = dict(boxes)
+    notes: list[str] = []
+    try:
+        notes += text.unpack(kept[Box.TEXT])[1] if Box.TEXT in kept else ()
+    except ValueError as error:
+        del kept[Box.TEXT]
+        notes.append(f"its text is damaged ({error}): left out")
+    try:
+        if Box.COLOUR in kept:
+            code_points.unpack(kept[Box.COLOUR])
+    except ValueError as error:
+        del kept[Box.COLOUR]
+        notes.append(f"what it says of its colours is damaged ({error}): left out")
+    return kept, notes
+
+
+def info_of(boxes: Mapping[Box, bytes]) -> dict[str, Any]:
+    """The entries of a Pillow image's `info` that say what sound boxes do."""
+    info: dict[str, Any] = text.info_of(text.unpack(boxes[Box.TEXT])[0]) if Box.TEXT in boxes else {}
+    info |= {METADATA[box]: data for box, data in boxes.items() if box in METADATA}
+    if Box.EXIF in boxes:
+        info["exif"] = exif.canonical(boxes[Box.EXIF])
+    return info | ({"cicp": boxes[Box.COLOUR]} if Box.COLOUR in boxes else {})

@@ -9,10 +9,12 @@ from typing import IO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from codec.bitstream import Box
 from codec.errors import ImageError
 from codec.picture import Picture, exif
-from codec.picture.colour import rgb_of_cmyk, unusual_gamma
-from codec.picture.metadata import read_exif, read_metadata
+from codec.picture.colour import notes_of_png_colours, rgb_of_cmyk
+from codec.picture.leftovers import content_of
+from codec.picture.metadata import read_exif, read_metadata, upright
 from codec.picture.pillow_errors import MALFORMED
 
 READABLE_SUFFIXES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -40,7 +42,8 @@ def from_pillow(image: Image.Image) -> Picture:
     """An upright Picture of a Pillow image; raises ImageError for modes that would lose something.
 
     CMYK becomes sRGB, through its ICC profile where it has one; of a camera's MPO the first frame is
-    taken; EXIF that cannot be read is kept as it is; a PNG's gamma is left out. The notes say so.
+    taken; EXIF that cannot be read is kept as it is. The notes say so, and what is left out. Metadata are
+    those in `info`, and EXIF as `getexif()` was edited: what was taken out of them does not come back.
     """
     notes = []
     if (frames := getattr(image, "n_frames", 1)) > 1:
@@ -51,11 +54,16 @@ def from_pillow(image: Image.Image) -> Picture:
         raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
     if (bits := bits_per_sample(image)) > 8:
         raise ImageError(f"has {bits} bits a sample: convert it to 8 bits first")
+    content = content_of(image)
+    if image.format == "PNG":
+        image.load()  # as there may be metadata behind the pixels
     block, readable = read_exif(image)
+    metadata, left = read_metadata(image, block, content)
+    notes += left if Box.COLOUR in metadata else [*left, *notes_of_png_colours(image)]
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation) in exif.TURNED
         image = ImageOps.exif_transpose(image)  # also of the orientation in XMP
-        block = exif.upright(block) if turned and block else block
+        metadata = upright(metadata) if turned else metadata
     except MALFORMED:
         image.load()
         readable = False
@@ -63,11 +71,9 @@ def from_pillow(image: Image.Image) -> Picture:
         notes.append(f"its EXIF cannot be read and is {'kept as it is' if block else 'left out'}")
     if image.mode == "CMYK":
         image, how = rgb_of_cmyk(image)
+        metadata.pop(Box.ICC, None)
         notes.append(how)
-    if gamma := unusual_gamma(image):
-        notes.append(f"its gamma of {gamma:g}, not 1/2.2, is left out: it may look lighter or darker")
     gray = image.mode in ("1", "L", "LA")
-    metadata = read_metadata(image, block)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))

@@ -10,8 +10,9 @@ from typing import Any
 from PIL import Image
 
 from codec.errors import ImageError
-from codec.picture import Picture
-from codec.picture.metadata import METADATA, metadata_for
+from codec.picture import Picture, code_points
+from codec.picture.embedding import embed
+from codec.picture.metadata import info_of
 from codec.picture.pillow_errors import MALFORMED
 
 FORMATS = {
@@ -39,7 +40,7 @@ def to_pillow(picture: Picture) -> Image.Image:
         image = image.getchannel(0)
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(picture.alpha))
-    image.info.update({METADATA[box]: data for box, data in picture.metadata.items() if box in METADATA})
+    image.info.update(info_of(picture.metadata))
     return image
 
 
@@ -58,8 +59,16 @@ def encode_image(image: Image.Image, format: str) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata
-            metadata = metadata_for(format, image)
+            metadata, _ = embed(image, format)
             image.save(file, format, **SAVE_OPTIONS.get(format, {}), **metadata)
     except (*MALFORMED, RuntimeError) as error:
         raise ImageError(f"cannot be written as {format} ({error}): choose .png") from error
-    return file.getvalue()
+    colour = code_points.of_info(image.info) if format == "AVIF" else None
+    return code_points.in_avif(file.getvalue(), colour) if colour else file.getvalue()
+
+
+def notes_of_writing(image: Image.Image, format: str) -> tuple[str, ...]:
+    """What a format cannot hold of an image's metadata, each a clause."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata
+        return embed(image, format)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from fractions import Fraction
 from random import Random
 
 from PIL import Image
@@ -21,6 +22,7 @@ from codec.bitstream import (
     write_varint,
 )
 from codec.model import TUNED, model_named
+from codec.picture import code_points, text
 from codec.picture.lossless import write_lossless
 from codec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph
@@ -33,6 +35,11 @@ BYTES = (b"", b"\0", b"\xff", b"\x80\x00", b"\xff" * 4, b"\xff" * 5, bytes(300))
 def seeds() -> dict[str, bytes]:
     """A valid file of each kind, made with the installed model."""
     alpha = {Box.ALPHA: write_lossless(Image.fromarray(noise(70, 33)[:, :, 0]))}
+    said = text.Text(
+        (text.TextChunk("Title", "cat"),), b"hello", b"\x1c\2x\0\3cat", (Fraction(72), Fraction(72))
+    )
+    skippable = {Box.TEXT: text.pack(said), Box.COLOUR: code_points.pack(code_points.Colour(12, 13))}
+    boxes = {**METADATA, **alpha, **skippable}
     return {
         "dot": learned(photograph(1, 1), 0),
         "photograph": learned(photograph(40, 24), 50),
@@ -40,7 +47,7 @@ def seeds() -> dict[str, bytes]:
         "noise": learned(noise(33, 7), 100),
         "everything": learned(photograph(70, 33), 20, gray=True, boxes={**METADATA, **alpha}),
         "lossless": lossless(photograph(9, 7)),
-        "lossless with everything": lossless(photograph(70, 33), gray=True, boxes={**METADATA, **alpha}),
+        "lossless with everything": lossless(photograph(70, 33), gray=True, boxes=boxes),
     }
 
 

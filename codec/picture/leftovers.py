@@ -1,0 +1,178 @@
+"""What else is in a picture's file: the parts that nothing here reads, each worth a note."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from codec.picture import exif, photoshop, text, xmp
+from codec.picture.code_points import PNG_SIGNATURE
+
+STARTS = {"PNG": PNG_SIGNATURE, "JPEG": b"\xff\xd8", "MPO": b"\xff\xd8", "WEBP": b"RIFF", "AVIF": b""}
+PNG_READ = {  # or said by pixels
+    *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP"),
+    *(b"tEXt", b"zTXt", b"iTXt", b"bKGD", b"hIST", b"pHYs", b"sPLT", b"eXIf"),
+    *(b"acTL", b"fcTL", b"fdAT"),  # of which there is one frame
+}
+PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+WEBP_READ = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
+JPEG_READ = {  # how segments begin that are read, that concern decoding, or that are noted by themselves
+    "APP0": (b"JFIF", b"JFXX"),
+    "APP1": (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"),
+    "APP2": (b"ICC_PROFILE\0", b"MPF\0", b"urn:iso:std:iso:ts:21496:-1\0"),
+    "APP12": (b"Ducky",),
+    "APP13": (photoshop.SEGMENT,),
+    "APP14": (b"Adobe",),
+    "COM": (b"",),
+}
+GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
+TIFF_READ = {*exif.LAYOUT, *exif.DESCRIPTIVE_TAGS, 700, 34675, 34665, 34853, text.IPTC_IN_TIFF, 282, 283, 296}
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+END_OF_IMAGE = 0xD9
+
+
+def content_of(image: Image.Image) -> bytes:
+    """The file that an image was opened from, if it is of a format that is looked into, and can be read."""
+    start = STARTS.get(image.format or "")
+    if start is None:
+        return b""
+    data = b""
+    file = getattr(image, "fp", None)
+    if file is not None and not file.closed:
+        place = file.tell()
+        file.seek(0)
+        data = file.read()
+        file.seek(place)
+    if not is_file(data, image.format) and (name := getattr(image, "filename", "")):
+        try:
+            data = Path(name if isinstance(name, str) else name.decode()).read_bytes()
+        except (OSError, ValueError):
+            data = b""
+    return data if is_file(data, image.format) else b""
+
+
+def is_file(data: bytes, format: str | None) -> bool:
+    """Whether data are the file, and not the pixels that Pillow puts in its place."""
+    start = STARTS[format or ""]
+    return data[4:8] == b"ftyp" if format == "AVIF" else data[: len(start)] == start
+
+
+def notes(image: Image.Image, content: bytes) -> list[str]:
+    """A clause for each thing that is left out of an image and its file."""
+    found = []
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        found += notes_of_png(image, content)
+    elif image.format in ("JPEG", "MPO"):
+        found += notes_of_jpeg(image, content)
+    elif image.format == "WEBP":
+        found += notes_of_webp(content)
+    elif image.format == "TIFF":
+        found += notes_of_tiff(getattr(image, "tag_v2", {}))
+    elif image.format == "AVIF" and b"tmap" in content[:64]:
+        found.append("its gain map is left out")
+    elif image.format == "GIF" and b"XMP" in image.info.get("extension", (b"",))[0]:
+        found.append("its XMP, as GIF holds it, is left out")
+    if not_square(image.info):
+        found.append("its pixels are not square: their shape is left out")
+    if "icc_profile" in image.info and image.info["icc_profile"] is None:
+        found.append("its ICC profile cannot be read and is left out")
+    return found
+
+
+def not_square(info: dict[Any, Any]) -> bool:
+    """Whether a file gives the shape of its pixels without a resolution, and they are not square."""
+    density = info.get("jfif_density") if info.get("jfif_unit") == 0 else info.get("aspect")
+    if density is None and "dpi" not in info:
+        density = info.get("resolution")
+    return isinstance(density, tuple) and len(density) == 2 and bool(density[0] != density[1])
+
+
+def chunks_of_png(content: bytes) -> tuple[dict[bytes, bytes], Counter[bytes], int]:
+    """The first chunk of each kind, how many there are, and where the file ends."""
+    first: dict[bytes, bytes] = {}
+    counts: Counter[bytes] = Counter()
+    place = len(PNG_SIGNATURE)
+    while place + 12 <= len(content):
+        size, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        counts[kind] += 1
+        if kind not in first:
+            first[kind] = b"" if kind == b"IDAT" else content[place + 8 : place + 8 + size]
+        place += 12 + size
+        if kind == b"IEND":
+            break
+    return first, counts, min(place, len(content))
+
+
+def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str]:
+    _, counts, end = chunks_of_png(content)
+    found = []
+    if lost := sum(counts[kind] for kind in PNG_TEXT) - len(image.text):
+        lost -= bool(image.info.get("xmp")) and text.XMP_IN_PNG not in image.text  # in another encoding
+    if lost > 0:
+        found.append(f"{lost} of its texts cannot be read, or share a keyword with a later one: left out")
+    profiles = {key for key in image.text if key.startswith(text.PROFILE)}
+    profiles -= {exif.IN_PNG, text.PROFILE + "iptc"}
+    if profiles:
+        found.append(f"its text {', '.join(map(repr, sorted(profiles)))} is left out")
+    return found + note_of_chunks(set(counts) - PNG_READ) + behind(content, end)
+
+
+def notes_of_jpeg(image: Image.Image, content: bytes) -> list[str]:
+    found, segments = [], getattr(image, "applist", [])
+    others = {name for name, data in segments if not data.startswith(JPEG_READ.get(name, ()))}
+    if others:
+        found.append(f"its segments {', '.join(sorted(others))} are left out")
+    if set(image.info.get("photoshop") or ()) - photoshop.UNIMPORTANT:
+        found.append("what Photoshop wrote besides IPTC is left out")
+    if xmp.speaks_of_gain_map(image.info.get("xmp") or b""):
+        return found  # it lies behind the picture, and is noted with the XMP
+    if any(data.startswith(GAIN_MAP) for _, data in segments):
+        return [*found, "its gain map is left out"]
+    end = end_of_jpeg(content)
+    return found + (behind(content, end) if end and image.format == "JPEG" else [])
+
+
+def end_of_jpeg(content: bytes) -> int | None:
+    """Where a JPEG ends, by its markers; None where it does not."""
+    place = 2
+    while marker := MARKER.search(content, place):
+        place = marker.end()
+        if content[place - 1] == END_OF_IMAGE:
+            return place
+        place += max(int.from_bytes(content[place : place + 2], "big"), 2)
+    return None
+
+
+def notes_of_webp(content: bytes) -> list[str]:
+    end = 8 + int.from_bytes(content[4:8], "little")
+    place, others = 12, set[bytes]()
+    while place + 8 <= min(end, len(content)):
+        if (kind := content[place : place + 4]) not in WEBP_READ:
+            others.add(kind)
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        place += 8 + size + size % 2
+    return note_of_chunks(others) + behind(content, end + end % 2)
+
+
+def notes_of_tiff(tags: Any) -> list[str]:
+    others = sorted(set(tags) - TIFF_READ)
+    if text.PHOTOSHOP_IN_TIFF in others:
+        resources = tags[text.PHOTOSHOP_IN_TIFF]
+        if isinstance(resources, bytes) and not set(photoshop.resources(resources)) - photoshop.UNIMPORTANT:
+            others.remove(text.PHOTOSHOP_IN_TIFF)
+    return [f"its tags {', '.join(map(str, others))} are left out"] if others else []
+
+
+def note_of_chunks(kinds: set[bytes]) -> list[str]:
+    names = ", ".join(kind.decode("ascii", "backslashreplace") for kind in sorted(kinds))
+    return [f"its chunks {names} are left out"] if kinds else []
+
+
+def behind(content: bytes, end: int) -> list[str]:
+    """A note of what follows the end of a picture, but for zeros."""
+    rest = content[end:]
+    return [f"{len(rest)} bytes behind its end are left out"] if rest.strip(b"\0") else []
