@@ -78,7 +78,10 @@ def compress(
     ] = None,
     bpp: Annotated[float | None, typer.Option(min=0, help="As good as fits these bits a pixel.")] = None,
     psnr: Annotated[float | None, typer.Option(min=0, help="As small as this PSNR in dB allows.")] = None,
-    lossless: Annotated[bool, typer.Option("--lossless", help="Keep every pixel as it is.")] = False,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Keep every pixel as it is, invisible ones too.")
+    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Keep the colours of invisible pixels.")] = False,
     denoise: Annotated[
         str, typer.Option(help="Remove noise first: off, auto, or its deviation of 255.")
     ] = "off",
@@ -139,6 +142,7 @@ def compress(
             enhance=enhance,
             reduce=reduction_of(reduce),
             tune=tune,
+            exact=exact,
         ),
         strip=kinds,
         keep_times=keep_times,
@@ -215,6 +219,7 @@ def compress_one(how: Compression, job: Job) -> Record:
     check = partial(verify, data=data, attempt=attempt) if how.verify else None
     write(job.target, data, job.force, job.source if how.keep_times else None, check)
     seconds, about = time.perf_counter() - began, codec.info(data)
+    weights = None if how.options.keeps_hidden else picture.alpha
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -222,7 +227,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         "bytes_after": len(data),
         "ratio": before / len(data),
         "bpp": about.bpp,
-        "psnr": psnr(picture.pixels, attempt.decoded(data)) if how.measure else None,
+        "psnr": psnr(picture.pixels, attempt.decoded(data), weights) if how.measure else None,
         "seconds": seconds,
         "coding": about.coding,
         "quality": about.quality,

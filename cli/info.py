@@ -79,6 +79,8 @@ def describe(path: Path, about: Info) -> None:
     """Print what a file holds, for people."""
     how = f"quality {about.quality:g}, model {named(about.model)}" if about.model else about.coding
     typer.echo(f"{shown(path)}: {about.width}x{about.height} {about.mode}, {how}")
+    if about.coded_gray and about.mode.startswith("RGB"):
+        typer.echo("coded as gray")
     typer.echo(f"{readable_size(about.size)}, {about.bpp:.3f} bpp")
     for phrase in stages_of(asdict(about)):
         typer.echo(phrase)

@@ -35,6 +35,7 @@ class Info:
     height: int
     mode: str  # L, LA, RGB or RGBA
     coding: str  # learned or lossless
+    coded_gray: bool  # whether the picture is coded as gray, which mode RGB shows as three equal channels
     quality: float | None  # 0 to 100; None for lossless
     model: str | None  # fingerprint of the model, hexadecimal; None for lossless
     noise: float  # deviation, of 255, of the noise that was removed before coding; 0 for none
@@ -64,6 +65,7 @@ def compress(
     reduce: int | str = 1,
     tune: str = "psnr",
     strip: str | Iterable[str] = (),
+    exact: bool = False,
 ) -> bytes:
     """Compress a picture into one file.
 
@@ -84,6 +86,10 @@ def compress(
     "auto" where, at a low quality, that raises the PSNR at the same size, or is the only way to `max_bytes`.
     A `psnr` beside `denoise` is that to the picture without its noise.
 
+    Pixels under an alpha of 0 get colours that cost little, and PSNR is weighted by alpha. `exact` keeps the
+    colours of invisible pixels as it keeps others; `lossless` does so in any case. RGB of three equal
+    channels is coded as gray and comes back as RGB, its channels equal.
+
     `tune` says what the file is to be best by: "psnr", or "ssim", for the same structure to the eye (MS-SSIM)
     in fewer bytes, at a lower PSNR, without `enhance` and `reduce="auto"`, which go by PSNR. `model` names
     any installed model in its place.
@@ -102,7 +108,9 @@ def compress(
     >>> codec.decompress(data).size
     (64, 48)
     """
-    options = Options(quality, model, effort, lossless, max_bytes, bpp, psnr, denoise, enhance, reduce, tune)
+    options = Options(
+        quality, model, effort, lossless, max_bytes, bpp, psnr, denoise, enhance, reduce, tune, exact
+    )
     return compress_picture(to_picture(image, strip), options)[1]
 
 
@@ -203,7 +211,7 @@ def upscale(image: ImageLike, scale: int, method: str = "learned") -> Image.Imag
 
 def mode_of(container: Container) -> str:
     """L, LA, RGB or RGBA; raises BitstreamError where a lossless payload is none."""
-    return ("L" if container.gray else "RGB") + "A" * has_alpha(container)
+    return ("L" if container.shown_gray else "RGB") + "A" * has_alpha(container)
 
 
 def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
@@ -215,7 +223,8 @@ def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
         width=container.width,
         height=container.height,
         mode=mode_of(container),
-        coding=container.coding.name.lower(),
+        coding="learned" if learned else "lossless",
+        coded_gray=container.gray,
         quality=learned.quality / QUALITY_UNITS if learned else None,
         model=learned.fingerprint.hex() if learned else None,
         noise=container.stages.noise / 4,

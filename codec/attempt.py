@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from codec import descent, pipeline, stages
-from codec.background import begin
 from codec.bitstream import (
     MAX_PIXELS,
     QUALITY_UNITS,
@@ -27,20 +23,17 @@ from codec.bitstream import (
     parse,
     serialise,
 )
+from codec.clipping_choice import choose_clipping, has_clipped
 from codec.decoding import decode_pixels
 from codec.descent import EFFORT, MOST_EFFORT, Draft
 from codec.entropy import Latents
-from codec.errors import (
-    ImageError,
-    LimitError,
-    QualityError,
-    StageError,
-    TargetError,
-)
+from codec.errors import ImageError, LimitError, QualityError, StageError, TargetError
+from codec.lossless_candidate import LosslessCandidate
 from codec.model import TUNED, Model, model_named
-from codec.picture import Picture
+from codec.picture import Picture, is_achromatic
 from codec.picture import psnr as psnr_of
-from codec.picture.lossless import LOSSLESS_EFFORTS, fits_lossless, write_lossless
+from codec.picture.alpha import blacken_hidden, fill_hidden
+from codec.picture.lossless import fits_lossless
 from codec.stages import estimate_noise, networks
 from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.enhancement import NETWORK as ENHANCE
@@ -49,11 +42,9 @@ from codec.targets import of_psnr, within_bytes
 
 DEFAULT_QUALITY = 50.0
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one
-LOSSLESS_PROMISING = 1.5  # times that limit: in a picture that is not small, a quick try above is the last
-SAMPLED = (8, 64)  # rows of so many
-DETAILED = 3  # bits a pixel of a sample above which the rest is taken to be like it
-SMALL = 2**16  # pixels
-MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside other work
+# (quality, dB), linear in between: what all of 32 validation photographs exceed, and scanned text does not.
+POOR_BELOW = ((0.0, 15.0), (20.0, 23.9), (50.0, 30.3), (80.0, 34.2), (100.0, 36.0))
+POOR_LOSSLESS_WORTH = 2  # times as large a lossless file is taken instead of a poor one
 LARGE = 2**25  # pixels above which no draft is kept, whose descent takes 10 bytes a pixel
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
 REMOVED = 0.7  # of the noise that "auto" measured must be what is removed, or it was texture
@@ -76,10 +67,16 @@ class Options:
     enhance: bool = False
     reduce: int | str = 1
     tune: str = "psnr"
+    exact: bool = False
 
     @property
     def model_name(self) -> str:
         return TUNED[self.tune] if self.model is None else self.model
+
+    @property
+    def keeps_hidden(self) -> bool:
+        """Whether the colours of invisible pixels are coded as they are."""
+        return self.exact or self.lossless
 
     def check(self) -> None:
         """Raises QualityError, TargetError or StageError for what cannot be asked for."""
@@ -115,9 +112,11 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
     model, reduce = model_named(options.model_name), options.reduce
     height, width = picture.pixels.shape[:2]
     check_input(width, height)
-    cleaned, noise = clean(picture, options.denoise)
+    exact = options.keeps_hidden
+    cleaned, noise = clean(picture if exact else fill_hidden(picture), options.denoise)
+    candidate = LosslessCandidate(cleaned if exact else blacken_hidden(cleaned))
     scale = 1 if isinstance(reduce, str) else int(reduce)
-    attempt = Attempt(Kept(cleaned), model, options.effort, noise, options.enhance, scale)
+    attempt = Attempt(cleaned, candidate, model, options, noise, scale)
     max_bytes = options.max_bytes if options.bpp is None else int(options.bpp * width * height / 8)
     if options.lossless:
         return attempt, attempt.losslessly()
@@ -128,7 +127,7 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
         return attempt, of_psnr(attempt.at, attempt.rough, attempt.psnr, options.psnr)
     if reduce == "auto":
         return reduced_if_better(attempt, options.quality)
-    return attempt, attempt.at(options.quality)
+    return attempt, attempt.at_or_lossless(options.quality)
 
 
 def check_metadata(picture: Picture, limit: int) -> None:
@@ -151,11 +150,12 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
     if isinstance(noise, str):
         if noise != "auto":
             raise StageError(f"denoise {noise!r} is no noise: give its deviation, or auto")
-        noise = min(estimate_noise(picture.pixels), LARGEST_SIGMA)
+        noise = min(estimate_noise(blacken_hidden(picture).pixels), LARGEST_SIGMA)
         if noise < NOISY:
             return picture, 0.0
         cleaned = stages.denoise(picture, noise)
-        removed = (picture.pixels.astype(np.int16) - cleaned.pixels).std()
+        visible = slice(None) if picture.alpha is None else picture.alpha > 0
+        removed = (picture.pixels.astype(np.int16) - cleaned.pixels)[visible].std()
         return (cleaned, noise) if removed >= REMOVED * noise else (picture, 0.0)
     return (stages.denoise(picture, noise), noise) if noise else (picture, 0.0)
 
@@ -186,103 +186,44 @@ def reduced_if_better(attempt: Attempt, quality: float) -> tuple[Attempt, bytes]
     return attempt, data
 
 
-@dataclass(frozen=True, slots=True)
-class Lossless:
-    """A lossless WebP, and the box of alpha where that is not in it."""
-
-    payload: bytes
-    alpha: dict[Box, bytes]
-
-    @property
-    def size(self) -> int:
-        return len(self.payload) + sum(map(len, self.alpha.values()))
-
-
-class Kept:
-    """What files of a picture keep exactly, coded once for all attempts."""
-
-    def __init__(self, picture: Picture) -> None:
-        self.picture = picture
-        self.height, self.width = picture.pixels.shape[:2]
-        self.alpha: dict[Box, bytes] = {}  # beside a learned payload
-        if picture.alpha is not None:
-            self.alpha[Box.ALPHA] = write_lossless(Image.fromarray(picture.alpha))
-
-    @cached_property
-    def lossless(self) -> Lossless:
-        """The pixels, and alpha with them or beside them, as takes fewer bytes."""
-        return self.losslessly(LOSSLESS_EFFORTS)
-
-    @cached_property
-    def quick_try(self) -> Future[int]:
-        """About the bytes of pixels and alpha at little effort; work begins as this is first asked for."""
-        return begin(self.quickly)
-
-    def quickly(self) -> int:
-        """Bytes of pixels and alpha at little effort: by a sample of rows if it is full of detail.
-
-        Rows that occur again, of which a sample knows nothing, are taken to cost nothing.
-        """
-        sample = self.sample()
-        distinct = len({crc32(row.tobytes()) for row in self.picture.pixels})
-        size: int = sample.losslessly((0,)).size * distinct // sample.height
-        detailed = 8 * size > DETAILED * self.width * self.height
-        return size if detailed else self.losslessly((0,)).size
-
-    def sample(self) -> Kept:
-        """Some rows of each part of the picture, in places that no pattern is likely to share."""
-        rows, of = SAMPLED
-        starts = np.arange(0, self.height, of)
-        starts += np.random.default_rng(0).integers(0, of - rows, len(starts), endpoint=True)
-        places = np.minimum(starts, max(self.height - rows, 0))[:, None] + np.arange(rows)
-        chosen = np.unique(places[places < self.height])
-        alpha = None if self.picture.alpha is None else self.picture.alpha[chosen]
-        return Kept(replace(self.picture, pixels=self.picture.pixels[chosen], alpha=alpha))
-
-    def begin_quick_try(self) -> None:
-        """Have it done in the background where it will be needed and two at a time fit into memory."""
-        if fits_lossless(self.width, self.height) and SMALL < self.width * self.height <= MODERATE:
-            _ = self.quick_try
-
-    def losslessly(self, efforts: Sequence[int]) -> Lossless:
-        image = Image.fromarray(self.picture.pixels)
-        apart = Lossless(write_lossless(image, efforts), self.alpha)
-        if self.picture.alpha is None:
-            return apart
-        image.putalpha(Image.fromarray(self.picture.alpha))
-        return min(Lossless(write_lossless(image, efforts), {}), apart, key=lambda found: found.size)
-
-    def lossless_serves(self, limit: int) -> bool:
-        """Whether pixels and alpha have at most `limit` bytes; a quick try may deny it of many."""
-        if not fits_lossless(self.width, self.height):
-            return False
-        if self.width * self.height > SMALL and self.quick_try.result() > LOSSLESS_PROMISING * limit:
-            return False
-        return self.lossless.size <= limit
-
-
 class Attempt:
     """The files that a picture may become."""
 
     def __init__(
-        self, kept: Kept, model: Model, effort: int, noise: float = 0, enhance: bool = False, scale: int = 1
+        self,
+        picture: Picture,
+        candidate: LosslessCandidate,
+        model: Model,
+        options: Options,
+        noise: float = 0,
+        scale: int = 1,
     ) -> None:
-        self.kept, self.picture, self.model, self.effort = kept, kept.picture, model, effort
-        self.noise, self.enhance, self.scale = noise, enhance, scale
+        self.picture, self.candidate, self.model, self.options = picture, candidate, model, options
+        self.noise, self.scale = noise, scale
         self.latest: tuple[bytes, Latents] | None = None  # the last payload, and what it says
         self.drafted: Draft | None = None  # of the last rough file
 
     def reduced(self, scale: int) -> Attempt:
         """The same for a coded picture that is smaller by a scale."""
-        return Attempt(self.kept, self.model, self.effort, self.noise, self.enhance, scale)
+        return Attempt(self.picture, self.candidate, self.model, self.options, self.noise, scale)
 
     @cached_property
     def coded(self) -> NDArray[np.uint8]:
         """The pixels (h, w, 3) that are coded."""
         return reduced(self.picture.pixels, self.scale) if self.scale > 1 else self.picture.pixels
 
+    @cached_property
+    def is_clipped(self) -> bool:
+        """Whether the picture has areas of pure white or black."""
+        return has_clipped(self.picture.pixels)
+
+    @cached_property
+    def is_gray_as_rgb(self) -> bool:
+        """Whether the picture is RGB of three equal channels, which are coded as gray."""
+        return not self.picture.gray and is_achromatic(self.picture.pixels)
+
     def file(
-        self, payload: bytes, learned: Learned | None, alpha: Mapping[Box, bytes], enhance: bool = False
+        self, payload: bytes, learned: Learned | None, extra: Mapping[Box, bytes], enhance: bool = False
     ) -> bytes:
         done = Stages(noise=min(math.ceil(4 * self.noise), 255))
         if learned and enhance:
@@ -290,21 +231,25 @@ class Attempt:
         if learned and self.scale > 1:
             upscale = networks.fingerprint(network_name(self.scale))
             done = replace(done, upscale=upscale, scale=self.scale)
-        kept, gray, boxes = self.kept, self.picture.gray, {**self.picture.metadata, **alpha}
-        return serialise(Container(kept.width, kept.height, gray, payload, learned, boxes, done))
+        gray, boxes = self.picture.gray, {**self.picture.metadata, **extra}
+        if learned and self.is_gray_as_rgb:
+            gray, learned = True, replace(learned, gray_as_rgb=True)
+        height, width = self.picture.pixels.shape[:2]
+        tiled = learned is None and not fits_lossless(width, height)
+        return serialise(Container(width, height, gray, payload, learned, boxes, done, tiled=tiled))
 
     @property
     def fixed(self) -> int:
         """Bytes of a file that do not depend on quality."""
-        return len(self.file(b"", None, self.kept.alpha))
+        return len(self.file(b"", None, self.candidate.alpha))
 
     def losslessly(self) -> bytes:
         """The file that keeps every pixel."""
-        return self.file(self.kept.lossless.payload, None, self.kept.lossless.alpha)
+        return self.file(self.candidate.lossless.payload, None, self.candidate.lossless.alpha)
 
     def lossless_within(self, limit: int) -> bytes | None:
         """The lossless file if it has at most `limit` bytes, as far as it is tried."""
-        if not self.kept.lossless_serves(limit - len(self.file(b"", None, {}))):
+        if not self.candidate.serves(limit - len(self.file(b"", None, {}))):
             return None
         data = self.losslessly()  # with lengths, which take bytes too
         return data if len(data) <= limit else None
@@ -315,31 +260,49 @@ class Attempt:
         It is enhanced if that was asked for and raises the PSNR.
         """
         units = round(quality * QUALITY_UNITS)
-        given = self.model, self.coded, units, self.effort
+        given = self.model, self.coded, units, self.options.effort
         latents = descent.encode_latents(*given, drafted=self.take_draft(units))
-        self.kept.begin_quick_try()  # now, as networks would miss the core that it takes
+        self.candidate.begin_quick_try()  # now, as networks would miss the core that it takes
         size = self.coded.shape[0], self.coded.shape[1]
         header, payload, latents = pipeline.write_checked(self.model, latents, size)
         self.latest = payload, latents
-        plain = self.file(payload, header, self.kept.alpha)
+        plain = self.file(payload, header, self.candidate.alpha)
         if lossless := self.lossless_within(len(plain) + LOSSLESS_WORTH):
             return lossless
-        if self.enhance:
-            enhanced = self.file(payload, header, self.kept.alpha, enhance=True)
-            if self.psnr(enhanced) >= self.psnr(plain) + HELPS:
-                return enhanced
-        return plain
+        enhance = False
+        if self.options.enhance:
+            enhanced = self.file(payload, header, self.candidate.alpha, enhance=True)
+            enhance = self.psnr(enhanced) >= self.psnr(plain) + HELPS
+            plain = enhanced if enhance else plain
+        if not self.is_clipped or not (box := self.clipping(plain)):
+            return plain
+        return self.file(payload, header, {**self.candidate.alpha, Box.CLIPPING: box}, enhance)
+
+    def at_or_lossless(self, quality: float) -> bytes:
+        """The file at a quality, or the lossless one where that is poor and not much smaller."""
+        data = self.at(quality)
+        if self.scale > 1 or not parse(data).learned:
+            return data
+        lossless = self.lossless_within(POOR_LOSSLESS_WORTH * len(data))
+        qualities, decibels = zip(*POOR_BELOW, strict=True)
+        if lossless and self.psnr(data) < float(np.interp(quality, qualities, decibels)):
+            return lossless
+        return data
+
+    def clipping(self, data: bytes) -> bytes:
+        """The box by which a file keeps white and black; empty where it is not worth its bytes."""
+        return choose_clipping(self.picture.pixels, self.decoded(data), len(data))
 
     def rough(self, quality: float) -> bytes:
         """About the file at a quality: without effort, and without being read again."""
         self.drafted = None  # two at a time may not fit into memory
         large = self.coded.size > 3 * LARGE
-        descends = self.effort > 0 and not large
+        descends = self.options.effort > 0 and not large
         drafted = descent.draft(self.model, self.coded, round(quality * QUALITY_UNITS), descends)
         header, payload = pipeline.write_latents(self.model, drafted.latents)
         self.latest = payload, drafted.latents
         self.drafted = None if large else drafted
-        return self.file(payload, header, self.kept.alpha, self.enhance)
+        return self.file(payload, header, self.candidate.alpha, self.options.enhance)
 
     def take_draft(self, units: int) -> Draft | None:
         """The last rough file's draft if it is at this quality in hundredths; not kept, as it is used up."""
@@ -347,8 +310,9 @@ class Attempt:
         return drafted if drafted and drafted.latents.quality == units else None
 
     def psnr(self, data: bytes) -> float:
-        """PSNR in dB of a file's pixels; infinite where they are equal."""
-        figure = psnr_of(self.picture.pixels, self.decoded(data))
+        """PSNR in dB of a file's pixels, weighted by alpha unless exact; infinite where they are equal."""
+        alpha = None if self.options.keeps_hidden else self.picture.alpha
+        figure = psnr_of(self.picture.pixels, self.decoded(data), alpha)
         return math.inf if figure is None else figure
 
     def decoded(self, data: bytes) -> NDArray[np.uint8]:

@@ -7,17 +7,19 @@
     └────────┴──────────┴───────────────┴─────────┴──────────┴──────────┴─────────┴────────┘
 
 magic       AE 43 0D 0A: a byte above 127, `C`, and a line ending that text-mode transfers break.
-version,    bits 4-7: version, 1; bits 0-1: coding (0 learned, 1 lossless WebP); bit 2: gray;
-kind        bit 3: boxes follow.
+version,    bits 4-7: version, 1; bits 0-1: coding (0 learned, 1 lossless WebP, 2 lossless in tiles);
+kind        bit 2: gray; bit 3: boxes follow.
 width,      pixels of the picture as shown, 1 to 2**24 - 1 each. Their product is checked against
 height      the reader's pixel limit before anything is allocated.
-coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 bytes, little endian,
-            hundredths, 0 to 10000), prior of the hyper-latent (1 byte).
+coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 bytes, little endian; bits
+            0-13: hundredths, 0 to 10000; bit 14: gray is shown as RGB, only where the picture is gray;
+            bit 15: 0), prior of the hyper-latent (1 byte).
 boxes       if bit 3 is set: a count (1 byte, 1 to 15), then for each a type (1 byte), a length
             (varint) and that many bytes. A type appears at most once. Bit 7 of the type says that a
             reader which does not know the type may skip the box; it notes that it did, and it refuses
             other types that it does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a WebP as in
-            coding 1), 5 stages, 6 | 128 text, 7 | 128 colour.
+            coding 1, or, where the picture has a side over 16383 or more than 2**26 pixels, tiles as in
+            coding 2), 5 stages, 6 | 128 text, 7 | 128 colour, 8 white and black.
 EXIF        Exif\0\0, then a TIFF structure, whatever the format of the picture's file. Readers accept it
             without these 6 bytes.
 stages      for each, in ascending order, a type (1 byte) and what belongs to it: 1 denoised before coding
@@ -38,10 +40,18 @@ colour      code points of ITU-T H.273 for primaries, transfer, matrix and the f
             each), as in the cICP chunk of PNG; the samples are RGB, so the last two are 0 and 1. Absent
             for sRGB. Where there is an ICC profile beside it, it is for outputs that know no code points.
             A reader drops a box of another length, and notes it.
+white       for coding 0 alone. For white (255), then for black (0), one byte: bits 0-3 the reach, in
+and black   levels; bits 4-5: patches (0 none, 1 of 8x8 pixels, 2 of 16x16); bit 6: the reach counts
+            everywhere; bit 7: 0. With patches, a length (varint) and raw deflate data (RFC 1951) follow,
+            of varints: lengths of runs of the ceil(height / side) x ceil(width / side) patches, row by
+            row, in turn not whole and whole, the last whole; only the first may be 0.
 length      of the payload.
 payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file whose first
             chunk is VP8L, of the same width and height. Where its alpha_is_used bit is set, it holds
-            the picture's alpha, and a reader refuses an alpha box beside it.
+            the picture's alpha, and a reader refuses an alpha box beside it. coding 2: the picture cut
+            into tiles of 4096x4096 pixels from its top left corner, those at the right and at the bottom
+            as large as remains; row by row, for each a length (varint) and a WebP as in coding 1, of the
+            tile's width and height. All have alpha or none has. A tile depends on no other.
 CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The file ends here.
 
 Meaning: a learned payload holds ceil(height / 32) x ceil(width / 32) hyper-latent positions and twice
@@ -51,6 +61,11 @@ picture of ceil(height / scale) x ceil(width / scale) in the same way. `codec.en
 in which means are refined, `codec.pipeline` how. With the gray bit the picture is the mean of its three
 channels, rounded, a half upwards. Of a WebP payload alpha counts if alpha_is_used is set, in the alpha
 box only green. Beside a lossless payload without alpha that box is sound.
+
+White and black are drawn in the outputs of the last network, at the size shown, times 255 and not yet
+rounded. The distance d of a sample from the end becomes min(d, max(0, 2 * (d - reach))), everywhere or in
+whole patches and the eight around each; then it becomes 0 in whole patches. So what machines compute a
+little differently stays within one level.
 
 A varint is unsigned, little endian, seven bits a byte, the high bit set on all but the last byte,
 in its shortest form and at most four bytes long.
@@ -86,6 +101,7 @@ MAX_PIXELS = 178_956_970  # unless the caller says otherwise; above it Pillow to
 QUALITY_UNITS = 100  # per unit of quality
 MAX_VARINT_BYTES = 4
 MAX_FILE = 2**31  # bytes, more than five payloads and boxes of the greatest length
+TILE = 4096  # pixels each way of a tile of coding 2, for which libwebp takes 26 bytes a pixel
 CHUNK = 2**20  # bytes that are read at a time
 
 VERSION_SHIFT = 4
@@ -93,6 +109,8 @@ KIND_CODING = 0b0011
 KIND_GRAY = 0b0100
 KIND_BOXES = 0b1000
 SKIPPABLE = 0x80  # of a box's type: who does not know it goes on without
+QUALITY_HUNDREDTHS = 2**14 - 1
+QUALITY_GRAY_AS_RGB = 2**14
 
 
 class Coding(enum.IntEnum):
@@ -100,6 +118,7 @@ class Coding(enum.IntEnum):
 
     LEARNED = 0
     LOSSLESS = 1
+    LOSSLESS_TILES = 2
 
 
 class Box(enum.IntEnum):
@@ -112,6 +131,7 @@ class Box(enum.IntEnum):
     STAGES = 5
     TEXT = 6 | SKIPPABLE
     COLOUR = 7 | SKIPPABLE
+    CLIPPING = 8
 
 
 class Stage(enum.IntEnum):
@@ -139,6 +159,7 @@ class Learned:
     fingerprint: bytes  # 4 bytes
     quality: int  # hundredths, 0 to 10000
     prior: int  # index of the hyper-latent's prior, 0 to 255
+    gray_as_rgb: bool = False  # whether a gray picture is shown as RGB, with three equal channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +174,12 @@ class Container:
     boxes: Mapping[Box, bytes] = field(default_factory=dict)
     stages: Stages = Stages()
     unknown: Mapping[int, bytes] = field(default_factory=dict)  # boxes that were skipped, by their type
+    tiled: bool = False  # whether a lossless payload is in tiles
+
+    @property
+    def shown_gray(self) -> bool:
+        """Whether the picture has mode L or LA; it may be coded as gray and be shown as RGB."""
+        return self.gray and not (self.learned and self.learned.gray_as_rgb)
 
     @property
     def coded_size(self) -> tuple[int, int]:
@@ -161,7 +188,9 @@ class Container:
 
     @property
     def coding(self) -> Coding:
-        return Coding.LOSSLESS if self.learned is None else Coding.LEARNED
+        if self.learned:
+            return Coding.LEARNED
+        return Coding.LOSSLESS_TILES if self.tiled else Coding.LOSSLESS
 
 
 def write_varint(value: int) -> bytes:
@@ -215,7 +244,8 @@ def serialise(container: Container) -> bytes:
     parts = [MAGIC, bytes([VERSION << VERSION_SHIFT | kind])]
     parts += [write_varint(container.width), write_varint(container.height)]
     if learned := container.learned:
-        parts += [learned.fingerprint, learned.quality.to_bytes(2, "little"), bytes([learned.prior])]
+        quality = learned.quality | QUALITY_GRAY_AS_RGB * learned.gray_as_rgb
+        parts += [learned.fingerprint, quality.to_bytes(2, "little"), bytes([learned.prior])]
     if boxes:
         parts.append(bytes([len(boxes)]))
         for box, content in sorted(boxes.items()):
@@ -261,17 +291,21 @@ def read_fields(reader: Reader, max_pixels: int) -> Container:
     first = reader.byte("version")
     if (version := first >> VERSION_SHIFT) != VERSION:
         raise VersionError(f"format version {version} is unknown: this release reads version {VERSION}")
-    if (coding := first & KIND_CODING) > Coding.LOSSLESS:
+    if (coding := first & KIND_CODING) not in list(Coding):
         raise VersionError(f"coding {coding} is unknown: the file is damaged or of a later release")
     width, height = reader.varint("width"), reader.varint("height")
     check_size(width, height, max_pixels)
-    learned = read_learned(reader) if coding == Coding.LEARNED else None
+    gray = bool(first & KIND_GRAY)
+    learned = read_learned(reader, gray) if coding == Coding.LEARNED else None
     boxes, unknown = read_boxes(reader) if first & KIND_BOXES else ({}, {})
     stages = read_stages(boxes.pop(Box.STAGES)) if Box.STAGES in boxes else Stages()
     if learned is None and (stages.enhance or stages.upscale):
         raise LimitError("a lossless picture has stages after it: the file is damaged")
+    if learned is None and Box.CLIPPING in boxes:
+        raise LimitError("a lossless picture has white and black of its own: the file is damaged")
     payload = reader.take(reader.varint("payload's length"), "payload")
-    return Container(width, height, bool(first & KIND_GRAY), payload, learned, boxes, stages, unknown)
+    tiled = coding == Coding.LOSSLESS_TILES
+    return Container(width, height, gray, payload, learned, boxes, stages, unknown, tiled)
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -282,12 +316,17 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise LimitError(f"size {width}x{height} is over the limit of {max_pixels} pixels: raise the limit")
 
 
-def read_learned(reader: Reader) -> Learned:
+def read_learned(reader: Reader, gray: bool) -> Learned:
     fingerprint = reader.take(4, "fingerprint")
-    quality = int.from_bytes(reader.take(2, "quality"), "little")
+    field = int.from_bytes(reader.take(2, "quality"), "little")
+    quality, gray_as_rgb = field & QUALITY_HUNDREDTHS, bool(field & QUALITY_GRAY_AS_RGB)
+    if field > QUALITY_GRAY_AS_RGB | QUALITY_HUNDREDTHS:
+        raise LimitError("the highest bit of the quality is set: the file is damaged or of a later release")
     if quality > 100 * QUALITY_UNITS:
         raise LimitError(f"quality {quality / QUALITY_UNITS} is over 100: the file is damaged")
-    return Learned(fingerprint, quality, reader.byte("prior"))
+    if gray_as_rgb and not gray:
+        raise LimitError("a picture that is not gray is marked as gray shown as RGB: the file is damaged")
+    return Learned(fingerprint, quality, reader.byte("prior"), gray_as_rgb)
 
 
 def read_boxes(reader: Reader) -> tuple[dict[Box, bytes], dict[int, bytes]]:

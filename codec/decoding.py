@@ -12,12 +12,15 @@ from codec.entropy import Latents
 from codec.errors import LimitError, RegionError
 from codec.model import model_with
 from codec.picture import Picture, to_gray
-from codec.picture.lossless import lossless_fields, read_lossless
+from codec.picture.clipping import Clipper, read_clipping
+from codec.picture.lossless import fits_lossless, read_pixels, tiles_have_alpha
 from codec.picture.metadata import sound
 from codec.stages import networks
 from codec.stages.enhancement import NETWORK as ENHANCE
 from codec.stages.restoration import restored
 from codec.stages.upscaling import LEARNED, enlarged, network_name
+
+OF_PIXELS = (Box.ALPHA, Box.CLIPPING)  # boxes that are not metadata
 
 
 def decode_picture(container: Container, region: tuple[int, int, int, int] | None = None) -> Picture:
@@ -30,21 +33,21 @@ def decode_picture(container: Container, region: tuple[int, int, int, int] | Non
     alpha = None  # read first: what is wrong with it is known sooner than the pixels
     has_alpha(container)
     if Box.ALPHA in container.boxes:
-        plane = read_lossless(container.boxes[Box.ALPHA], size).getchannel("G")
-        alpha = np.asarray(plane)[part]
+        alpha = read_pixels(container.boxes[Box.ALPHA], size, not fits_lossless(*size), part)[..., 1]
     samples = decode_samples(container, part)
     if samples.shape[2] == 4:
         alpha = samples[..., 3]
-    metadata, notes = sound(container.boxes)
-    metadata.pop(Box.ALPHA, None)
+    known, notes = sound(container.boxes)
+    metadata = {box: data for box, data in known.items() if box not in OF_PIXELS}
     if unknown := ", ".join(map(str, sorted(container.unknown))):
         notes.append(f"its boxes of types {unknown}, of a later release, are left out")
-    return Picture(colours(container, samples), container.gray, alpha, metadata, tuple(notes))
+    return Picture(colours(container, samples), container.shown_gray, alpha, metadata, tuple(notes))
 
 
 def has_alpha(container: Container) -> bool:
     """Whether the picture has alpha; raises BitstreamError where it has two, or a faulty WebP."""
-    within = container.learned is None and lossless_fields(container.payload)[2]
+    size = container.width, container.height
+    within = container.learned is None and tiles_have_alpha(container.payload, size, container.tiled)
     if within and Box.ALPHA in container.boxes:
         raise LimitError("the WebP inside has alpha, and so has a box: the file is damaged")
     return within or Box.ALPHA in container.boxes
@@ -64,7 +67,7 @@ def decode_samples(container: Container, part: Window, known: Latents | None = N
     """The samples (H, W, 3), or (H, W, 4) where a lossless payload has alpha, of a part."""
     if container.learned:
         return decode_learned(container, container.learned, part, known)
-    return np.asarray(read_lossless(container.payload, (container.width, container.height)))[part]
+    return read_pixels(container.payload, (container.width, container.height), container.tiled, part)
 
 
 def decode_learned(
@@ -72,18 +75,21 @@ def decode_learned(
 ) -> NDArray[np.uint8]:
     """The pixels (H, W, 3) of a part, rows and columns, of a learned picture, after its stages."""
     model, wanted, size = model_with(learned.fingerprint), container.stages, container.coded_size
+    finish = None
+    if Box.CLIPPING in container.boxes:
+        finish = Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
     model.load_ahead(*pipeline.MEANS, "synthesis")
     latents = known or pipeline.read_latents(model, learned, container.payload, size)
     if not (wanted.enhance or wanted.upscale):
-        return pipeline.synthesise(model, latents, part)
+        return pipeline.synthesise(model, latents, part, finish=finish)
     enhancer = networks.network_with(ENHANCE, wanted.enhance) if wanted.enhance else None
     if wanted.upscale:
         networks.network_with(network_name(wanted.scale), wanted.upscale)
     pixels = pipeline.synthesise(model, latents, pipeline.whole(size))
     if enhancer:
-        pixels = restored(enhancer, pixels)
+        pixels = restored(enhancer, pixels, finish=None if wanted.upscale else finish)
     if wanted.upscale:
-        pixels = enlarged(pixels, wanted.scale, LEARNED)
+        pixels = enlarged(pixels, wanted.scale, LEARNED, finish)
     return pixels[part]
 
 

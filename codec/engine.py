@@ -8,7 +8,7 @@ see farther: see `codec.pipeline` and `codec.descent`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -22,6 +22,7 @@ from codec.errors import AecodecError, ModelError
 Floats = NDArray[np.float32]
 ARENA = Lock()
 Window = tuple[slice, slice]
+Finish = Callable[[Floats, Window], Floats]  # of levels (h, w, 3), 0 to 255, at a place of the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,16 @@ def scaled(window: Window, factor: int) -> Window:
         slice(rows.start * factor, rows.stop * factor),
         slice(columns.start * factor, columns.stop * factor),
     )
+
+
+def overlap(first: slice, second: slice) -> slice:
+    """What two spans share; empty where it ends before it starts."""
+    return slice(max(first.start, second.start), min(first.stop, second.stop))
+
+
+def moved(span: slice, whole: slice) -> slice:
+    """A span counted from where the whole starts."""
+    return slice(span.start - whole.start, span.stop - whole.start)
 
 
 class Network:

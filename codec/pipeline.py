@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.bitstream import QUALITY_UNITS, Learned
-from codec.engine import Floats, Tile, Window, scaled, tiles
+from codec.engine import Finish, Floats, Tile, Window, moved, overlap, scaled, tiles
 from codec.entropy import SYMBOL_LIMIT, Latents, turns
 from codec.errors import AecodecError
 from codec.model import Model
@@ -170,8 +170,13 @@ def turn_by_turn(
     return known
 
 
-def synthesise(model: Model, latents: Latents, region: Window, core: int = CORE) -> Pixels:
-    """The pixels (H, W, 3) of a region, rows and columns, of the picture that the latents say."""
+def synthesise(
+    model: Model, latents: Latents, region: Window, core: int = CORE, finish: Finish | None = None
+) -> Pixels:
+    """The pixels (H, W, 3) of a region, rows and columns, of the picture that the latents say.
+
+    `finish` is what is done before levels are rounded.
+    """
     pixels = np.empty((*(side.stop - side.start for side in region), 3), np.uint8)
     parts = []
     for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
@@ -180,18 +185,19 @@ def synthesise(model: Model, latents: Latents, region: Window, core: int = CORE)
         if rows.start < rows.stop and columns.start < columns.stop:
             parts.append((tile, place, rows, columns))
     for tile, place, rows, columns in told("decoding", parts):
-        image = decode_tile(model, latents, tile)
+        image = decode_tile(model, latents, tile, finish)
         part = image[moved(rows, place[0]), moved(columns, place[1])]
         pixels[moved(rows, region[0]), moved(columns, region[1])] = part
     return pixels
 
 
-def decode_tile(model: Model, latents: Latents, tile: Tile) -> Pixels:
+def decode_tile(model: Model, latents: Latents, tile: Tile, finish: Finish | None = None) -> Pixels:
     """The pixels of a tile's place, padding included."""
     (image,) = model.synthesis(latents.quality / QUALITY_UNITS, decoded_y(model, latents, tile))
-    levels = np.rint(np.clip(window(image, tile.inner, CELL), 0, 1) * 255).astype(np.uint8)
-    pixels: Pixels = levels.transpose(1, 2, 0)
-    return pixels
+    levels = (np.clip(window(image, tile.inner, CELL), 0, 1) * 255).transpose(1, 2, 0)
+    if finish:
+        levels = finish(levels, scaled(tile.place, CELL))
+    return np.asarray(np.rint(levels), np.uint8)
 
 
 def decoded_y(model: Model, latents: Latents, tile: Tile) -> Floats:
@@ -202,16 +208,6 @@ def decoded_y(model: Model, latents: Latents, tile: Tile) -> Floats:
         return dequantise(model.tables, symbols.take(places).astype(np.float32), levels.take(places))
 
     return turn_by_turn(model, latents.z, latents.quality, tile, levels, steps)
-
-
-def overlap(first: slice, second: slice) -> slice:
-    """What two spans share; empty where it ends before it starts."""
-    return slice(max(first.start, second.start), min(first.stop, second.stop))
-
-
-def moved(span: slice, whole: slice) -> slice:
-    """A span counted from where the whole starts."""
-    return slice(span.start - whole.start, span.stop - whole.start)
 
 
 def write_checked(model: Model, latents: Latents, size: tuple[int, int]) -> tuple[Learned, bytes, Latents]:

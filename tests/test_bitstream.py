@@ -37,7 +37,7 @@ LOSSLESS, LEARNED, GRAY_WITH_BOXES = b"\x11", b"\x10", b"\x1c"
 CODED = bytes.fromhex("deadbeef a113 07")  # fingerprint, quality 50.25, prior
 EMPTY_PAYLOAD = b"\0"
 
-CONTENTS = sorted(set(Box) - {Box.STAGES})  # boxes of any bytes
+CONTENTS = sorted(set(Box) - {Box.STAGES, Box.CLIPPING})  # boxes of any bytes of any picture
 
 SMALL = Container(
     300,
@@ -64,14 +64,19 @@ def containers(draw: st.DrawFn) -> Container:
     width = draw(st.integers(1, MAX_SIDE))
     height = draw(st.integers(1, min(MAX_SIDE, MAX_PIXELS // width)))
     fingerprint = st.binary(min_size=4, max_size=4)
-    learned = st.builds(Learned, fingerprint, st.integers(0, 10000), st.integers(0, 255))
+    gray = draw(st.booleans())
+    gray_as_rgb = st.booleans() if gray else st.just(False)
+    learned = draw(
+        st.none() | st.builds(Learned, fingerprint, st.integers(0, 10000), st.integers(0, 255), gray_as_rgb)
+    )
     return Container(
         width,
         height,
-        draw(st.booleans()),
+        gray,
         draw(st.binary(max_size=300)),
-        draw(st.none() | learned),
+        learned,
         draw(st.dictionaries(st.sampled_from(CONTENTS), st.binary(max_size=200))),
+        tiled=learned is None and draw(st.booleans()),
     )
 
 
@@ -91,6 +96,12 @@ def test_golden_bytes_of_a_lossless_container() -> None:
     assert serialise(container) == LOSSLESS_FILE
     assert parse(LOSSLESS_FILE) == container
     assert container.coding is Coding.LOSSLESS
+
+
+def test_golden_bytes_of_tiles_and_of_gray_shown_as_rgb() -> None:
+    assert serialise(Container(3, 2, False, b"abc", tiled=True))[4:11] == bytes.fromhex("12 03 02 03 616263")
+    learned = Learned(b"\xde\xad\xbe\xef", 5025, 7, gray_as_rgb=True)
+    assert serialise(Container(3, 2, True, b"", learned))[4:14] == bytes.fromhex("14 03 02 deadbeef a153 07")
 
 
 @pytest.mark.parametrize(("payload", "cost"), [(127, 21), (128, 22), (16383, 22), (16384, 23)])
@@ -136,7 +147,6 @@ MALFORMED = {
     "text mode": (b"\xaeC\n" + SMALL_FILE[4:], NotAecodecError, "not an aecodec file"),
     "version 0": (sealed(b"\x01\x01\x01", EMPTY_PAYLOAD), VersionError, "version 0 is unknown"),
     "version 2": (sealed(b"\x21\x01\x01", EMPTY_PAYLOAD), VersionError, "version 2 is unknown"),
-    "coding 2": (sealed(b"\x12\x01\x01", EMPTY_PAYLOAD), VersionError, "coding 2 is unknown"),
     "coding 3": (sealed(b"\x13\x01\x01", EMPTY_PAYLOAD), VersionError, "coding 3 is unknown"),
     "trailing byte": (SMALL_FILE + b"\0", TrailingDataError, "1 bytes follow"),
     "two files": (SMALL_FILE * 2, TrailingDataError, f"{len(SMALL_FILE)} bytes follow"),
@@ -157,6 +167,21 @@ MALFORMED = {
         sealed(LEARNED, b"\x01\x01", b"abcd\x11\x27\0", EMPTY_PAYLOAD),
         LimitError,
         "quality 100.01 is over 100",
+    ),
+    "gray shown as RGB that is not gray": (
+        sealed(LEARNED, b"\x01\x01", b"abcd\x10\x67\0", EMPTY_PAYLOAD),
+        LimitError,
+        "a picture that is not gray is marked as gray shown as RGB",
+    ),
+    "highest bit of the quality": (
+        sealed(LEARNED, b"\x01\x01", b"abcd\x10\xa7\0", EMPTY_PAYLOAD),
+        LimitError,
+        "the highest bit of the quality is set",
+    ),
+    "white of a lossless picture": (
+        sealed(b"\x19\x01\x01", b"\x01\x08\x02\x42\x00", EMPTY_PAYLOAD),
+        LimitError,
+        "a lossless picture has white and black of its own",
     ),
     "no boxes": (sealed(b"\x19\x01\x01", b"\x00", EMPTY_PAYLOAD), LimitError, "0 boxes are out of range"),
     "16 boxes": (sealed(b"\x19\x01\x01", b"\x10", EMPTY_PAYLOAD), LimitError, "16 boxes are out of range"),

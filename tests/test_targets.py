@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import codec
 import codec.attempt
 from codec import descent, pipeline
-from codec.attempt import DETAILED, Kept
 from codec.engine import Floats
 from codec.errors import TargetError
+from codec.lossless_candidate import DETAILED, LosslessCandidate
 from codec.model import Model
 from codec.picture import Picture
 from codec.picture.lossless import write_lossless
@@ -84,7 +85,7 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
         return write_lossless(plane, *given, **options)
 
     image.putalpha(Image.new("L", image.size, 128))
-    monkeypatch.setattr(codec.attempt, "write_lossless", noted)
+    monkeypatch.setattr(codec.picture.lossless, "write_lossless", noted)
     assert codec.info(codec.compress(image, max_bytes=700, reduce="auto")).scale > 1
     assert sorted(written) == [("L", "all"), ("L", "sample"), ("RGB", "sample"), ("RGBA", "sample")]
 
@@ -94,7 +95,7 @@ def test_rows_that_occur_again_are_all_coded(height: int) -> None:
     """Of which a sample could know nothing, and which lossless coding serves best."""
     pixels = np.tile(photograph(256, height), (1280 // height, 1, 1))
     whole = len(write_lossless(Image.fromarray(pixels), (0,)))
-    assert Kept(Picture(pixels)).quick_try.result() == whole
+    assert LosslessCandidate(Picture(pixels)).quick_try.result() == whole
     assert codec.info(codec.compress(pixels, 50 if height < 64 else 90)).coding == "lossless"
 
 
@@ -103,14 +104,14 @@ def test_a_sample_does_not_go_by_a_pattern() -> None:
     rows = np.arange(512) % 64 < 8
     pixels[rows] = noise(256, int(rows.sum()))
     quick = len(write_lossless(Image.fromarray(pixels), (0,)))
-    assert Kept(Picture(pixels)).quick_try.result() < 2 * quick
+    assert LosslessCandidate(Picture(pixels)).quick_try.result() < 2 * quick
 
 
 @pytest.mark.parametrize("size", [(70_000, 1), (1, 16_000), (9_000, 9), (300, 230)])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_pictures_of_any_shape_have_a_sample(size: tuple[int, int], alpha: bool) -> None:
     pixels = noise(*size)
-    sample = Kept(Picture(pixels, pixels[:, :, 0] if alpha else None)).sample()
+    sample = LosslessCandidate(Picture(pixels, alpha=pixels[:, :, 0] if alpha else None)).sample()
     assert sample.picture.pixels.shape[1:] == pixels.shape[1:]
     assert 0 < sample.height <= min(size[1], max(8, size[1] // 4))
 
@@ -121,14 +122,14 @@ def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
     pixels = photograph(300, 420)
     pixels[: round(420 * (1 - share))] = 128
     quick = len(write_lossless(Image.fromarray(pixels), (0,)))
-    found = Kept(Picture(pixels)).quick_try.result()
+    found = LosslessCandidate(Picture(pixels)).quick_try.result()
     detailed = 8 * quick > DETAILED * 420 * 300
     assert detailed == (share > 0.1)
     assert share / 1.15 < found / quick < 1.15 if detailed else found == quick
 
 
 def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[Kept] = []
+    kept: list[LosslessCandidate] = []
     encode, write = descent.encode_latents, pipeline.write_checked
 
     def before(*given: Any, **more: Any) -> Any:
@@ -139,13 +140,13 @@ def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.Mon
         assert "quick_try" in kept[0].__dict__
         return write(*given)
 
-    def make(picture: Picture) -> Kept:
-        kept.append(Kept(picture))
+    def make(picture: Picture) -> LosslessCandidate:
+        kept.append(LosslessCandidate(picture))
         return kept[0]
 
     monkeypatch.setattr(descent, "encode_latents", before)
     monkeypatch.setattr(pipeline, "write_checked", noted)
-    monkeypatch.setattr(codec.attempt, "Kept", make)
+    monkeypatch.setattr(codec.attempt, "LosslessCandidate", make)
     data = codec.compress(photograph(300, 260))
     assert kept[0].quick_try.result() > len(data)
 
@@ -155,6 +156,28 @@ def test_a_lossless_file_is_found_in_few_rows() -> None:
     pixels = colours[np.arange(16 * 4376).reshape(16, 4376) // 40 % 8]
     limit = len(codec.compress(pixels, lossless=True))
     assert codec.info(codec.compress(pixels, max_bytes=limit)).coding == "lossless"
+
+
+def scanned_text() -> Image.Image:
+    """Lines of letters, as a JPEG left them."""
+    image, file = Image.new("RGB", (320, 240), "white"), io.BytesIO()
+    letters = np.random.default_rng(0).integers(97, 123, (15, 60), np.uint8)
+    for top, line in enumerate(letters):
+        font = ImageFont.load_default(12)
+        ImageDraw.Draw(image).text((2, 15 * top + 4), line.tobytes().decode(), "black", font)
+    image.save(file, "JPEG", quality=90)
+    return Image.open(file).convert("RGB")
+
+
+def test_text_that_would_be_poor_is_lossless() -> None:
+    """At twice the bytes at most, and not where bytes were asked for."""
+    image = scanned_text()
+    file, small = codec.compress(image), codec.compress(image, max_bytes=32_000)
+    assert codec.info(file).coding == "lossless"
+    assert codec.info(small).coding == "learned"
+    assert len(file) < 2 * len(small) <= 64_000
+    assert psnr_of(np.asarray(image), np.asarray(codec.decompress(small))) < 30.3
+    assert codec.info(codec.compress(noise(100, 90), 10)).coding == "learned"
 
 
 def test_metadata_and_alpha_count() -> None:

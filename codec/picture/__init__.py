@@ -36,9 +36,19 @@ def to_gray(pixels: Pixels) -> Pixels:
     return np.repeat(mean.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def psnr(reference: Pixels, decoded: Pixels) -> float | None:
-    """Peak signal-to-noise ratio in dB of 8-bit pictures of one shape; None where they are equal."""
+def is_achromatic(pixels: Pixels) -> bool:
+    """Whether the three channels of pixels (H, W, 3) are equal."""
+    return all((row == row[:, :1]).all() for row in pixels)  # a photograph in colour is told by its first row
+
+
+def psnr(reference: Pixels, decoded: Pixels, alpha: NDArray[np.uint8] | None = None) -> float | None:
+    """Peak signal-to-noise ratio in dB of 8-bit pictures (H, W, 3); None where they are equal.
+
+    Under alpha (H, W) a squared error counts for alpha / 255: None where they look equal.
+    """
+    weights = np.broadcast_to(np.uint8(255), reference.shape[:2]) if alpha is None else alpha
     error = 0.0
-    for row, other in zip(reference, decoded, strict=True):
-        error += float(np.square(row.astype(np.float64) - other).sum())
-    return None if error == 0 else float(10 * np.log10(255**2 * reference.size / error))
+    for row, other, weight in zip(reference, decoded, weights, strict=True):
+        error += float((np.square(row.astype(np.float64) - other) * (weight[:, None] / 255.0)).sum())
+    samples = 3 * int(weights.sum(dtype=np.int64)) / 255
+    return None if error == 0 else float(10 * np.log10(255**2 * samples / error))

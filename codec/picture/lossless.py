@@ -1,15 +1,20 @@
-"""Pixels kept as they are, in lossless WebP files."""
+"""Pixels kept as they are, in lossless WebP files: one, or tiles of a picture that is too large for one."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import (
     Image,
     WebPImagePlugin,  # noqa: F401  registers the format, for which Pillow would load all its plugins
 )
 
+from codec.bitstream import TILE, Reader, write_varint
+from codec.engine import Window, moved, overlap
 from codec.errors import BitstreamError, ImageError, LimitError
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
@@ -19,8 +24,103 @@ LOSSLESS_FIELDS = slice(21, 25)  # of a WebP file: widths of 14, 14, 1 and 3 bit
 LOSSLESS_ALPHA = 1 << 28
 
 
+@dataclass(frozen=True, slots=True)
+class LosslessTile:
+    """A part of a picture and the WebP that holds it."""
+
+    place: Window
+    data: bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, which are also those of the WebP, in pixels."""
+        rows, columns = self.place
+        return columns.stop - columns.start, rows.stop - rows.start
+
+
+def write_pixels(
+    pixels: NDArray[np.uint8],
+    alpha: NDArray[np.uint8] | None = None,
+    efforts: Iterable[int] = LOSSLESS_EFFORTS,
+) -> bytes:
+    """Pixels (H, W) or (H, W, 3), with alpha (H, W) or without: a WebP if they fit into one, or tiles."""
+    height, width = pixels.shape[:2]
+    if fits_lossless(width, height):
+        return write_lossless(image_of(pixels, alpha), efforts)
+    return write_tiles(pixels, alpha, efforts)
+
+
+def write_tiles(
+    pixels: NDArray[np.uint8],
+    alpha: NDArray[np.uint8] | None = None,
+    efforts: Iterable[int] = LOSSLESS_EFFORTS,
+) -> bytes:
+    """The same in tiles, however large the picture is."""
+    parts = []
+    for place in tile_places(pixels.shape[1], pixels.shape[0]):
+        data = write_lossless(image_of(pixels[place], None if alpha is None else alpha[place]), efforts)
+        parts += [write_varint(len(data)), data]
+    return b"".join(parts)
+
+
+def image_of(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> Image.Image:
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    return image
+
+
+def read_tiles(payload: bytes, size: tuple[int, int], tiled: bool) -> Iterator[LosslessTile]:
+    """The tiles of a picture of `size` (width, height), or the one WebP, whose headers fit.
+
+    Raises BitstreamError.
+    """
+    places = tile_places(*size) if tiled else iter([(slice(0, size[1]), slice(0, size[0]))])
+    reader = Reader(payload)
+    for place in places:
+        length = reader.varint("tile's length") if tiled else len(payload)
+        tile = LosslessTile(place, reader.take(length, "tile"))
+        check_lossless(tile.data, tile.size)
+        yield tile
+    if extra := len(payload) - reader.position:
+        raise LimitError(f"{extra} bytes follow the last tile: the file is damaged")
+
+
+def tiles_have_alpha(payload: bytes, size: tuple[int, int], tiled: bool) -> bool:
+    """Whether pixels of `size` (width, height) have alpha; raises BitstreamError where some tiles have."""
+    found = {lossless_fields(tile.data)[2] for tile in read_tiles(payload, size, tiled)}
+    if len(found) > 1:
+        raise LimitError("some tiles have alpha and some have none: the file is damaged")
+    return found == {True}
+
+
+def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window) -> NDArray[np.uint8]:
+    """The samples (h, w, 3 or 4) of a part, rows and columns, of a picture of `size` (width, height).
+
+    Only tiles that the part touches are decoded. Raises BitstreamError.
+    """
+    if not tiled:
+        return np.asarray(read_lossless(payload, size))[part]
+    channels = 4 if tiles_have_alpha(payload, size, tiled) else 3
+    found = np.empty((*(side.stop - side.start for side in part), channels), np.uint8)
+    for tile in read_tiles(payload, size, tiled):
+        rows, columns = (overlap(*pair) for pair in zip(tile.place, part, strict=True))
+        if rows.start < rows.stop and columns.start < columns.stop:
+            samples: NDArray[np.uint8] = np.asarray(read_lossless(tile.data, tile.size))
+            piece = samples[moved(rows, tile.place[0]), moved(columns, tile.place[1])]
+            found[moved(rows, part[0]), moved(columns, part[1])] = piece
+    return found
+
+
+def tile_places(width: int, height: int) -> Iterator[Window]:
+    """The tiles of a picture, row by row: all but the last of a row or column have TILE pixels each way."""
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            yield slice(top, min(top + TILE, height)), slice(left, min(left + TILE, width))
+
+
 def fits_lossless(width: int, height: int) -> bool:
-    """Whether a picture can be stored losslessly."""
+    """Whether a picture can be stored in one lossless WebP."""
     return max(width, height) <= LOSSLESS_MAX_SIDE and width * height <= LOSSLESS_MAX_PIXELS
 
 
@@ -55,12 +155,17 @@ def lossless_fields(data: bytes) -> tuple[int, int, bool]:
     return (fields & 0x3FFF) + 1, (fields >> 14 & 0x3FFF) + 1, bool(fields & LOSSLESS_ALPHA)
 
 
-def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:
-    """The image, RGB or RGBA, in a lossless WebP of `size` (width, height); raises BitstreamError."""
+def check_lossless(data: bytes, size: tuple[int, int]) -> None:
+    """Raises BitstreamError unless data begin as a lossless WebP of `size` (width, height) does."""
     if not fits_lossless(*size):
         raise LimitError(f"{size[0]}x{size[1]} pixels are too many to be stored losslessly: damaged")
     if (found := lossless_fields(data)[:2]) != size:
         raise BitstreamError(f"the WebP inside is {found}, the header says {size}: damaged")
+
+
+def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:
+    """The image, RGB or RGBA, in a lossless WebP of `size` (width, height); raises BitstreamError."""
+    check_lossless(data, size)
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             image.load()

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.errors import MissingExtraError, StageError
-from codec.picture import Picture, to_gray
+from codec.picture import Picture, is_achromatic, to_gray
+from codec.picture.alpha import blacken_hidden, fill_hidden
 from codec.stages.networks import network
 from codec.stages.noise import SMALLEST, estimate_noise
 from codec.stages.restoration import restored
@@ -30,12 +31,14 @@ def denoise(picture: Picture, sigma: float | None = None, method: str = "learned
         height, width = picture.pixels.shape[:2]
         if min(height, width) < SMALLEST:
             raise StageError(f"{width}x{height} pixels are too few to measure noise: give it with --sigma")
-        sigma = min(estimate_noise(picture.pixels), LARGEST_SIGMA)
+        sigma = min(estimate_noise(blacken_hidden(picture).pixels), LARGEST_SIGMA)
     if sigma == 0:
         return picture
     remove = without_noise if method == "learned" else non_local_means
-    pixels = remove(picture.pixels, sigma, picture.gray)
-    return replace(picture, pixels=to_gray(pixels) if picture.gray else pixels)
+    picture = fill_hidden(picture)
+    gray = is_achromatic(picture.pixels)
+    pixels = remove(picture.pixels, sigma, gray)
+    return replace(picture, pixels=to_gray(pixels) if gray else pixels)
 
 
 def check_denoising(sigma: float | None, method: str) -> None:

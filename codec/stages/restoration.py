@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.engine import Floats, Network, Window, scaled, tiles
+from codec.engine import Finish, Floats, Network, Window, scaled, tiles
 from codec.progress import told
 
 CELL = 8  # pixels: what the sides of a tile are multiples of
@@ -15,22 +15,35 @@ CORE = 96  # cells per tile, each way, without the halo
 HALO = 15  # cells: the network sees 116 pixels to each side
 
 
-def restored(network: Network, image: NDArray[Any], level: float | None = None) -> NDArray[Any]:
+def restored(
+    network: Network, image: NDArray[Any], level: float | None = None, finish: Finish | None = None
+) -> NDArray[Any]:
     """What the network makes of an image (H, W, 3), bytes or floats in about [0, 1]; the same type, in range.
 
-    `level`, where the network takes one, is constant over the image.
+    `level`, where the network takes one, is constant over the image. `finish` is what is done to levels
+    before they are rounded to bytes.
     """
     found = np.empty_like(image)
-    rows, columns = (-(-side // CELL) for side in image.shape[:2])
-    for tile in told("restoring", tiles(rows, columns, CORE, HALO)):
+    height, width = image.shape[:2]
+    for tile in told("restoring", tiles(-(-height // CELL), -(-width // CELL), CORE, HALO)):
         planes = read_planes(image, tile.outer)
         levels = [] if level is None else [np.full_like(planes[:1], level)]
         (result,) = network(0, planes, *levels)
         inner = np.clip(result[(slice(None), *scaled(tile.inner, CELL))].transpose(1, 2, 0), 0, 1)
-        part = found[scaled(tile.place, CELL)]
+        rows, columns = scaled(tile.place, CELL)
+        place = slice(rows.start, min(rows.stop, height)), slice(columns.start, min(columns.stop, width))
+        part = found[place]
         inner = inner[: part.shape[0], : part.shape[1]]
-        part[:] = np.rint(255 * inner) if image.dtype == np.uint8 else inner
+        part[:] = bytes_of(inner, place, finish) if image.dtype == np.uint8 else inner
     return found
+
+
+def bytes_of(image: Floats, place: Window, finish: Finish | None) -> NDArray[np.uint8]:
+    """A part (h, w, 3) in [0, 1] of a picture, rounded to 255 levels after what `finish` does there."""
+    levels = 255 * image
+    if finish:
+        levels = finish(levels, place)
+    return np.asarray(np.rint(levels), np.uint8)
 
 
 def read_planes(image: NDArray[Any], window: Window) -> Floats:

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from codec.bitstream import MAX_PIXELS
-from codec.engine import Floats, scaled, tiles
+from codec.engine import Finish, Floats, scaled, tiles
 from codec.errors import StageError
 from codec.picture import Picture, Pixels
+from codec.picture.alpha import fill_hidden
 from codec.progress import told
 from codec.stages.networks import network
+from codec.stages.restoration import bytes_of
 
 SCALES = (2, 3, 4)
 LEARNED = "learned"
@@ -38,7 +40,8 @@ def upscale(picture: Picture, scale: int, method: str = "learned") -> Picture:
     alpha = picture.alpha
     if alpha is not None:
         alpha = np.asarray(Image.fromarray(alpha).resize((width, height), Image.Resampling.BICUBIC))
-    return replace(picture, pixels=enlarged(picture.pixels, scale, method), alpha=alpha)
+    pixels = enlarged(fill_hidden(picture).pixels, scale, method)
+    return replace(picture, pixels=pixels, alpha=alpha)
 
 
 def check_upscaling(scale: int, method: str) -> None:
@@ -49,8 +52,8 @@ def check_upscaling(scale: int, method: str) -> None:
         raise StageError(f"upscaling method {method!r} is unknown: choose of {', '.join(METHODS)}")
 
 
-def enlarged(pixels: Pixels, scale: int, method: str) -> Pixels:
-    """Pixels (H, W, 3) -> (scale H, scale W, 3)."""
+def enlarged(pixels: Pixels, scale: int, method: str, finish: Finish | None = None) -> Pixels:
+    """Pixels (H, W, 3) -> (scale H, scale W, 3); `finish` is what is done before levels are rounded."""
     height, width = pixels.shape[:2]
     found = np.empty((scale * height, scale * width, 3), np.uint8)
     for tile in told("enlarging", tiles(height, width, CORE, HALO)):
@@ -58,8 +61,8 @@ def enlarged(pixels: Pixels, scale: int, method: str) -> Pixels:
         large = np.stack([bicubic(plane, scale) for plane in small])
         if method != "bicubic":
             large += sharper(small, large, scale, method)
-        inner = large[(slice(None), *scaled(tile.inner, scale))].transpose(1, 2, 0)
-        found[scaled(tile.place, scale)] = np.rint(255 * np.clip(inner, 0, 1))
+        inner, place = large[(slice(None), *scaled(tile.inner, scale))], scaled(tile.place, scale)
+        found[place] = bytes_of(np.clip(inner, 0, 1).transpose(1, 2, 0), place, finish)
     return found
 
 

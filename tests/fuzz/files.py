@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 
+import numpy as np
 from PIL import Image
 
 from codec import descent, pipeline
@@ -22,8 +24,9 @@ from codec.bitstream import (
     write_varint,
 )
 from codec.model import TUNED, model_named
-from codec.picture import code_points, text
-from codec.picture.lossless import write_lossless
+from codec.picture import code_points, text, to_gray
+from codec.picture.clipping import Clipping, write_clipping
+from codec.picture.lossless import write_lossless, write_tiles
 from codec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph
 
@@ -45,10 +48,25 @@ def seeds() -> dict[str, bytes]:
         "photograph": learned(photograph(40, 24), 50),
         "tuned for MS-SSIM": learned(photograph(40, 24), 50, tune="ssim"),
         "noise": learned(noise(33, 7), 100),
+        "gray shown as RGB": learned(to_gray(photograph(40, 24)), 50, gray=True, gray_as_rgb=True),
+        "white and black": learned(photograph(40, 24), 50, boxes={Box.CLIPPING: clipping(40, 24)}),
         "everything": learned(photograph(70, 33), 20, gray=True, boxes={**METADATA, **alpha}),
         "lossless": lossless(photograph(9, 7)),
         "lossless with everything": lossless(photograph(70, 33), gray=True, boxes=boxes),
+        "lossless in tiles": tiled(np.tile(photograph(17, 2), (1, 242, 1))),
     }
+
+
+def clipping(width: int, height: int) -> bytes:
+    """A box of white and black that uses all that there is."""
+    whole = np.indices((-(-height // 8), -(-width // 8))).sum(0) % 3 == 0
+    return write_clipping((Clipping(2, True), Clipping(5, False, 8, whole)))
+
+
+def tiled(pixels: Pixels) -> bytes:
+    """The lossless file of a picture (H, W, 3) with alpha in tiles."""
+    height, width = pixels.shape[:2]
+    return serialise(Container(width, height, False, write_tiles(pixels, pixels[..., 0]), tiled=True))
 
 
 def learned(
@@ -57,11 +75,13 @@ def learned(
     gray: bool = False,
     boxes: dict[Box, bytes] | None = None,
     tune: str = "psnr",
+    gray_as_rgb: bool = False,
 ) -> bytes:
     """The learned file of a picture (H, W, 3), however well lossless coding would serve it."""
     model = model_named(TUNED[tune])
     latents = descent.encode_latents(model, pixels, quality * QUALITY_UNITS, effort=0)
     header, payload = pipeline.write_latents(model, latents)
+    header = replace(header, gray_as_rgb=gray_as_rgb)
     stages = Stages(noise=12) if boxes else Stages()
     return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, header, boxes or {}, stages))
 

@@ -1,0 +1,141 @@
+"""Pure white and pure black of a decoded picture: patches that are wholly so, and levels drawn to the ends.
+
+`codec.bitstream` specifies the box. It is applied to the floats of the last network before they are rounded,
+so that what differs there by far less than a level still differs by at most one afterwards.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.bitstream import Reader, write_varint
+from codec.engine import Floats, Window
+from codec.errors import LimitError
+
+WHITE, BLACK = 255, 0
+ENDS = (WHITE, BLACK)  # in the order of the box
+PATCHES = (0, 8, 16)  # pixels each way, by code; 0 for no patches
+MOST_REACH = 15  # levels
+PATCH_SHIFT = 4
+EVERYWHERE = 0b0100_0000
+USED = 0b0111_1111
+
+Bits = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Clipping:
+    """What is done at one end of the levels."""
+
+    reach: int = 0  # levels, 0 to 15: what is as near to the end becomes the end
+    everywhere: bool = False  # or only in patches beside and in `whole`
+    patch: int = 0  # pixels each way: 8, 16 or 0 for none
+    whole: Bits | None = None  # (ceil(H / patch), ceil(W / patch)): patches that are the end in every pixel
+
+
+def write_clipping(ends: tuple[Clipping, Clipping]) -> bytes:
+    """The box for white and black; nothing where both do nothing."""
+    parts = []
+    for end in ends:
+        parts.append(
+            bytes([end.reach | PATCHES.index(end.patch) << PATCH_SHIFT | EVERYWHERE * end.everywhere])
+        )
+        if end.whole is not None:
+            runs = compress_runs(end.whole)
+            parts += [write_varint(len(runs)), runs]
+    box = b"".join(parts)
+    return box if any(box) else b""
+
+
+def read_clipping(box: bytes, size: tuple[int, int]) -> tuple[Clipping, Clipping]:
+    """What a box says of a picture of `size` (width, height); raises BitstreamError."""
+    reader = Reader(box)
+    white, black = (read_end(reader, size) for _ in ENDS)
+    if reader.position < len(box):
+        raise LimitError("the box of white and black is longer than it says: the file is damaged")
+    return white, black
+
+
+def read_end(reader: Reader, size: tuple[int, int]) -> Clipping:
+    code = reader.byte("reach")
+    reach, kind, everywhere = code & MOST_REACH, (code & ~EVERYWHERE) >> PATCH_SHIFT, bool(code & EVERYWHERE)
+    if kind >= len(PATCHES) or (everywhere and not reach) or (reach and not (kind or everywhere)):
+        raise LimitError(f"{code} says nothing of white or black: the file is damaged or of a later release")
+    if not kind:
+        return Clipping(reach, everywhere)
+    patch = PATCHES[kind]
+    columns, rows = (-(-side // patch) for side in size)
+    runs = reader.take(reader.varint("length of the patches"), "patches")
+    return Clipping(reach, everywhere, patch, expand_runs(runs, rows, columns))
+
+
+def compress_runs(whole: Bits) -> bytes:
+    """Patches (h, w), row by row, as lengths of runs, the first of those that are not whole; deflated."""
+    edges = np.flatnonzero(np.diff(whole.ravel(), prepend=False, append=False))
+    lengths = np.diff(edges, prepend=0)
+    coder = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return coder.compress(b"".join(write_varint(int(length)) for length in lengths)) + coder.flush()
+
+
+def expand_runs(data: bytes, rows: int, columns: int) -> Bits:
+    """The patches (rows, columns) that `compress_runs` wrote, one at least; raises BitstreamError."""
+    decoder, count = zlib.decompressobj(-zlib.MAX_WBITS), rows * columns
+    try:
+        runs = Reader(decoder.decompress(data, count + 2))  # a run of n patches has n bytes at most, or one
+    except zlib.error as error:
+        raise LimitError(f"white or black patches cannot be read ({error}): the file is damaged") from error
+    whole, start, inside = np.zeros(count, np.bool_), 0, False
+    while runs.position < len(runs.data):
+        length = runs.varint("run of patches")
+        if length > count - start or (length == 0 and (inside or start)):
+            raise LimitError(f"a run of {length} patches does not fit the picture: the file is damaged")
+        whole[start : start + length], start, inside = inside, start + length, not inside
+    if not decoder.eof or decoder.unused_data or inside or not start:
+        raise LimitError("white or black patches do not end as they should: the file is damaged")
+    return whole.reshape(rows, columns)
+
+
+class Clipper:
+    """Draws levels to white and black as a box says."""
+
+    def __init__(self, ends: tuple[Clipping, Clipping]) -> None:
+        self.ends = [(level, end, beside(end)) for level, end in zip(ENDS, ends, strict=True)]
+
+    def __call__(self, levels: Floats, place: Window) -> Floats:
+        """Levels (h, w, 3), 0 to 255 and not yet rounded, of a place in the picture, rows and columns."""
+        for level, end, near in self.ends:
+            distance = np.abs(np.float32(level) - levels)
+            if end.reach:
+                drawn = draw(distance, end.reach)
+                distance = drawn if near is None else np.where(under(near, place, end.patch), drawn, distance)
+            if end.whole is not None:
+                distance = np.where(under(end.whole, place, end.patch), np.float32(0), distance)
+            levels = np.abs(np.float32(level) - distance)
+        return levels
+
+
+def draw(distance: Floats, reach: int) -> Floats:
+    """Distances from an end: 0 up to `reach`, unchanged from twice that on, twice as steep in between."""
+    return np.asarray(np.minimum(distance, np.maximum(2 * (distance - np.float32(reach)), 0)), np.float32)
+
+
+def beside(end: Clipping) -> Bits | None:
+    """The patches within which an end's reach counts, those that touch whole ones; None for everywhere."""
+    if end.everywhere or end.whole is None:
+        return None
+    padded = np.pad(end.whole, 1)
+    tall = padded[:-2] | padded[1:-1] | padded[2:]
+    return np.asarray(tall[:, :-2] | tall[:, 1:-1] | tall[:, 2:])
+
+
+def under(patches: Bits, place: Window, side: int) -> Bits:
+    """Patches, `side` pixels each way, as pixels (h, w, 1) of a place; the last go on beyond the picture."""
+    rows, columns = (
+        np.minimum(np.arange(span.start, span.stop) // side, count - 1)
+        for span, count in zip(place, patches.shape, strict=True)
+    )
+    return patches[np.ix_(rows, columns)][:, :, None]

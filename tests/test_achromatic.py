@@ -1,0 +1,120 @@
+"""Black-and-white photographs stored as RGB take the bytes of gray and come back as RGB without colour."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import codec
+from cli import app
+from codec import stages
+from codec.bitstream import parse
+from codec.picture import Picture, is_achromatic, to_gray
+from codec.picture.reading import from_pillow
+from tests.common import photograph, picture_of_mode
+
+GRAY = Image.fromarray(photograph(150, 130)).convert("L")
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")
+
+
+@pytest.mark.parametrize("options", [{}, {"quality": 5.0}, {"effort": 1}, {"psnr": 34}, {"enhance": True}])
+def test_three_equal_channels_take_the_bytes_of_gray(options: dict[str, float]) -> None:
+    gray, rgb = (codec.compress(image, **options) for image in (GRAY, as_rgb(GRAY)))  # type: ignore[arg-type]
+    assert codec.info(rgb).coding == "learned"
+    assert len(rgb) == len(gray)
+    assert parse(rgb).payload == parse(gray).payload
+    found = codec.decompress(rgb)
+    assert found.mode == codec.info(rgb).mode == "RGB"
+    assert codec.info(rgb).coded_gray
+    assert is_achromatic(np.asarray(found))
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(codec.decompress(gray).convert("RGB")))
+    part = codec.decompress(rgb, region=(7, 9, 60, 50))
+    assert part.mode == "RGB"
+    assert is_achromatic(np.asarray(part))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "JPEG", "PNG", "CMYK"])
+def test_wherever_equal_channels_come_from(mode: str) -> None:
+    image = as_rgb(GRAY)
+    if mode == "RGBA":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    elif mode == "P":
+        image = GRAY.convert("P")
+    elif mode == "CMYK":
+        flat = Image.new("L", GRAY.size)
+        image = Image.merge("CMYK", (flat, flat, flat, GRAY))
+    else:
+        file = io.BytesIO()
+        image.save(file, mode)
+        image = Image.open(file)
+    with pytest.warns(UserWarning, match="CMYK") if mode == "CMYK" else nullcontext():
+        data = codec.compress(image)
+    found = codec.decompress(data)
+    assert found.mode == ("RGBA" if mode == "RGBA" else "RGB")
+    assert is_achromatic(np.asarray(found)[..., :3])
+    assert codec.info(data).coded_gray == (codec.info(data).coding == "learned")
+
+
+def test_nearly_gray_is_not_gray() -> None:
+    pixels = np.array(as_rgb(GRAY))
+    pixels[-1, -1, 2] ^= 1
+    assert not is_achromatic(pixels)
+    assert not codec.info(codec.compress(pixels)).coded_gray
+
+
+def test_lossless_rgb_stays_rgb() -> None:
+    data = codec.compress(as_rgb(GRAY), lossless=True)
+    assert codec.info(data).mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(codec.decompress(data)), np.asarray(as_rgb(GRAY)))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_gray_is_shown_as_gray(mode: str) -> None:
+    data = codec.compress(picture_of_mode(mode, 150, 130))
+    assert codec.info(data).mode == codec.decompress(data).mode == mode
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        lambda picture: stages.denoise(picture, 15),
+        lambda picture: stages.denoise(picture, 15, "nlm"),
+        stages.enhance,
+        lambda picture: stages.upscale(picture, 2),
+        lambda picture: stages.upscale(picture, 4, "srcnn"),
+    ],
+)
+def test_stages_keep_equal_channels_equal(stage: object) -> None:
+    found = stage(from_pillow(as_rgb(GRAY)))  # type: ignore[operator]
+    assert not found.gray
+    assert is_achromatic(found.pixels)
+    gray = stage(Picture(to_gray(from_pillow(GRAY).pixels), gray=True))  # type: ignore[operator]
+    np.testing.assert_array_equal(found.pixels, gray.pixels)
+
+
+@pytest.mark.parametrize("options", [{"denoise": 10.0}, {"reduce": 2}])
+def test_stages_of_a_file_keep_equal_channels_equal(options: dict[str, float]) -> None:
+    data = codec.compress(as_rgb(GRAY), 20, **options)  # type: ignore[arg-type]
+    found = codec.decompress(data)
+    assert found.mode == "RGB"
+    assert is_achromatic(np.asarray(found))
+    assert is_achromatic(np.asarray(codec.decompress(data, enhance=True, upscale=2)))
+
+
+def test_info_says_that_it_is_coded_as_gray(tmp_path: Path) -> None:
+    path = tmp_path / "a.aec"
+    path.write_bytes(codec.compress(as_rgb(GRAY)))
+    printed = CliRunner().invoke(app, ["info", str(path)]).stdout
+    assert "150x130 RGB" in printed
+    assert "coded as gray" in printed
+    assert json.loads(CliRunner().invoke(app, ["info", str(path), "--json"]).stdout)["coded_gray"]
