@@ -36,7 +36,7 @@ def verify(path: Path, data: bytes, attempt: Attempt) -> None:
         same = np.array_equal(found.z, known.z) and np.array_equal(found.symbols, known.symbols)
     decoded = decode_picture(container)
     if container.learned is None:
-        same = same and np.array_equal(decoded.pixels, meant.pixels)
+        same = same and np.array_equal(decoded.pixels, attempt.candidate.picture.pixels)
     if meant.alpha is not None:
         same = same and np.array_equal(decoded.alpha, meant.alpha)  # type: ignore[arg-type]
     if not same:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from typer.testing import CliRunner
 
 import codec
+from cli import app
 from codec import stages
 from codec.picture import Picture, is_achromatic, psnr
-from codec.picture.alpha import fill, fill_hidden
+from codec.picture.alpha import fill_hidden, push_pull
 from codec.picture.reading import from_pillow
 from tests.common import noise, photograph, picture_of_mode
 
@@ -111,6 +114,20 @@ def test_a_lossless_file_by_choice_keeps_all_that_is_seen() -> None:
     np.testing.assert_array_equal(found[alpha > 0], np.asarray(icon)[alpha > 0])
 
 
+@pytest.mark.parametrize("options", [[], ["--exact"], ["--lossless"]])
+def test_the_command_keeps_and_verifies_what_it_says(tmp_path: Path, options: list[str]) -> None:
+    icon = Image.new("RGBA", (40, 40), (0, 0, 255, 255))
+    icon.paste((9, 99, 199, 0), (0, 0, 40, 20))
+    icon.putpixel((3, 3), (255, 0, 0, 0))
+    icon.save(tmp_path / "a.png")
+    made = CliRunner().invoke(app, ["compress", str(tmp_path / "a.png"), "--verify", *options])
+    assert made.exit_code == 0, made.output
+    assert "lossless" in made.output
+    found = np.asarray(codec.decompress((tmp_path / "a.aec").read_bytes()))
+    np.testing.assert_array_equal(found[20:], np.asarray(icon)[20:])
+    assert (found == np.asarray(icon)).all() == bool(options)
+
+
 def test_the_plugin_keeps_hidden_colours_if_asked_to() -> None:
     import codec.pillow  # noqa: F401  registers the format
 
@@ -124,15 +141,15 @@ def test_filling_is_smooth_exact_where_visible_and_knows_nothing_of_what_was_hid
     for visible in (~HIDDEN, noise(WIDTH, HEIGHT)[..., 0] < 3, np.indices((HEIGHT, WIDTH)).sum(0) == 0):
         one, other = photograph(WIDTH, HEIGHT), noise(WIDTH, HEIGHT)
         other[visible] = one[visible]
-        filled = fill(one, visible)
-        np.testing.assert_array_equal(fill(other, visible), filled)
+        filled = push_pull(one, visible)
+        np.testing.assert_array_equal(push_pull(other, visible), filled)
         np.testing.assert_array_equal(filled[visible], one[visible])
         assert one[visible].min() <= filled.min()
         assert filled.max() <= one[visible].max()
     ramp = np.repeat(np.arange(WIDTH, dtype=np.uint8)[None, :, None], HEIGHT, 0).repeat(3, 2)
     hole = np.ones((HEIGHT, WIDTH), np.bool_)
     hole[40:90, 50:100] = False
-    steps = np.abs(np.diff(fill(ramp, hole).astype(int), axis=1))
+    steps = np.abs(np.diff(push_pull(ramp, hole).astype(int), axis=1))
     assert steps.max() <= 6
 
 

@@ -214,10 +214,20 @@ MALFORMED = {
     "more after deflate": (patches(deflated(b"\0\x3f") + b"a"), LimitError, "do not end as they should"),
     "no runs": (patches(deflated(b"")), LimitError, "do not end as they should"),
     "no whole patch": (patches(deflated(b"\x3f")), LimitError, "do not end as they should"),
-    "too many patches": (patches(deflated(b"\0\x40")), LimitError, "a run of 64 patches does not fit"),
-    "run of none": (patches(deflated(b"\x01\0\x01\x01")), LimitError, "a run of 0 patches does not fit"),
-    "bomb": (patches(deflated(b"\0\x01" * 4000)), LimitError, "a run of 0 patches does not fit"),
-    "cut varint": (patches(deflated(b"\0\x80")), TruncatedError, "run of patches"),
+    "too many patches": (
+        patches(deflated(b"\0\x40")),
+        LimitError,
+        "do not fit the picture",
+    ),
+    "run of none": (
+        patches(deflated(b"\x01\0\x01\x01")),
+        LimitError,
+        "do not fit the picture",
+    ),
+    "bomb": (patches(deflated(b"\0\x01" * 4000)), LimitError, "do not end as they should"),
+    "cut varint": (patches(deflated(b"\0\x80")), LimitError, "not as it is written"),
+    "padded varint": (patches(deflated(b"\0\x81\0")), LimitError, "not as it is written"),
+    "long varint": (patches(deflated(b"\0\x80\x80\x80\x80\1")), LimitError, "not as it is written"),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.engine import Floats
-from codec.picture import Picture, Pixels
+from codec.picture import Picture
 
 STRIP = 16  # rows, even, that are worked on at a time, so that no level is held twice
 
@@ -24,7 +24,7 @@ def fill_hidden(picture: Picture) -> Picture:
         return picture
     if not picture.alpha.any():
         return blacken_hidden(picture)
-    return replace(picture, pixels=fill(picture.pixels, picture.alpha > 0))
+    return replace(picture, pixels=push_pull(picture.pixels, picture.alpha > 0))
 
 
 def blacken_hidden(picture: Picture) -> Picture:
@@ -34,17 +34,11 @@ def blacken_hidden(picture: Picture) -> Picture:
     return replace(picture, pixels=picture.pixels * (picture.alpha > 0)[:, :, None])
 
 
-def fill(pixels: Pixels, visible: NDArray[np.bool_]) -> Pixels:
-    """Pixels (H, W, 3) with those that are not visible, by (H, W), interpolated from those that are.
-
-    Source: Gortler et al. 1996, "The Lumigraph", section 3.4 (pull and push). Levels above the picture take
-    6 bytes a pixel.
-    """
-    return push_pull(pixels, visible)
-
-
 def push_pull(colours: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
-    """Colours (H, W, 3), bytes or floats, blended with coarser ones by how far a weight (H, W) is below 1."""
+    """Colours (H, W, 3), bytes or floats, blended with coarser ones by how far a weight (H, W) is below 1.
+
+    Source: Gortler et al. 1996, "The Lumigraph", section 3.4. Levels above a picture take 6 bytes a pixel.
+    """
     if weights.shape == (1, 1) or (weights >= 1).all():
         return colours
     coarse = push_pull(*halve(colours, weights))

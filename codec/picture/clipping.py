@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.bitstream import Reader, write_varint
+from codec.bitstream import MAX_VARINT_BYTES, Reader, write_varint
 from codec.engine import Floats, Window
 from codec.errors import LimitError
 
@@ -22,7 +22,6 @@ PATCHES = (0, 8, 16)  # pixels each way, by code; 0 for no patches
 MOST_REACH = 15  # levels
 PATCH_SHIFT = 4
 EVERYWHERE = 0b0100_0000
-USED = 0b0111_1111
 
 Bits = NDArray[np.bool_]
 
@@ -85,18 +84,32 @@ def expand_runs(data: bytes, rows: int, columns: int) -> Bits:
     """The patches (rows, columns) that `compress_runs` wrote, one at least; raises BitstreamError."""
     decoder, count = zlib.decompressobj(-zlib.MAX_WBITS), rows * columns
     try:
-        runs = Reader(decoder.decompress(data, count + 2))  # a run of n patches has n bytes at most, or one
+        lengths = read_varints(decoder.decompress(data, count + 2))  # each run has a byte for a patch at most
     except zlib.error as error:
         raise LimitError(f"white or black patches cannot be read ({error}): the file is damaged") from error
-    whole, start, inside = np.zeros(count, np.bool_), 0, False
-    while runs.position < len(runs.data):
-        length = runs.varint("run of patches")
-        if length > count - start or (length == 0 and (inside or start)):
-            raise LimitError(f"a run of {length} patches does not fit the picture: the file is damaged")
-        whole[start : start + length], start, inside = inside, start + length, not inside
-    if not decoder.eof or decoder.unused_data or inside or not start:
+    if not decoder.eof or decoder.unused_data or len(lengths) % 2 or not lengths.any():
         raise LimitError("white or black patches do not end as they should: the file is damaged")
-    return whole.reshape(rows, columns)
+    if not lengths[1:].all() or (left := count - int(lengths.sum())) < 0:
+        raise LimitError("the runs of white or black patches do not fit the picture: the file is damaged")
+    whole = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return np.pad(whole, (0, left)).reshape(rows, columns)
+
+
+def read_varints(data: bytes) -> NDArray[np.int64]:
+    """All varints that fill some data, as `codec.bitstream.Reader` reads them one by one; for many of them.
+
+    Raises LimitError.
+    """
+    groups = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(groups < 0x80)
+    starts = np.append(0, ends[:-1] + 1)[: len(ends)]
+    sizes = ends - starts + 1
+    padded = (groups[ends[sizes > 1]] == 0).any()
+    if padded or data[-1:] >= b"\x80" or (sizes > MAX_VARINT_BYTES).any():
+        raise LimitError("a length of white or black patches is not as it is written: the file is damaged")
+    places = np.arange(len(groups)) - np.repeat(starts, sizes)
+    values = (groups & 0x7F).astype(np.int64) << 7 * places
+    return np.add.reduceat(values, starts) if len(ends) else values
 
 
 class Clipper:
