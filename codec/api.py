@@ -60,7 +60,7 @@ def compress(
     denoise: float | str | None = None,
     enhance: bool = False,
     reduce: int | str = 1,
-    tune: str = "psnr",
+    tune: str | None = None,
 ) -> bytes:
     """Compress a picture into one file.
 
@@ -81,9 +81,9 @@ def compress(
     "auto" where, at a low quality, that raises the PSNR at the same size, or is the only way to `max_bytes`.
     A `psnr` beside `denoise` is that to the picture without its noise.
 
-    `tune` says what the file is to be best by: "psnr", or "ssim", for the same structure to the eye (MS-SSIM)
-    in fewer bytes, at a lower PSNR, without `enhance` and `reduce="auto"`, which go by PSNR. `model` names
-    any installed model in its place.
+    `tune` says what the file is to be best by: "visual", what the eye sees, or "psnr". It is "visual" unless
+    `psnr`, `enhance` or `reduce="auto"` is given, which go by PSNR. `model` names any installed model in its
+    place.
 
     Raises ImageError for what cannot be coded, QualityError for a quality, effort or tune that is not
     offered, StageError for what a stage does not offer, TargetError for a target out of reach and

@@ -170,6 +170,17 @@ def test_metrics_that_a_picture_does_not_allow_are_absent() -> None:
     assert set(found) == {"psnr"}
 
 
+def test_ssimulacra2_is_that_of_libjxl() -> None:
+    """By an implementation that was compared with libjxl's."""
+    import torch
+    from frame_analytics.ssimulacra2 import ssimulacra2 as reference
+
+    pixels = photograph(255, 223)  # odd, as a scale's last row is then taken twice
+    for other in (jpeg_round_trip(pixels, 10), jpeg_round_trip(pixels, 80), noise(255, 223)):
+        tensors = [torch.tensor(p.transpose(2, 0, 1)[None].copy()) / 255 for p in (pixels, other)]
+        assert ssimulacra2(pixels, other) == pytest.approx(float(reference(*tensors)), abs=0.01)
+
+
 def test_perceptual_metrics_order_qualities() -> None:
     pixels = photograph(200, 200)
     good, bad = jpeg_round_trip(pixels, 85), jpeg_round_trip(pixels, 15)

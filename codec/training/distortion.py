@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codec.training.ssimulacra2 import ssimulacra2_distance, ssimulacra2_slope
-from codec.training.windows import blur, gaussian
+from codec.training.windows import blur, blur_in_graph, gaussian
 
 # Squared error, of samples up to 1, that 1 - MS-SSIM is worth: about what compressai's pairs of lambdas say,
 # and what files of `base` exchange, 1000 to 1800 / 255**2 up to quality 65 and 800 above.
@@ -23,7 +23,6 @@ SSIMULACRA2_WORTH = 5.5 / 255**2
 # left MS-SSIM level with AVIF, where SSIMULACRA 2 was 6 % ahead and PSNR to spare.
 VISUAL_SHARES = (0.55, 0.35)
 LEAK = 0.02  # of what overshoots black or white counts as error
-SQUARED_SHARE = 0.1  # of squared error beside that, as MS-SSIM is blind to a change of colour
 
 SCALE_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, the finest scale first
 LUMINANCE, CONTRAST = 0.01**2, 0.03**2  # constants of SSIM, of samples up to 1
@@ -68,15 +67,6 @@ def ms_ssim(decoded: Tensor, images: Tensor) -> Tensor:
     return whole.mean(1)
 
 
-def structural_error(decoded: Tensor, images: Tensor) -> Tensor:
-    """What MS-SSIM sees of the error, and a little of the rest: (B,), about as large as the squared error.
-
-    Images are (B, 3, H, W) in [0, 1], sides above 160. Source: Wang et al. 2003.
-    """
-    dissimilarity = DISSIMILARITY_WORTH * (1 - ms_ssim(decoded, images))
-    return (1 - SQUARED_SHARE) * dissimilarity + SQUARED_SHARE * squared_error(decoded, images)
-
-
 def visual_error(decoded: Tensor, images: Tensor) -> Tensor:
     """What the eye sees of the error by two measures, and some squared error: (B,), about as large as that.
 
@@ -105,22 +95,14 @@ def squared_slope(decoded: Tensor, image: Tensor) -> Tensor:
 def visual_slope(decoded: Tensor, image: Tensor) -> Tensor:
     """The gradient (1, 3, H, W) of nearly the visual error of an image, times its pixels.
 
-    Nearly, as in `structural_slope`. Decoded images are clipped: the graph that this is a part of does so before.
+    Nearly, as MS-SSIM has windows at the borders too, cut off there, so sides need only be multiples of 16; a
+    scale on which nothing is alike has a slope too; and the worst places count for less, see LARGEST_WEIGHT.
+    Decoded images are clipped: the graph that this is a part of does so before.
     """
     seen, structural = VISUAL_SHARES
     slopes = SSIMULACRA2_WORTH * ssimulacra2_slope(decoded, image), dissimilarity_slope(decoded, image)
     squared = (1 - seen - structural) * squared_slope(decoded, image)
     return seen * slopes[0] + structural * slopes[1] + squared
-
-
-def structural_slope(decoded: Tensor, image: Tensor) -> Tensor:
-    """The gradient (1, 3, H, W) of nearly the structural error of an image, times its pixels.
-
-    Nearly, as there are windows at the borders too, cut off there: sides need only be multiples of 16. And a
-    scale on which nothing is alike has a slope too.
-    """
-    dissimilarity = dissimilarity_slope(decoded, image)
-    return (1 - SQUARED_SHARE) * dissimilarity + SQUARED_SHARE * squared_slope(decoded, image)
 
 
 def dissimilarity_slope(decoded: Tensor, image: Tensor) -> Tensor:
@@ -151,13 +133,13 @@ def windows_and_slope(decoded: Tensor, image: Tensor, luminance: bool) -> tuple[
 
     And the gradient of its sum with respect to the decoded planes.
     """
-    within = windowed(torch.ones_like(image[:1]))  # share of each window that is not cut off
+    within = blur_in_graph(torch.ones_like(image[:1]), WINDOW)  # share of each window that is not cut off
 
     def local(planes: Tensor) -> Tensor:
-        return windowed(planes) / within
+        return blur_in_graph(planes, WINDOW) / within
 
     def pulled_back(slope: Tensor) -> Tensor:
-        return windowed(slope / within)
+        return blur_in_graph(slope / within, WINDOW)
 
     mean, other_mean = local(decoded), local(image)
     covariance = local(decoded * image) - mean * other_mean
@@ -172,14 +154,6 @@ def windows_and_slope(decoded: Tensor, image: Tensor, luminance: bool) -> tuple[
     of_mean = of_light * structure - of_covariance * other_mean - 2 * of_energy * mean
     slope = pulled_back(of_mean) + image * pulled_back(of_covariance)
     return light * structure, slope + 2 * decoded * pulled_back(of_energy)
-
-
-def windowed(planes: Tensor) -> Tensor:
-    """Sums of planes (C, 1, H, W), zero beyond their borders, in SSIM's window around each sample."""
-    weights = planes.new_tensor(WINDOW)
-    reach = len(WINDOW) // 2
-    across = F.conv2d(planes, weights[None, None, None], padding=(0, reach))
-    return F.conv2d(across, weights[None, None, :, None], padding=(reach, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,5 +172,4 @@ class Tuning:
 TUNINGS = {
     "psnr": Tuning(squared_error, squared_slope, (128, 256)),
     "visual": Tuning(visual_error, visual_slope, (256, 256)),
-    "ssim": Tuning(structural_error, structural_slope, (192, 256)),
 }

@@ -22,7 +22,9 @@ def gaussian(deviation: float = 1.5, taps: int = 11) -> tuple[float, ...]:
 
 
 @cache
-def banded(size: int, window: tuple[float, ...], valid: bool, device: torch.device) -> Tensor:
+def banded(
+    size: int, window: tuple[float, ...], valid: bool, like: tuple[torch.dtype, torch.device]
+) -> Tensor:
     """The matrix that applies a window along an axis of `size` samples.
 
     (size, size), what lies beyond the borders being zero, or (size - taps + 1, size) with `valid`, for the
@@ -32,12 +34,13 @@ def banded(size: int, window: tuple[float, ...], valid: bool, device: torch.devi
     for tap, weight in enumerate(window):
         whole += torch.diag(torch.full((size - abs(tap - len(window) // 2),), weight), tap - len(window) // 2)
     reach = len(window) // 2
-    return (whole[reach : size - reach] if valid else whole).to(device)
+    dtype, device = like
+    return (whole[reach : size - reach] if valid else whole).to(device, dtype)
 
 
 def blur(x: Tensor, window: tuple[float, ...], valid: bool = False) -> Tensor:
     """Windowed sums of planes (B, C, H, W): as many, or only of whole windows with `valid`."""
-    down, across = (banded(side, window, valid, x.device) for side in x.shape[2:])
+    down, across = (banded(side, window, valid, (x.dtype, x.device)) for side in x.shape[2:])
     return down @ x.contiguous() @ across.T
 
 

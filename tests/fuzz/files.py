@@ -36,7 +36,7 @@ def seeds() -> dict[str, bytes]:
     return {
         "dot": learned(photograph(1, 1), 0),
         "photograph": learned(photograph(40, 24), 50),
-        "tuned for MS-SSIM": learned(photograph(40, 24), 50, tune="ssim"),
+        "tuned for the eye": learned(photograph(40, 24), 50, tune="visual"),
         "noise": learned(noise(33, 7), 100),
         "everything": learned(photograph(70, 33), 20, gray=True, boxes={**METADATA, **alpha}),
         "lossless": lossless(photograph(9, 7)),
