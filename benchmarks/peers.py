@@ -106,7 +106,7 @@ def load_plugin(module: str) -> None:
 
 
 def ours(effort: int | None = None) -> list[Peer]:
-    """This project's codec: as it is, made for PSNR, that with its stage, and both at an effort if one is given.
+    """This project's codec: as it is, for PSNR, and that with its stage; the first and last at an effort too.
 
     Versions tell apart whatever may change a file.
     """
