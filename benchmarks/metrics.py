@@ -6,7 +6,6 @@ A metric that cannot run is absent with a reason, and never a number.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import os
 from collections.abc import Callable
@@ -19,9 +18,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from benchmarks.ssimulacra2 import SMALLEST_SIDE, ssimulacra2_score
 
 USERS = "AECODEC_METRICS"  # environment variable that names a folder of ONNX graphs, see `by_graph`
 
@@ -31,9 +31,6 @@ Plane = NDArray[np.float64]
 MODULES = {"scikit-image": "skimage"}
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-SMALLEST_FOR_SSIMULACRA2 = (
-    8  # pixels a side, below which the package finds no scale and every picture perfect
-)
 SMALLEST_FOR_MS_SSIM = 161  # pixels a side: five scales of an 11 pixel window
 
 
@@ -119,18 +116,10 @@ def blur(x: Plane) -> Plane:
 
 
 def ssimulacra2(reference: Pixels, decoded: Pixels) -> float:
-    """SSIMULACRA 2 (Sneyers 2022): 90 is hardly visible, 70 high, 50 medium, 30 low quality."""
-    from ssimulacra2 import compute_ssimulacra2
-
-    if min(reference.shape[:2]) < SMALLEST_FOR_SSIMULACRA2:
-        raise NotMeasurableError(f"SSIMULACRA 2 needs {SMALLEST_FOR_SSIMULACRA2} pixels each way")
-    return float(compute_ssimulacra2(*(as_png(picture) for picture in (reference, decoded))))
-
-
-def as_png(picture: Pixels) -> io.BytesIO:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", compress_level=0)
-    return file
+    """SSIMULACRA 2.1 as libjxl defines it: 90 is hardly visible, 70 high, 50 medium, 30 low quality."""
+    if min(reference.shape[:2]) < SMALLEST_SIDE:
+        raise NotMeasurableError(f"SSIMULACRA 2 needs {SMALLEST_SIDE} pixels each way")
+    return ssimulacra2_score(reference, decoded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,17 +186,12 @@ def available_metrics() -> tuple[tuple[str, ...], dict[str, str]]:
     names = tuple(metric.name for metric in all_metrics())
     absent = {"LPIPS": f"its weights are not shipped: name a folder that holds lpips.onnx in {USERS}"}
     absent = {} if "lpips" in names else absent
-    try:
-        import ssimulacra2  # noqa: F401
-    except ImportError as error:
-        absent["SSIMULACRA 2"] = f"{error}: pip install ssimulacra2"
-        names = tuple(name for name in names if name != "ssimulacra2")
     return names, absent
 
 
 def metrics_version() -> str:
     """What the values of metrics depend on besides pixels."""
-    packages = ("numpy", "scipy", "scikit-image", "ssimulacra2")
+    packages = ("numpy", "scipy", "scikit-image")
     own = hashlib.sha256(Path(__file__).read_bytes())
     for graph in sorted(Path(os.environ[USERS]).glob("*.onnx")) if USERS in os.environ else ():
         own.update(graph.read_bytes())

@@ -19,7 +19,7 @@ from codec.engine import thread_count
 from codec.model import TUNED, model_named
 
 QUALITY = "QUALITY"  # stands for the quality in a peer's options
-OURS, OURS_ENHANCED, OURS_SSIM = "aecodec", "aecodec, enhanced", "aecodec tune=ssim"
+OURS, OURS_PSNR, OURS_ENHANCED = "aecodec", "aecodec tune=psnr", "aecodec tune=psnr, enhanced"
 JPEG, JPEG_ENHANCED = "JPEG 4:2:0", "JPEG 4:2:0, enhanced"
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 55, 70, 80, 90, 95)
 AVIF_QUALITIES = (5, 20, 35, 50, 60, 70, 80, 90)
@@ -106,23 +106,35 @@ def load_plugin(module: str) -> None:
 
 
 def ours(effort: int | None = None) -> list[Peer]:
-    """This project's codec, alone, with its stage, tuned for MS-SSIM, and at an effort if one is given.
+    """This project's codec: as it is, for PSNR, and that with its stage; the first and last at an effort too.
 
     Versions tell apart whatever may change a file.
     """
-    options: dict[str, Any] = {"quality": QUALITY}
-    enhanced, licence = {**options, "enhance": True}, "BSD-3-Clause"
-    structural = {**options, "tune": "ssim"}
-    text, qualities = our_version("psnr"), tuple(range(0, 101, 5))
+    for_eye: dict[str, Any] = {"quality": QUALITY}
+    for_psnr = {**for_eye, "tune": "psnr"}
+    enhanced = {**for_psnr, "enhance": True}
+    qualities, licence = tuple(range(0, 101, 5)), "BSD-3-Clause"
+    eye, psnr = our_version("visual"), our_version("psnr")
+    both = f"{psnr}, {stages_version()}"
     found = [
-        Peer(OURS, "", text, qualities, options, licence, step=0.01),
-        Peer(OURS_ENHANCED, "", f"{text}, {stages_version()}", qualities[::4], enhanced, licence, step=0.01),
-        Peer(OURS_SSIM, "", our_version("ssim"), qualities[::4], structural, licence, step=0.01),
+        Peer(OURS, "", eye, qualities, for_eye, licence, step=0.01),
+        Peer(OURS_PSNR, "", psnr, qualities, for_psnr, licence, step=0.01),
+        Peer(OURS_ENHANCED, "", both, qualities[::4], enhanced, licence, step=0.01),
     ]
     if effort is not None:
-        name, text = f"{OURS_ENHANCED}, effort {effort}", f"{text}, {stages_version()}"
-        options = {**enhanced, "effort": effort}
-        found.append(Peer(name, "", text, EFFORT_QUALITIES, options, licence, step=0.01, slow=True))
+        found += [
+            Peer(
+                f"{name}, effort {effort}",
+                "",
+                text,
+                EFFORT_QUALITIES,
+                {**options, "effort": effort},
+                licence,
+                step=0.01,
+                slow=True,
+            )
+            for name, text, options in ((OURS, eye, for_eye), (OURS_ENHANCED, both, enhanced))
+        ]
     return found
 
 

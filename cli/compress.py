@@ -98,7 +98,12 @@ def compress(
             "--effort", "-e", min=0, max=9, help="Smaller files; each step up takes twice the time."
         ),
     ] = 0,
-    tune: Annotated[str, typer.Option(help="Best by psnr or by ssim (MS-SSIM).")] = "psnr",
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            help="Best to the eye (visual) or by PSNR (psnr). Default: visual; psnr with what goes by it."
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="An installed model, see `aecodec models`, in place of --tune's.")
     ] = None,

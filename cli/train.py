@@ -48,7 +48,7 @@ Start = Annotated[Path | None, typer.Option(help="Weights (safetensors) to start
 Crops = Annotated[int, typer.Option(min=2, help="Crops a step.")]
 Rate = Annotated[float, typer.Option(min=0, help="Learning rate.")]
 Seed = Annotated[int, typer.Option(help="Of the random crops.")]
-Tune = Annotated[str, typer.Option(help="What error is measured by, also by efforts: psnr or ssim.")]
+Tune = Annotated[str, typer.Option(help="What error is measured by, also by efforts: visual or psnr.")]
 
 
 @train.command()
@@ -62,7 +62,7 @@ def codec(
     batch: Crops = 32,
     rate: Rate = 1e-3,
     seed: Seed = 0,
-    tune: Tune = "psnr",
+    tune: Tune = "visual",
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the network, for minutes: steps take a seventh less.")
     ] = False,
@@ -165,7 +165,7 @@ def export(
     refit: Annotated[int, typer.Option(min=0, help="Steps of refitting the scale map.")] = 250,
     summary: Annotated[str, typer.Option(help="Training record, one line.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights and of the data.")] = "",
-    tune: Tune = "psnr",
+    tune: Tune = "visual",
 ) -> None:
     """Export trained weights as a model directory."""
     require_tuning(tune)

@@ -63,7 +63,7 @@ def compress(
     denoise: float | str | None = None,
     enhance: bool = False,
     reduce: int | str = 1,
-    tune: str = "psnr",
+    tune: str | None = None,
     strip: str | Iterable[str] = (),
     exact: bool = False,
 ) -> bytes:
@@ -90,9 +90,9 @@ def compress(
     colours of invisible pixels as it keeps others; `lossless` does so in any case. RGB of three equal
     channels is coded as gray and comes back as RGB, its channels equal.
 
-    `tune` says what the file is to be best by: "psnr", or "ssim", for the same structure to the eye (MS-SSIM)
-    in fewer bytes, at a lower PSNR, without `enhance` and `reduce="auto"`, which go by PSNR. `model` names
-    any installed model in its place.
+    `tune` says what the file is to be best by: "visual", what the eye sees, or "psnr". It is "visual" unless
+    `psnr`, `enhance` or `reduce="auto"` is given, which go by PSNR. `model` names any installed model in its
+    place.
 
     `strip` names metadata to leave out, one kind or several: "exif", "gps" (coordinates in EXIF, XMP and
     texts), "icc", "xmp", "text" (texts, comments, IPTC, resolution), "all". Of a Pillow image all is kept

@@ -66,12 +66,19 @@ class Options:
     denoise: float | str | None = None
     enhance: bool = False
     reduce: int | str = 1
-    tune: str = "psnr"
+    tune: str | None = None  # one of TUNED, or the one that suits the rest
     exact: bool = False
 
     @property
+    def goes_by_psnr(self) -> bool:
+        """Whether something is asked for that PSNR decides."""
+        return self.psnr is not None or self.enhance or self.reduce == "auto"
+
+    @property
     def model_name(self) -> str:
-        return TUNED[self.tune] if self.model is None else self.model
+        if self.model is not None:
+            return self.model
+        return TUNED[self.tune or ("psnr" if self.goes_by_psnr else "visual")]
 
     @property
     def keeps_hidden(self) -> bool:
@@ -80,12 +87,12 @@ class Options:
 
     def check(self) -> None:
         """Raises QualityError, TargetError or StageError for what cannot be asked for."""
-        if self.tune not in TUNED:
-            raise QualityError(f"no model is tuned for {self.tune!r}: choose {' or '.join(TUNED)}")
-        if self.tune != "psnr":
+        if self.tune is not None:
+            if self.tune not in TUNED:
+                raise QualityError(f"no model is tuned for {self.tune!r}: choose {' or '.join(TUNED)}")
             if self.model is not None:
                 raise QualityError(f"tune {self.tune} chooses the model: leave out one of the two")
-            if self.enhance or self.reduce == "auto":
+            if self.tune != "psnr" and (self.enhance or self.reduce == "auto"):
                 raise StageError(f"enhance and reduce auto go by PSNR: leave them out with tune {self.tune}")
         if not 0 <= self.quality <= 100:
             raise QualityError(f"quality {self.quality} is out of range: choose 0 to 100")

@@ -19,8 +19,7 @@ from codec.tables import Tables, read_tables
 
 DIRECTORY = Path(__file__).parent / "models"
 MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories
-DEFAULT = "base"
-TUNED = {"psnr": DEFAULT, "ssim": "ssim"}  # our models by the measure of quality that they are best at
+TUNED = {"visual": "visual", "psnr": "base"}  # our models by what their pictures are best by
 MANIFEST = "manifest.json"
 TABLES = "tables.npz"
 # What a decoder needs, in the order in which the fingerprint covers it; then what only an encoder needs.

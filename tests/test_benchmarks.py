@@ -16,7 +16,7 @@ from benchmarks import metrics
 from benchmarks.bd_rate import NotComparableError, bd_rate, compare, rising
 from benchmarks.measure import find_photographs, measure_one
 from benchmarks.metrics import METRICS, measure_all, ms_ssim_db, psnr_rgb, psnr_y, ssim, ssimulacra2
-from benchmarks.peers import JPEG, OURS, Peer, all_peers, of_pillow, ours
+from benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, all_peers, of_pillow, ours
 from benchmarks.run import KODAK
 from tests.common import noise, photograph
 
@@ -81,12 +81,13 @@ def test_every_peer_says_what_it_is() -> None:
     assert all(reason for reason in absent.values())
 
 
-def test_an_effort_adds_a_row_of_ours() -> None:
-    found = ours(effort=7)
-    *without, last = found
+def test_an_effort_adds_two_rows_of_ours() -> None:
+    *without, for_eye, for_psnr = ours(effort=7)
     assert without == ours()
-    assert last.options_at(30) == {"quality": 30, "enhance": True, "effort": 7}
-    assert last.version == found[1].version  # whose code digests all that an effort does
+    assert for_eye.options_at(30) == {"quality": 30, "effort": 7}
+    assert for_psnr.options_at(30) == {"quality": 30, "tune": "psnr", "enhance": True, "effort": 7}
+    versions = {peer.name: peer.version for peer in without}  # whose code digests all that an effort does
+    assert (for_eye.version, for_psnr.version) == (versions[OURS], versions[OURS_ENHANCED])
 
 
 @pytest.mark.parametrize("name", [peer.name for peer in all_peers()[0]])
@@ -168,6 +169,17 @@ def test_metrics_that_a_picture_does_not_allow_are_absent() -> None:
     small = photograph(40, 8)
     found = measure_all(small, jpeg_round_trip(small, 50), ("psnr", "ssim", "ms_ssim"))
     assert set(found) == {"psnr"}
+
+
+def test_ssimulacra2_is_that_of_libjxl() -> None:
+    """By an implementation that was compared with libjxl's."""
+    import torch
+    from frame_analytics.ssimulacra2 import ssimulacra2 as reference
+
+    pixels = photograph(255, 223)  # odd, as a scale's last row is then taken twice
+    for other in (jpeg_round_trip(pixels, 10), jpeg_round_trip(pixels, 80), noise(255, 223)):
+        tensors = [torch.tensor(p.transpose(2, 0, 1)[None].copy()) / 255 for p in (pixels, other)]
+        assert ssimulacra2(pixels, other) == pytest.approx(float(reference(*tensors)), abs=0.01, rel=1e-4)
 
 
 def test_perceptual_metrics_order_qualities() -> None:

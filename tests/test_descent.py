@@ -53,19 +53,20 @@ def test_the_exported_gradient_of_bits_is_about_that_through_the_means(model: Mo
     np.testing.assert_array_less(ratios, 1.05)
 
 
-@pytest.mark.parametrize(("tune", "tolerance"), [("psnr", 5e-4), ("ssim", 5e-3)])
+@pytest.mark.parametrize(("tune", "tolerance"), [("psnr", 1e-3), ("visual", 0.25)])
 def test_descent_in_tiles_leaves_no_seam(photo: Pixels, tune: str, tolerance: float) -> None:
+    """But for the 4-norms of SSIMULACRA 2, which are a tile's own, as in training a crop's."""
     model = model_named(TUNED[tune])
     drafted = descent.draft(model, photo, QUALITY, descends=True)
     assert drafted.descent
-    found = []
+    moves = []
     for core in (28, 3):
         changed = deepcopy(drafted.descent)
         descent.descend(model, photo, drafted.latents, changed, 0.3, 1.0, core)
-        found.append(changed.y)
-    whole_picture, tiled = found
-    assert np.abs(whole_picture - drafted.descent.y).max() > 0.05
-    np.testing.assert_allclose(tiled, whole_picture, atol=tolerance)
+        moves.append(changed.y - drafted.descent.y)
+    whole_picture, tiled = moves
+    assert np.abs(whole_picture).max() > 0.05
+    assert np.linalg.norm(tiled - whole_picture) < tolerance * np.linalg.norm(whole_picture)
 
 
 def test_the_descent_starts_from_what_the_decoder_knows(model: Model, photo: Pixels) -> None:

@@ -125,9 +125,9 @@ class RateDistortion:
         self.crops = Crops(self.images, max(self.tuning.sides), number)
 
     def loss(self, progress: float) -> Tensor:
-        late = progress >= LARGER_FROM
-        images = self.crops.batch(self.batch // (2 if late else 1), self.tuning.sides[late]).to(device())
-        return self.loss_of(images)
+        first, second = self.tuning.sides
+        side = second if progress >= LARGER_FROM else first
+        return self.loss_of(self.crops.batch(self.batch // (2 if side > first else 1), side).to(device()))
 
     def loss_of(self, images: Tensor) -> Tensor:
         """The loss of images (B, 3, H, W), each at a quality of its own."""

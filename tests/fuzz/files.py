@@ -46,7 +46,7 @@ def seeds() -> dict[str, bytes]:
     return {
         "dot": learned(photograph(1, 1), 0),
         "photograph": learned(photograph(40, 24), 50),
-        "tuned for MS-SSIM": learned(photograph(40, 24), 50, tune="ssim"),
+        "tuned for the eye": learned(photograph(40, 24), 50, tune="visual"),
         "noise": learned(noise(33, 7), 100),
         "gray shown as RGB": learned(to_gray(photograph(40, 24)), 50, gray=True, gray_as_rgb=True),
         "white and black": learned(photograph(40, 24), 50, boxes={Box.CLIPPING: clipping(40, 24)}),

@@ -1,0 +1,185 @@
+"""SSIMULACRA 2.1 as a distance that training can follow.
+
+The distance is the metric's weighted sum of local differences, before the polynomial that makes a score of
+it, whose slope is infinite at 0.
+
+Source: Sneyers 2023, SSIMULACRA 2.1 (cloudinary/ssimulacra2, `src/ssimulacra2.cc`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from codec.training.ssimulacra2_terms import (
+    CONTRAST,
+    OPSIN,
+    OPSIN_BIAS,
+    POLYNOMIAL,
+    POWER,
+    SCALE,
+    SMALLEST_SIDE,
+    WEIGHTS,
+    WINDOW,
+    B,
+    Terms,
+    X,
+    Y,
+)
+from codec.training.windows import blur, blur_in_graph
+
+Blur = Callable[[Tensor, tuple[float, ...]], Tensor]
+
+# How much more a place may weigh in the slope of a 4-norm than it would in that of a mean: otherwise an
+# encoder would spend its bits on the worst places alone.
+LARGEST_WEIGHT = 8.0
+LEAST_LIGHT = 1e-6  # of a cone, where a cube root has too steep a slope
+# Added to means of fourth powers, as a fourth root has no slope at 0: 0.004 of a distance in all.
+FLOOR = 1e-20
+
+
+def linear_light(srgb: Tensor) -> Tensor:
+    """Linear light of sRGB samples, both up to 1; below 0 the line through 0 goes on (IEC 61966-2-1)."""
+    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def xyb(linear: Tensor, channels: Sequence[int]) -> Tensor:
+    """Some channels of the metric's XYB (B, C, H, W), each about 0 to 1, of linear light (B, 3, H, W)."""
+    matrix = linear.new_tensor(OPSIN)[:, :, None, None]
+    cones = F.conv2d(linear, matrix) + OPSIN_BIAS
+    long, medium, short = (cones.clamp(min=LEAST_LIGHT) ** (1 / 3) - OPSIN_BIAS ** (1 / 3)).split(1, 1)
+    y = (long + medium) / 2
+    found = {X: lambda: 14 * (long - medium) / 2 + 0.42, Y: lambda: y + 0.01, B: lambda: short - y + 0.55}
+    return torch.cat([found[channel]() for channel in channels], 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What windows see of two pictures in XYB, planes (B, C, H, W) each."""
+
+    mean: Tensor  # of the decoded picture
+    other: Tensor  # mean of the original
+    moved: Tensor  # squared difference of the means
+    difference: Tensor  # mean of the squared difference
+    energy: Tensor  # both variances and CONTRAST
+
+    @classmethod
+    def of(cls, decoded: Tensor, original: Tensor, blur: Blur) -> Statistics:
+        mean, other = blur(decoded, WINDOW), blur(original, WINDOW)
+        squares = blur(decoded.square() + original.square(), WINDOW)
+        energy = (squares - mean.square() - other.square()).clamp(min=0) + CONTRAST
+        return cls(mean, other, (mean - other).square(), blur((decoded - original).square(), WINDOW), energy)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Twice the covariance and CONTRAST, without the cancellation of products."""
+        return self.energy - self.difference + self.moved
+
+
+def difference_maps(decoded: Tensor, original: Tensor, seen: Statistics) -> dict[str, Tensor]:
+    """The metric's three maps, (B, C, H, W) each, 0 where nothing differs."""
+    structure = (seen.difference - seen.moved + seen.moved * seen.covariance) / seen.energy
+    edges = (1 + (decoded - seen.mean).abs()) / (1 + (original - seen.other).abs()) - 1
+    return {"ssim": structure.clamp(min=0), "ring": edges.clamp(min=0), "lost": (-edges).clamp(min=0)}
+
+
+def norm(values: Tensor, power: int) -> Tensor:
+    """The mean of planes (B, H, W), or the fourth root of the mean of their fourth powers: (B,)."""
+    if power == 1:
+        return values.mean((1, 2))
+    return (values.square().square().mean((1, 2)) + FLOOR) ** 0.25
+
+
+def ssimulacra2_distance(decoded: Tensor, original: Tensor) -> Tensor:
+    """The weighted sum (B,) of local differences of sRGB images (B, 3, H, W) in about [0, 1]; 0 if equal.
+
+    Not symmetric: edges that the decoded image adds and those that it loses have weights of their own.
+    """
+    light, other = linear_light(decoded), linear_light(original)
+    total = decoded.new_zeros(len(decoded))
+    for scale, terms in enumerate(WEIGHTS):
+        if min(light.shape[2:]) < SMALLEST_SIDE:
+            break
+        if scale:
+            light, other = (F.avg_pool2d(each, 2, ceil_mode=True) for each in (light, other))
+        channels = sorted({channel for channel, *_ in terms})
+        first, second = xyb(light, channels), xyb(other, channels)
+        maps = difference_maps(first, second, Statistics.of(first, second, blur))
+        for channel, name, power, weight in terms:
+            total = total + weight * norm(maps[name][:, channels.index(channel)], power)
+    return total
+
+
+def ssimulacra2_score(distance: Tensor) -> Tensor:
+    """The score of a distance: 100 if equal, 90 where no difference is seen, 30 for low quality."""
+    scaled = SCALE * distance
+    polynomial = sum(factor * scaled**power for power, factor in enumerate(POLYNOMIAL, start=1))
+    return 100 - 10 * torch.as_tensor(polynomial).clamp(min=0) ** POWER
+
+
+def ssimulacra2_slope(decoded: Tensor, original: Tensor, largest: float = LARGEST_WEIGHT) -> Tensor:
+    """The gradient (1, 3, H, W) of an image's distance times its pixels, sides being multiples of 16.
+
+    In operations that an exported graph can hold. No place weighs more than `largest` in that of a 4-norm.
+    """
+    light, other = linear_light(decoded), linear_light(original)
+    slopes = []
+    for scale, terms in enumerate(WEIGHTS):
+        if scale:
+            light, other = F.avg_pool2d(light, 2), F.avg_pool2d(other, 2)
+        slopes.append(slope_of_scale(light, other, terms, largest))
+    # a sample of one scale is the mean of four of the scale before, of which there are four times as many
+    slope = reduce(lambda coarse, fine: fine + F.interpolate(coarse, scale_factor=2.0), reversed(slopes))
+    curve = 2.4 / 1.055 * ((decoded.clamp(min=0.04045) + 0.055) / 1.055) ** 1.4
+    return slope * torch.where(decoded <= 0.04045, 1 / 12.92, curve)
+
+
+def slope_of_scale(light: Tensor, other: Tensor, terms: Terms, largest: float) -> Tensor:
+    """The gradient of one scale's terms times its samples, with respect to linear light (1, 3, H, W)."""
+    channels = (X, Y, B)
+    decoded, original = xyb(light, channels), xyb(other, channels)
+    seen = Statistics.of(decoded, original, blur_in_graph)
+    maps = difference_maps(decoded, original, seen)
+    weights = {name: [torch.zeros_like(light[:, :1])] * 3 for name in maps}
+    for channel, name, power, weight in terms:
+        slope = norm_slope(maps[name][:, channel : channel + 1], power, largest)
+        weights[name][channel] = weights[name][channel] + weight * slope
+    of_ssim, of_ring, of_lost = (torch.cat(weights[name], 1) for name in ("ssim", "ring", "lost"))
+    edges = of_ring * (maps["ring"] > 0) - of_lost * (maps["lost"] > 0)
+    edges = edges * (decoded - seen.mean).sign() / (1 + (original - seen.other).abs())
+    edges = edges - blur_in_graph(edges, WINDOW)
+    return opsin_slope(light, edges + structure_slope(decoded, original, seen, maps["ssim"], of_ssim))
+
+
+def norm_slope(values: Tensor, power: int, largest: float) -> Tensor:
+    """The gradient of `norm` of planes (1, 1, H, W) times their samples, none above `largest`."""
+    if power == 1:
+        return torch.ones_like(values)
+    return (values / norm(values[:, 0], power)[:, None, None, None]).clamp(max=largest ** (1 / 3)) ** 3
+
+
+def structure_slope(
+    decoded: Tensor, original: Tensor, seen: Statistics, ssim: Tensor, weight: Tensor
+) -> Tensor:
+    """What a weighted sum of the map `ssim` changes by with the decoded picture, planes (1, 3, H, W)."""
+    share = weight * (ssim > 0) / seen.energy
+    of_energy = share * (seen.moved - ssim)
+    of_moved = share * (seen.covariance + seen.moved - 1)
+    of_mean = 2 * (of_moved * (seen.mean - seen.other) - of_energy * seen.mean)
+    slope = blur_in_graph(of_mean, WINDOW) + 2 * decoded * blur_in_graph(of_energy, WINDOW)
+    return slope + 2 * (decoded - original) * blur_in_graph(share * (1 - seen.moved), WINDOW)
+
+
+def opsin_slope(light: Tensor, slope: Tensor) -> Tensor:
+    """A gradient with respect to XYB (1, 3, H, W), taken back to the linear light that it was made of."""
+    of_x, of_y, of_b = slope.split(1, 1)
+    of_sum = (of_y - of_b) / 2
+    of_roots = torch.cat([7 * of_x + of_sum, of_sum - 7 * of_x, of_b], 1)
+    matrix = light.new_tensor(OPSIN)
+    cones = (F.conv2d(light, matrix[:, :, None, None]) + OPSIN_BIAS).clamp(min=LEAST_LIGHT)
+    return F.conv2d(of_roots / 3 * cones ** (-2 / 3), matrix.T[:, :, None, None])
