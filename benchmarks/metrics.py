@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from benchmarks import ssimulacra2 as ssimulacra2_module
 from benchmarks.ssimulacra2 import SMALLEST_SIDE, ssimulacra2_score
+from codec.training import ssimulacra2_terms
 
 USERS = "AECODEC_METRICS"  # environment variable that names a folder of ONNX graphs, see `by_graph`
 
@@ -29,6 +31,7 @@ Pixels = NDArray[np.uint8]  # (H, W, 3)
 Plane = NDArray[np.float64]
 
 MODULES = {"scikit-image": "skimage"}
+SOURCES = (__file__, ssimulacra2_module.__file__, ssimulacra2_terms.__file__)  # of what metrics are
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SMALLEST_FOR_MS_SSIM = 161  # pixels a side: five scales of an 11 pixel window
@@ -192,7 +195,7 @@ def available_metrics() -> tuple[tuple[str, ...], dict[str, str]]:
 def metrics_version() -> str:
     """What the values of metrics depend on besides pixels."""
     packages = ("numpy", "scipy", "scikit-image")
-    own = hashlib.sha256(Path(__file__).read_bytes())
+    own = hashlib.sha256(b"".join(Path(source).read_bytes() for source in SOURCES))
     for graph in sorted(Path(os.environ[USERS]).glob("*.onnx")) if USERS in os.environ else ():
         own.update(graph.read_bytes())
     installed = [package for package in packages if find_spec(MODULES.get(package, package))]
