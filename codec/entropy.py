@@ -55,12 +55,13 @@ Sample = TypeVar("Sample", bound=np.integer[Any])
 @dataclass(frozen=True, slots=True)
 class Latents:
     """What a stream says: hyper-latent (Z, h, w), symbols (M, 2h, 2w), scale indices alike; the quality,
-    in hundredths, at which it says so."""
+    in hundredths, at which it says so; and what the decoder makes of it, y, where an encoder knows."""
 
     z: Integers
     symbols: Symbols
     index: Levels
     quality: int
+    y: NDArray[np.float32] | None = None
 
 
 @lru_cache(maxsize=16)
