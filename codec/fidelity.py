@@ -27,7 +27,7 @@ class Fidelity:
 
 
 def sample_of(size: tuple[int, int]) -> list[Tile]:
-    """Tiles in places of a picture of `size` (H, W) that no pattern is likely to share, the same each time."""
+    """Tiles in places of a picture (H, W) that no pattern is likely to share, each time the same."""
     every = list(tiles(*cells(*size), SAMPLE_CORE, DECODER_HALO))
     chosen = np.random.default_rng(0).permutation(len(every))[:SAMPLE_TILES]
     return [every[number] for number in sorted(chosen)]
