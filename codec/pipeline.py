@@ -25,6 +25,8 @@ from codec.tables import Integers, Levels, Symbols, Tables
 PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
 CORE = 34  # cells per tile at most, each way, without the halo: 1088 pixels
+LARGE = 2 * CORE**2  # cells of a picture above which the decoder's tiles are smaller
+LARGE_CORE = 26  # cells per tile, which two at a time take as much memory for as one of 34
 ANALYSIS_CORE = 30  # which is faster, as more of its tiles stays in the processor's caches
 # Halos in cells. Networks see farther, but what lies there changes the decoder's outputs no more than the
 # rounding of floats does, and the encoder's far less than its rounding to symbols and to products of 8 bits.
@@ -183,8 +185,9 @@ def turn_by_turn(
 
 def tiles_of(size: tuple[int, int], region: Window, core: int = CORE) -> list[tuple[Tile, Window]]:
     """The tiles that a region of a picture of `size` (H, W) needs, and the region's part in each."""
-    found = []
-    for tile in tiles(*cells(*size), core, DECODER_HALO):
+    found, (height, width) = [], cells(*size)
+    core = min(core, LARGE_CORE) if height * width > LARGE else core
+    for tile in tiles(height, width, core, DECODER_HALO):
         rows, columns = (overlap(*pair) for pair in zip(scaled(tile.place, CELL), region, strict=True))
         if rows.start < rows.stop and columns.start < columns.stop:
             found.append((tile, (rows, columns)))
