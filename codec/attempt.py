@@ -24,7 +24,7 @@ from codec.bitstream import (
     serialise,
 )
 from codec.clipping_choice import choose_clipping, has_clipped
-from codec.decoding import decode_pixels
+from codec.decoding import decode_pixels, finish_of
 from codec.descent import EFFORT, MOST_EFFORT, Draft
 from codec.entropy import Latents
 from codec.errors import ImageError, LimitError, QualityError, StageError, TargetError
@@ -329,10 +329,12 @@ class Attempt:
         """How near a file comes to the picture, of a large one by a sample unless it is to be exact."""
         known = self.latents_of(container := parse(data))
         staged = container.stages.enhance or self.scale > 1
-        if exact or known is None or staged or self.picture.pixels.size <= 3 * MEASURED_WHOLE:
+        weighted = self.picture.alpha is not None and not self.options.keeps_hidden
+        small = self.picture.pixels.size <= 3 * MEASURED_WHOLE
+        if exact or known is None or staged or weighted or small:
             return Fidelity(self.psnr(data), sampled=False)
-        about = sampled_psnr(self.model, known, self.picture.pixels, self.picture.gray)
-        return Fidelity(about, sampled=True)
+        given = self.model, known, self.picture.pixels, self.picture.gray
+        return Fidelity(sampled_psnr(*given, finish_of(container)), sampled=True)
 
     def latents_of(self, container: Container) -> Latents | None:
         """What the payload says if it is the one that was last written."""

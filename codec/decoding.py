@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from codec import pipeline
 from codec.bitstream import QUALITY_UNITS, Box, Container, Learned
-from codec.engine import Window, sharing
+from codec.engine import Finish, Window, sharing
 from codec.entropy import Latents
 from codec.errors import LimitError, RegionError
 from codec.model import Model, model_with
@@ -77,6 +77,13 @@ def decode_samples(
     return read_pixels(container.payload, (container.width, container.height), container.tiled, part)
 
 
+def finish_of(container: Container) -> Finish | None:
+    """What a file has done to levels before they are rounded."""
+    if Box.CLIPPING not in container.boxes:
+        return None
+    return Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
+
+
 def decode_learned(
     container: Container,
     learned: Learned,
@@ -86,9 +93,7 @@ def decode_learned(
 ) -> NDArray[np.uint8]:
     """The pixels (H, W, 3) of a part, rows and columns, of a learned picture, after its stages."""
     model, wanted, size = model or model_with(learned.fingerprint), container.stages, container.coded_size
-    finish = None
-    if Box.CLIPPING in container.boxes:
-        finish = Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
+    finish = finish_of(container)
     part_alone = part if not (wanted.enhance or wanted.upscale) else pipeline.whole(size)
     together = sharing(len(pipeline.tiles_of(size, part_alone)))
     model.load_ahead(learned.quality / QUALITY_UNITS, *pipeline.MEANS, "synthesis", together=together)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codec.engine import Tile, for_each, scaled, tiles
+from codec.engine import Finish, Tile, for_each, scaled, tiles
 from codec.entropy import Latents
 from codec.model import Model
 from codec.picture import Pixels, to_gray
@@ -27,19 +27,21 @@ class Fidelity:
 
 
 def sample_of(size: tuple[int, int]) -> list[Tile]:
-    """Tiles in places of a picture (H, W) that no pattern is likely to share, each time the same."""
+    """Tiles of a picture of `size` (H, W) that no pattern is likely to share, the same each time."""
     every = list(tiles(*cells(*size), SAMPLE_CORE, DECODER_HALO))
     chosen = np.random.default_rng(0).permutation(len(every))[:SAMPLE_TILES]
     return [every[number] for number in sorted(chosen)]
 
 
-def sampled_psnr(model: Model, latents: Latents, pixels: Pixels, gray: bool) -> float:
-    """About the PSNR in dB of latents to the picture (H, W, 3) that they stand for."""
+def sampled_psnr(
+    model: Model, latents: Latents, pixels: Pixels, gray: bool, finish: Finish | None = None
+) -> float:
+    """About the PSNR in dB of latents to the picture (H, W, 3) that they stand for; `finish` as decoded."""
     errors, samples = [], []
 
     def compare(tile: Tile) -> None:
         wanted = pixels[scaled(tile.place, CELL)]
-        found = decode_tile(model, latents, tile)[: wanted.shape[0], : wanted.shape[1]]
+        found = decode_tile(model, latents, tile, finish)[: wanted.shape[0], : wanted.shape[1]]
         difference = wanted.astype(np.float32) - (to_gray(found) if gray else found)
         errors.append(float(np.square(difference).sum(dtype=np.float64)))
         samples.append(wanted.size)

@@ -74,8 +74,8 @@ def flat_places(shape: tuple[int, ...], turn: int, found: NDArray[np.intp]) -> I
             )
             starts[channel::4, places] = shape[2] * row + column
     starts -= np.arange(0, 2 * width * height * channels, 2 * width, dtype=np.int32).reshape(starts.shape)
-    places = found.astype(np.int32)
-    return 2 * places + starts.reshape(-1).take(places // width)
+    small: Integers = found.astype(np.int32)
+    return 2 * small + starts.reshape(-1).take(small // width)
 
 
 def around(values: Sums, turn: int) -> Sums:
@@ -90,7 +90,7 @@ def around(values: Sums, turn: int) -> Sums:
         return values[FARTHEST + by :][:channels]
 
     if turn == 1:
-        total = away(-2) + away(2)
+        total: Sums = away(-2) + away(2)
         total += total
         total += away(-6)
         total += away(6)
@@ -115,7 +115,7 @@ def around(values: Sums, turn: int) -> Sums:
 
 def beside(values: Sums, axis: int, after: bool) -> Sums:
     """Each value (C, h, w) plus that after or before it along an axis, zero beyond the borders."""
-    total = values.copy()
+    total: Sums = values.copy()
     first, last = [slice(None)] * 3, [slice(None)] * 3
     first[axis], last[axis] = slice(None, -1), slice(1, None)
     kept, added = (first, last) if after else (last, first)
