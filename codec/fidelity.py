@@ -14,8 +14,8 @@ from codec.picture import Pixels, to_gray
 from codec.pipeline import CELL, DECODER_HALO, cells, decode_tile
 
 MEASURED_WHOLE = 2**22  # pixels up to which all are compared: decoding them takes as long as encoding
-SAMPLE_CORE = 16  # cells of a sample's tile each way: 512 pixels, which with their halo take twice the time
-SAMPLE_TILES = 12  # of 3 megapixels in all: within 0.3 dB of the whole on mosaics of 32 photographs
+SAMPLE_CORE = 8  # cells of a sample's tile each way: 256 pixels
+SAMPLES = 6  # tiles each way, in all 2.4 megapixels, which take a fifth of the time of 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,14 @@ class Fidelity:
 
 
 def sample_of(size: tuple[int, int]) -> list[Tile]:
-    """Tiles of a picture of `size` (H, W) that no pattern is likely to share, the same each time."""
-    every = list(tiles(*cells(*size), SAMPLE_CORE, DECODER_HALO))
-    chosen = np.random.default_rng(0).permutation(len(every))[:SAMPLE_TILES]
-    return [every[number] for number in sorted(chosen)]
+    """Tiles of a picture of `size` (H, W), one somewhere in each part of it, the same each time."""
+    every, random = list(tiles(*cells(*size), SAMPLE_CORE, DECODER_HALO)), np.random.default_rng(0)
+    height, width = (-(-side // SAMPLE_CORE) for side in cells(*size))  # in tiles
+    places = np.arange(SAMPLES)
+    rows = (places[:, None] + random.random((SAMPLES, SAMPLES))) * height / SAMPLES
+    columns = (places + random.random((SAMPLES, SAMPLES))) * width / SAMPLES
+    chosen = np.unique(rows.astype(np.intp) * width + columns.astype(np.intp))
+    return [every[number] for number in chosen]
 
 
 def sampled_psnr(
