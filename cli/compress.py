@@ -6,6 +6,7 @@ import io
 import time
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +58,7 @@ class Compression:
     measure: bool  # decode again for the PSNR
     verify: bool  # what was written
     skip_larger: bool
+    exact: bool  # all of it, however large it is
 
 
 def compress(
@@ -115,6 +117,9 @@ def compress(
         typer.Option("--skip-larger", help="Write nothing where the file is not smaller than the picture."),
     ] = False,
     output: Output = None,
+    exact_psnr: Annotated[
+        bool, typer.Option("--exact-psnr", help="Measure large pictures whole, not by a sample.")
+    ] = False,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
     jobs: Jobs = 1,
@@ -154,6 +159,7 @@ def compress(
         measure=as_json or not quiet,
         verify=verify,
         skip_larger=skip_larger,
+        exact=exact_psnr,
     )
     try:
         how.options.check()
@@ -203,18 +209,21 @@ def compress_one(how: Compression, job: Job) -> Record:
     import codec
     from cli.verification import verify
     from codec.attempt import compress_picture
+    from codec.bitstream import QUALITY_UNITS
     from codec.model import model_named
-    from codec.picture import psnr
     from codec.picture.reading import read_picture
     from codec.picture.stripping import strip
+    from codec.pipeline import CELL, CORE
 
     began = time.perf_counter()
     with concerning(job.source):
         piped = read_stream(job.source)
         picture = read_picture(job.source if piped is None else io.BytesIO(piped))
         picture = strip(picture, how.strip)
-        if how.measure and not how.options.lossless:
-            model_named(how.options.model_name).load_ahead("synthesis")
+        learned = not how.options.lossless and not how.options.searches
+        if how.measure and learned and picture.pixels.size <= 3 * (CORE * CELL) ** 2:  # one tile
+            quality = round(how.options.quality * QUALITY_UNITS) / QUALITY_UNITS
+            model_named(how.options.model_name).load_ahead(quality, "synthesis")
         attempt, data = compress_picture(picture, how.options)
         before = job.source.stat().st_size if piped is None else len(piped)
     if how.skip_larger and len(data) >= before:
@@ -224,7 +233,7 @@ def compress_one(how: Compression, job: Job) -> Record:
     check = partial(verify, data=data, attempt=attempt) if how.verify else None
     write(job.target, data, job.force, job.source if how.keep_times else None, check)
     seconds, about = time.perf_counter() - began, codec.info(data)
-    weights = None if how.options.keeps_hidden else picture.alpha
+    fidelity = attempt.fidelity(data, how.exact) if how.measure and about.coding == "learned" else None
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -232,7 +241,8 @@ def compress_one(how: Compression, job: Job) -> Record:
         "bytes_after": len(data),
         "ratio": before / len(data),
         "bpp": about.bpp,
-        "psnr": psnr(picture.pixels, attempt.decoded(data), weights) if how.measure else None,
+        "psnr": fidelity.psnr if fidelity and fidelity.psnr < inf else None,
+        "psnr_sampled": fidelity.sampled if fidelity else False,
         "seconds": seconds,
         "coding": about.coding,
         "quality": about.quality,
@@ -247,6 +257,8 @@ def describe(record: Record) -> str:
     before, after = record["bytes_before"], record["bytes_after"]
     sizes = f"{readable_size(before)} -> {readable_size(after)}, {record['ratio']:.1f}:1"
     decibels = "lossless" if record["psnr"] is None else f"{record['psnr']:.2f} dB"
+    if record["psnr_sampled"]:
+        decibels = f"about {record['psnr']:.1f} dB"
     figures = [sizes, f"{record['bpp']:.3f} bpp", decibels, f"{record['seconds']:.2f} s"]
     return f"{record['output']}: {', '.join([*figures, *stages_of(record)])}"
 

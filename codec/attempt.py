@@ -24,10 +24,11 @@ from codec.bitstream import (
     serialise,
 )
 from codec.clipping_choice import choose_clipping, has_clipped
-from codec.decoding import decode_pixels
+from codec.decoding import decode_pixels, finish_of
 from codec.descent import EFFORT, MOST_EFFORT, Draft
 from codec.entropy import Latents
 from codec.errors import ImageError, LimitError, QualityError, StageError, TargetError
+from codec.fidelity import MEASURED_WHOLE, Fidelity, sampled_psnr
 from codec.lossless_candidate import LosslessCandidate
 from codec.model import TUNED, Model, model_named
 from codec.picture import Picture, is_achromatic
@@ -46,6 +47,7 @@ LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned
 POOR_BELOW = ((0.0, 15.0), (20.0, 23.9), (50.0, 30.3), (80.0, 34.2), (100.0, 36.0))
 POOR_LOSSLESS_WORTH = 2  # times as large a lossless file is taken instead of a poor one
 LARGE = 2**25  # pixels above which no draft is kept, whose descent takes 10 bytes a pixel
+LOADED_ANEW = 2**21  # pixels from which on it pays to load networks for each quality that a search tries
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
 REMOVED = 0.7  # of the noise that "auto" measured must be what is removed, or it was texture
 HELPS = 0.02  # dB by which a stage must be better than none
@@ -85,6 +87,12 @@ class Options:
         """Whether the colours of invisible pixels are coded as they are."""
         return self.exact or self.lossless
 
+    @property
+    def searches(self) -> bool:
+        """Whether many qualities will be tried."""
+        targets = self.max_bytes, self.bpp, self.psnr
+        return self.reduce == "auto" or any(target is not None for target in targets)
+
     def check(self) -> None:
         """Raises QualityError, TargetError or StageError for what cannot be asked for."""
         if self.tune is not None:
@@ -123,6 +131,8 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
     cleaned, noise = clean(picture if exact else fill_hidden(picture), options.denoise)
     candidate = LosslessCandidate(cleaned if exact else blacken_hidden(cleaned))
     scale = 1 if isinstance(reduce, str) else int(reduce)
+    if options.searches and width * height < LOADED_ANEW:
+        model = model.for_search
     attempt = Attempt(cleaned, candidate, model, options, noise, scale)
     max_bytes = options.max_bytes if options.bpp is None else int(options.bpp * width * height / 8)
     if options.lossless:
@@ -271,7 +281,7 @@ class Attempt:
         latents = descent.encode_latents(*given, drafted=self.take_draft(units))
         self.candidate.begin_quick_try()  # now, as networks would miss the core that it takes
         size = self.coded.shape[0], self.coded.shape[1]
-        header, payload, latents = pipeline.write_checked(self.model, latents, size)
+        header, payload = pipeline.write_checked(self.model, latents, size)
         self.latest = payload, latents
         plain = self.file(payload, header, self.candidate.alpha)
         if lossless := self.lossless_within(len(plain) + LOSSLESS_WORTH):
@@ -322,11 +332,27 @@ class Attempt:
         figure = psnr_of(self.picture.pixels, self.decoded(data), alpha)
         return math.inf if figure is None else figure
 
+    def fidelity(self, data: bytes, exact: bool = False) -> Fidelity:
+        """How near a file comes to the picture, of a large one by a sample unless it is to be exact."""
+        known = self.latents_of(container := parse(data))
+        staged = container.stages.enhance or self.scale > 1
+        weighted = self.picture.alpha is not None and not self.options.keeps_hidden
+        small = self.picture.pixels.size <= 3 * MEASURED_WHOLE
+        if exact or known is None or staged or weighted or small:
+            return Fidelity(self.psnr(data), sampled=False)
+        given = self.model, known, self.picture.pixels, self.picture.gray
+        return Fidelity(sampled_psnr(*given, finish_of(container)), sampled=True)
+
+    def latents_of(self, container: Container) -> Latents | None:
+        """What the payload says if it is the one that was last written."""
+        return self.latest[1] if self.latest and self.latest[0] == container.payload else None
+
     def decoded(self, data: bytes) -> NDArray[np.uint8]:
         """The pixels (H, W, 3) of a file; the payload that was last written is not read again."""
         container = parse(data)
-        known = self.latest[1] if self.latest and self.latest[0] == container.payload else None
-        return decode_pixels(container, pipeline.whole((container.height, container.width)), known)
+        known = self.latents_of(container)
+        size = container.height, container.width
+        return decode_pixels(container, pipeline.whole(size), known, self.model)
 
 
 def check_input(width: int, height: int) -> None:

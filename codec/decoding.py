@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec import pipeline
-from codec.bitstream import Box, Container, Learned
-from codec.engine import Window
+from codec.bitstream import QUALITY_UNITS, Box, Container, Learned
+from codec.engine import Finish, Window, sharing
 from codec.entropy import Latents
 from codec.errors import LimitError, RegionError
-from codec.model import model_with
+from codec.model import Model, model_with
 from codec.picture import Picture, to_gray
 from codec.picture.clipping import Clipper, read_clipping
 from codec.picture.lossless import fits_lossless, read_pixels, tiles_have_alpha
@@ -53,9 +53,14 @@ def has_alpha(container: Container) -> bool:
     return within or Box.ALPHA in container.boxes
 
 
-def decode_pixels(container: Container, part: Window, known: Latents | None = None) -> NDArray[np.uint8]:
-    """The pixels (H, W, 3) of a part, rows and columns; `known` are the latents if they were read before."""
-    return colours(container, decode_samples(container, part, known))
+def decode_pixels(
+    container: Container, part: Window, known: Latents | None = None, model: Model | None = None
+) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) of a part, rows and columns.
+
+    `known` are the latents if they were read before, and `model` is that of the file if it is at hand.
+    """
+    return colours(container, decode_samples(container, part, known, model))
 
 
 def colours(container: Container, samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -63,22 +68,35 @@ def colours(container: Container, samples: NDArray[np.uint8]) -> NDArray[np.uint
     return to_gray(samples[..., :3]) if container.gray else samples[..., :3]
 
 
-def decode_samples(container: Container, part: Window, known: Latents | None = None) -> NDArray[np.uint8]:
+def decode_samples(
+    container: Container, part: Window, known: Latents | None = None, model: Model | None = None
+) -> NDArray[np.uint8]:
     """The samples (H, W, 3), or (H, W, 4) where a lossless payload has alpha, of a part."""
     if container.learned:
-        return decode_learned(container, container.learned, part, known)
+        return decode_learned(container, container.learned, part, known, model)
     return read_pixels(container.payload, (container.width, container.height), container.tiled, part)
 
 
+def finish_of(container: Container) -> Finish | None:
+    """What a file has done to levels before they are rounded."""
+    if Box.CLIPPING not in container.boxes:
+        return None
+    return Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
+
+
 def decode_learned(
-    container: Container, learned: Learned, part: Window, known: Latents | None = None
+    container: Container,
+    learned: Learned,
+    part: Window,
+    known: Latents | None = None,
+    model: Model | None = None,
 ) -> NDArray[np.uint8]:
     """The pixels (H, W, 3) of a part, rows and columns, of a learned picture, after its stages."""
-    model, wanted, size = model_with(learned.fingerprint), container.stages, container.coded_size
-    finish = None
-    if Box.CLIPPING in container.boxes:
-        finish = Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
-    model.load_ahead(*pipeline.MEANS, "synthesis")
+    model, wanted, size = model or model_with(learned.fingerprint), container.stages, container.coded_size
+    finish = finish_of(container)
+    part_alone = part if not (wanted.enhance or wanted.upscale) else pipeline.whole(size)
+    together = sharing(len(pipeline.tiles_of(size, part_alone)))
+    model.load_ahead(learned.quality / QUALITY_UNITS, *pipeline.MEANS, "synthesis", together=together)
     latents = known or pipeline.read_latents(model, learned, container.payload, size)
     if not (wanted.enhance or wanted.upscale):
         return pipeline.synthesise(model, latents, part, finish=finish)

@@ -10,12 +10,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codec.bitstream import QUALITY_UNITS
-from codec.engine import Floats, Tile, scaled, tiles
+from codec.engine import Floats, Tile, for_each, scaled, sharing, tiles
 from codec.entropy import Latents, turns
 from codec.hyperprior import scale_index
 from codec.model import Model
-from codec.pipeline import CELL, CORE, MEANS, Pixels, analyse, quantise_all, read_pixels, window
-from codec.progress import part_of_passes, told
+from codec.pipeline import (
+    CELL,
+    CORE,
+    MEANS,
+    Pixels,
+    analyse,
+    analysis_tiles,
+    cells,
+    quantise_all,
+    read_pixels,
+    window,
+)
+from codec.progress import part_of_passes
 from codec.tables import Tables
 
 GRADIENT_CORE = 16  # cells per tile of gradients, which take more memory
@@ -66,12 +77,20 @@ class Draft:
 
 def draft(model: Model, pixels: Pixels, quality: int, descends: bool = False, core: int = CORE) -> Draft:
     """The draft of a picture (H, W, 3) at `quality` in hundredths, from which an effort descends or none."""
-    model.load_ahead(*MEANS, *(("gradient",) if descends else ()))
+    together = sharing(
+        len(analysis_tiles(*cells(*pixels.shape[:2]), core))
+    )  # and hardly another number later
+    later = (*MEANS, *(("gradient",) if descends else ()))
+    model.load_ahead(quality / QUALITY_UNITS, *later, together=together)
     y, z = analyse(model, pixels, quality / QUALITY_UNITS, core)
     index = scale_index(model.tables, z, quality)
-    descent = Descent(y, np.empty_like(y), np.zeros((1, *y.shape[1:]), np.float32)) if descends else None
-    symbols = quantise_all(model, y, z, index, quality, core, descent.coded if descent else None)
-    return Draft(Latents(z, symbols, index, quality), descent)
+    alone = max(z.shape[1:]) <= core  # one tile, whose y here is the decoder's
+    coded = np.empty_like(y) if descends or alone else None
+    symbols = quantise_all(model, y, z, index, quality, core, coded)
+    latents = Latents(z, symbols, index, quality, coded if alone else None)
+    if coded is None or not descends:
+        return Draft(latents, None)
+    return Draft(latents, Descent(y, coded, np.zeros((1, *y.shape[1:]), np.float32)))
 
 
 def encode_latents(
@@ -119,7 +138,8 @@ def descend(
     """
     height, width = latents.z.shape[1:]
     core = min(core, GRADIENT_WHOLE if max(height, width) <= GRADIENT_WHOLE else GRADIENT_CORE)
-    for tile in told("descending", tiles(height, width, core, GRADIENT_HALO)):
+
+    def move(tile: Tile) -> None:
         gradients = half_gradients(model, pixels, latents, tile, window(descent.coded, tile.outer, 2))
         of_error, of_bits = (window(gradient, tile.inner, 2) for gradient in gradients)
         y, coded, curvature = (
@@ -129,6 +149,8 @@ def descend(
             curvature[:] = curvature_of(of_error, coded - y)
         target = coded - (of_error + of_bits) / (np.float32(damping) * curvature)
         y += np.float32(share) * (target - y)
+
+    for_each("descending", list(tiles(height, width, core, GRADIENT_HALO)), move)
 
 
 def curvature_of(of_error: Floats, rounding: Floats) -> Floats:

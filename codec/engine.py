@@ -8,21 +8,32 @@ see farther: see `codec.pipeline` and `codec.descent`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codec.background import begin
 from codec.errors import AecodecError, ModelError
+from codec.graph_constants import with_constant
+from codec.progress import Progress
 
 Floats = NDArray[np.float32]
 ARENA = Lock()
 Window = tuple[slice, slice]
 Finish = Callable[[Floats, Window], Floats]  # of levels (h, w, 3), 0 to 255, at a place of the picture
+Part = TypeVar("Part")
+QUALITY = "quality"  # the input of graphs that take one
+MOST_AT_ONCE = 4  # tiles, as each takes about 0.2 GB; cores beyond work within them
+SESSIONS = 3  # of a network for its last qualities that are kept: 10 to 30 MB each
+
+at_once: ContextVar[int] = ContextVar("at_once", default=1)  # tiles that share the cores with this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,27 @@ def tiles(height: int, width: int, core: int, halo: int) -> Iterator[Tile]:
             yield Tile((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
 
 
+def narrowed(tile: Tile, halo: int) -> Tile:
+    """The tile with a halo of at most so many cells; `outer` counts from where that of the tile starts."""
+    sides = [
+        slice(max(kept.start - halo, 0), min(kept.stop + halo, seen.stop - seen.start))
+        for kept, seen in zip(tile.inner, tile.outer, strict=True)
+    ]
+    outer = sides[0], sides[1]
+    return Tile(outer, within(tile.inner, outer), tile.place)
+
+
+def moved(span: slice, whole: slice) -> slice:
+    """A span counted from where the whole starts."""
+    return slice(span.start - whole.start, span.stop - whole.start)
+
+
+def within(part: Window, whole: Window) -> Window:
+    """Rows and columns counted from where those of the whole start."""
+    rows, columns = (moved(*pair) for pair in zip(part, whole, strict=True))
+    return rows, columns
+
+
 def scaled(window: Window, factor: int) -> Window:
     """A window of cells in units that are `factor` times finer."""
     rows, columns = window
@@ -64,23 +96,89 @@ def overlap(first: slice, second: slice) -> slice:
     return slice(max(first.start, second.start), min(first.stop, second.stop))
 
 
-def moved(span: slice, whole: slice) -> slice:
-    """A span counted from where the whole starts."""
-    return slice(span.start - whole.start, span.stop - whole.start)
+def sharing(count: int) -> int:
+    """How many of so many tiles are worked on at once."""
+    return max(1, min(thread_count(), count, MOST_AT_ONCE))
+
+
+def for_each(task: str, parts: Sequence[Part], work: Callable[[Part], object]) -> None:
+    """Do some work for each part of a picture, several at once in threads, and tell how far it has come.
+
+    Networks that it runs share the cores. What the work raises is raised here, and no other part is begun.
+    """
+    together, lock, pending = sharing(len(parts)), Lock(), iter(parts)
+    progress = Progress(task, len(parts))
+
+    def run() -> None:
+        nonlocal pending
+        at_once.set(together)
+        while True:
+            with lock:
+                part = next(pending, None)
+            if part is None:
+                return
+            try:
+                work(part)
+            except BaseException:
+                with lock:
+                    pending = iter(())
+                raise
+            with lock:
+                progress.step()
+
+    others = [begin(partial(copy_context().run, run)) for _ in range(together - 1)]
+    try:
+        copy_context().run(run)
+    finally:
+        for other in others:
+            other.exception()  # which waits for it
+    for other in others:
+        other.result()
 
 
 class Network:
-    """One exported graph. Threads: AECODEC_THREADS, else all cores this process may use.
+    """One exported graph, at any quality or, as is faster, at one.
 
-    Raises ModelError where the engine cannot load it or it takes other inputs, and AecodecError where it
-    cannot run it, of which too little memory is the usual reason.
+    A graph that takes a quality is loaded anew for each, as a constant, and those of the last are kept; where
+    qualities are said to vary it is loaded once. Threads: AECODEC_THREADS, else all cores this process may
+    use, shared among tiles that are worked on at once.
     """
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes, varied: bool = False) -> None:
+        self.graph, self.varied = graph, varied
+        self.sessions: OrderedDict[tuple[float | None, int], Session] = OrderedDict()
+        self.lock = Lock()
+
+    def at(self, quality: float) -> Session:
+        """The graph as it is run at a quality; raises ModelError where the engine cannot load it."""
+        threads = max(1, thread_count() // at_once.get())
+        key = None if self.varied else quality, threads
+        with self.lock:
+            if key not in self.sessions:
+                graph = self.graph if self.varied else with_constant(self.graph, QUALITY, quality)
+                self.sessions[key] = Session(graph, threads)
+                if len(self.sessions) > SESSIONS:
+                    self.sessions.popitem(last=False)
+            self.sessions.move_to_end(key)
+            return self.sessions[key]
+
+    def __call__(self, quality: float, *inputs: Floats) -> list[Floats]:
+        """Outputs (C, h, w) of inputs (C, H, W), in the order in which the graph declares them.
+
+        Raises ModelError where the engine cannot load the graph or it takes other inputs, and AecodecError
+        where it cannot run it, of which too little memory is the usual reason.
+        """
+        return self.at(quality)(quality, *inputs)
+
+
+class Session:
+    """A graph that the engine has loaded, to be run with so many threads."""
+
+    def __init__(self, graph: bytes, threads: int) -> None:
         from codec.onnx_runtime import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = thread_count()
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work needs the cores
         options.log_severity_level = 4  # what fails is raised
@@ -95,17 +193,17 @@ class Network:
             remedy = f"upgrade onnxruntime {onnxruntime.__version__}, or free memory"
             raise ModelError(f"a network cannot be loaded ({one_line(error)}): {remedy}") from error
         names = [i.name for i in self.session.get_inputs()]
-        self.takes_quality = "quality" in names
-        self.names = [name for name in names if name != "quality"]
+        self.takes_quality = QUALITY in names
+        self.names = [name for name in names if name != QUALITY]
 
     def __call__(self, quality: float, *inputs: Floats) -> list[Floats]:
-        """Outputs (C, h, w) of inputs (C, H, W), in the order in which the graph declares them."""
+        """As a Network's."""
         if len(inputs) != len(self.names):
             takes = ", ".join(self.names)
             raise ModelError(f"a network of the model takes {takes}: export it anew, or upgrade aecodec")
         feed = {name: array[None] for name, array in zip(self.names, inputs, strict=True)}
         if self.takes_quality:
-            feed["quality"] = np.array([quality], np.float32)
+            feed[QUALITY] = np.array([quality], np.float32)
         try:
             return [output[0] for output in self.session.run(None, feed)]
         except Exception as error:

@@ -18,7 +18,7 @@ that are integers. In the order in which it is decoded:
    large, it also fills the coder's state, without which the first symbols could cost nothing.
 
 In the first turn a latent's level is its scale index; later it is refined by what is known of its
-neighbours: see `refine`.
+neighbours: see `codec.neighbours`.
 """
 
 from __future__ import annotations
@@ -32,35 +32,28 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.engine import scaled, tiles
 from codec.errors import BitstreamError
-from codec.hyperprior import POSITIONS_AT_ONCE, hyper_steps, scale_index
-from codec.tables import ESCAPE_BITS, SCALE_LEVELS, Integers, Levels, Symbols, Tables
+from codec.hyperprior import hyper_steps, scale_index
+from codec.neighbours import TURNS, coded_levels
+from codec.tables import ESCAPE_BITS, Integers, Levels, Symbols, Tables
 
-TURNS = 3
-LOUDEST = 200  # magnitude above which a neighbour says no more
-CHANNEL_REACHES = (3, 8)
-WEIGHT_SUM = 34  # of a neighbourhood
-RATIOS = (6, 16, 26, 35, 45, 54, 64, 77, 93, 115, 147, 192, 288)  # of found to expected, in 2**-6
-COLUMNS = np.searchsorted(RATIOS, np.arange(RATIOS[-1] + 1), side="right").astype(np.uint8)  # by ratio
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
-PLACES_AT_ONCE = 2**19  # of a latent that are listed, or so many as four channels have
 STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
 
 Place = TypeVar("Place", bound=np.signedinteger[Any])
-Sample = TypeVar("Sample", bound=np.integer[Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Latents:
     """What a stream says: hyper-latent (Z, h, w), symbols (M, 2h, 2w), scale indices alike; the quality,
-    in hundredths, at which it says so."""
+    in hundredths, at which it says so; and what the decoder makes of it, y, where an encoder knows."""
 
     z: Integers
     symbols: Symbols
     index: Levels
     quality: int
+    y: NDArray[np.float32] | None = None
 
 
 @lru_cache(maxsize=16)
@@ -81,59 +74,12 @@ def turns(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels:
     """The levels (M, 2h, 2w) of the coded symbols of a turn, from scale indices and the symbols before it.
 
-    The others are scale indices still.
-
-    Around each latent, magnitudes of symbols that are known, and the mean magnitudes of their levels, are
-    summed with the weights of `neighbourhood`. How the sums compare selects a column of `level_shift`.
+    The others are scale indices still. See `codec.neighbours`.
     """
-    if turn == 0:
-        return index
     levels = index.copy()
-    magnitude = np.where(np.arange(SCALE_LEVELS) < tables.first_level, 0, tables.magnitude)
-    if magnitude[: index.max(initial=0) + 1].max() * WEIGHT_SUM < 2**16:  # in a quarter of the time
-        magnitude = magnitude.astype(np.uint16)
-    for tile in tiles(index.shape[1] // 2, index.shape[2] // 2, POSITIONS_AT_ONCE, halo=1):
-        (rows, columns), inner, place = (scaled(part, 2) for part in (tile.outer, tile.inner, tile.place))
-        own = index[:, rows, columns]
-        known = turns(own.shape) < turn  # symbols that are not coded are zero, and so is their magnitude
-        found = neighbourhood(np.multiply(np.minimum(np.abs(symbols[:, rows, columns]), LOUDEST), known))
-        expected = neighbourhood(np.multiply(magnitude.take(own), known))
-        own = own[:, inner[0], inner[1]]
-        due = np.flatnonzero((turns(own.shape) == turn) & (own >= tables.first_level))  # from an even place
-        found, expected = (
-            sums[:, inner[0], inner[1]].take(due).astype(np.int32) for sums in (found, expected)
-        )
-        column = COLUMNS.take((1024 * found + 128) // (expected + 2), mode="clip")
-        refined = own.flatten()
-        level = refined.take(due)
-        refined[due] = tables.refined_level[level, column]
-        levels[:, place[0], place[1]] = refined.reshape(own.shape)
+    for places, found in coded_levels(tables, index, symbols, turn) if turn else ():
+        levels.reshape(-1)[places] = found
     return levels
-
-
-def neighbourhood(values: NDArray[Sample]) -> NDArray[Sample]:
-    """Weighted sums (M, h, w) around each of values (M, h, w), zero beyond the borders.
-
-    In its channel beside it 2, diagonally 1; in its place, channels up to 3 away 2, up to 8 away 1. Of the
-    type of the values, which must hold WEIGHT_SUM times the largest: in between, sums may wrap.
-    """
-    around: NDArray[Any] = np.add(values, values)
-    around[:, 1:] += values[:, :-1]
-    around[:, :-1] += values[:, 1:]
-    total: NDArray[Any] = np.add(around, around)
-    total[:, :, 1:] += around[:, :, :-1]
-    total[:, :, :-1] += around[:, :, 1:]
-    last, farthest = len(values), max(CHANNEL_REACHES)
-    # of the channels before each, and the same on and on beyond both ends
-    sums = np.zeros((farthest + last + 1 + farthest, *values.shape[1:]), values.dtype)
-    for before, own, after in zip(sums[farthest:], values, sums[farthest + 1 :], strict=False):
-        np.add(before, own, out=after)  # np.cumsum does the same, five times slower
-    sums[farthest + last + 1 :] = sums[farthest + last]
-    for reach in CHANNEL_REACHES:
-        total += sums[farthest + reach + 1 :][:last]
-        total -= sums[farthest - reach :][:last]
-    total -= (4 + len(CHANNEL_REACHES)) * values
-    return total
 
 
 def by_value(keys: NDArray[Any], places: NDArray[Place]) -> Iterator[tuple[int, NDArray[Place]]]:
@@ -213,7 +159,7 @@ class Coder:
 
     def encode_turn(self, coder: Any, symbols: Symbols, index: Levels, turn: int) -> None:
         """Push the symbols (M, 2h, 2w) of one turn."""
-        groups = self.groups(index, refine(self.tables, index, symbols, turn), turn)
+        groups = self.groups(index, symbols, turn)
         reach, flat = self.tables.y_reach.tolist(), symbols.reshape(-1)
         values = {level: flat[places] for level, places in groups.items()}
         escaped = [group[np.abs(group) > reach[level]] for level, group in values.items()]
@@ -228,7 +174,7 @@ class Coder:
     def decode_turn(self, coder: Any, symbols: Symbols, index: Levels, turn: int) -> None:
         """Pop the symbols (M, 2h, 2w) of one turn into their places."""
         flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
-        for level, places in self.groups(index, refine(self.tables, index, symbols, turn), turn).items():
+        for level, places in self.groups(index, symbols, turn).items():
             reach = int(self.tables.y_reach[level])
             codes = coder.decode(self.y_model(level), len(places))
             flat[places] = codes - reach
@@ -267,16 +213,11 @@ class Coder:
         likeliest = float((counts.max(1) / counts.sum(1)).max())
         return -self.tables.z_channels * float(np.log2(likeliest))
 
-    def groups(self, index: Levels, levels: Levels, turn: int) -> dict[int, Integers]:
+    def groups(self, index: Levels, symbols: Symbols, turn: int) -> dict[int, Integers]:
         """Each level of a turn with the places (n,) of its symbols in the flat latent, both ascending."""
         found: dict[int, list[Integers]] = {}
-        step = max(PLACES_AT_ONCE // index[0].size // 4, 1) * 4  # channels; turns repeat with four
-        for first in range(0, len(index), step):
-            part = slice(first, first + step)
-            coded = (turns(index[part].shape) == turn) & (index[part] >= self.tables.first_level)
-            places = np.flatnonzero(coded).astype(np.int32)
-            start = np.int32(first * index[0].size)
-            for level, own in by_value(levels[part].reshape(-1)[places], places + start):
+        for places, levels in coded_levels(self.tables, index, symbols, turn):
+            for level, own in by_value(levels, places):
                 found.setdefault(level, []).append(own)
         return {level: np.concatenate(found.pop(level)) for level in sorted(found)}
 

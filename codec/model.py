@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, overload
 
 from codec.background import begin
-from codec.engine import Network
+from codec.engine import Network, at_once
 from codec.entropy import Coder
 from codec.errors import ModelError, UnknownModelError
 from codec.tables import Tables, read_tables
@@ -54,18 +55,22 @@ class Part:
             return self
         with self.lock:
             if self.name not in model.__dict__:  # which is looked up before this, from then on
-                model.__dict__[self.name] = Network(model.files[f"{self.name}.onnx"])
+                model.__dict__[self.name] = Network(model.files[f"{self.name}.onnx"], model.varied)
         network: Network = model.__dict__[self.name]
         return network
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model whose files have been checked; its networks are built when first used."""
+    """A model whose files have been checked; its networks are built when first used.
+
+    `varied` networks are built once for all qualities, and are slower at each.
+    """
 
     name: str
     manifest: dict[str, Any]
     files: dict[str, bytes]
+    varied: bool = False
 
     @property
     def fingerprint(self) -> bytes:
@@ -95,16 +100,25 @@ class Model:
     third_means = Part("As `second_means`, once more is known.")
     synthesis = Part("y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1].")
 
-    def load_ahead(self, *parts: str) -> None:
-        """Build networks in the background, in this order; at once where there are no threads."""
-        missing = [part for part in parts if part not in self.__dict__]
+    @cached_property
+    def for_search(self) -> Model:
+        """The same for many qualities in turn."""
+        model = replace(self, varied=True)
+        model.__dict__.update(tables=self.tables, coder=self.coder)
+        return model
+
+    def load_ahead(self, quality: float, *parts: str, together: int = 1) -> None:
+        """Build networks for a quality in the background, in this order; at once where there are no threads.
+
+        `together` is how many tiles will be worked on at once.
+        """
 
         def load() -> None:  # whose errors whoever needs the network will meet
-            for part in missing:
-                getattr(self, part)
+            at_once.set(together)
+            for part in parts:
+                getattr(self, part).at(quality)
 
-        if missing:
-            begin(load)
+        begin(partial(copy_context().run, load))
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

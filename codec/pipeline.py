@@ -16,22 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.bitstream import QUALITY_UNITS, Learned
-from codec.engine import Finish, Floats, Tile, Window, moved, overlap, scaled, tiles
+from codec.engine import Finish, Floats, Tile, Window, for_each, narrowed, overlap, scaled, tiles, within
 from codec.entropy import SYMBOL_LIMIT, Latents, turns
 from codec.errors import AecodecError
 from codec.model import Model
-from codec.progress import told
 from codec.tables import Integers, Levels, Symbols, Tables
 
 PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles
 CORE = 34  # cells per tile at most, each way, without the halo: 1088 pixels
+LARGE = 2 * CORE**2  # cells of a picture above which the decoder's tiles are smaller
+LARGE_CORE = 26  # cells per tile, which two at a time take as much memory for as one of 34
 ANALYSIS_CORE = 30  # which is faster, as more of its tiles stays in the processor's caches
 # Halos in cells. Networks see farther, but what lies there changes the decoder's outputs no more than the
 # rounding of floats does, and the encoder's far less than its rounding to symbols and to products of 8 bits.
 ANALYSIS_HALO = 1  # six blocks at 1/16 and one at 1/4 see 100 pixels
 ROUNDING_HALO = 2  # means, in the encoder
 DECODER_HALO = 4  # means, then four blocks at 1/16 and six at 1/4: 200 pixels
+SYNTHESIS_HALO = 2  # of these the blocks alone, which see 88 pixels: what a third adds is 1e-4 of a level
 # Bits that a squared quantisation step of error is worth by quality, chosen on validation pictures. Lower
 # ones at the end of quality stretch its range, at a percent or two of rate.
 ERROR_WEIGHTS = ((0.0, 10.0), (10.0, 20.0))  # (quality, bits), linear in between
@@ -67,16 +69,24 @@ def read_pixels(pixels: Pixels, cells: Window) -> Floats:
     return part.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
 
 
+def analysis_tiles(rows: int, columns: int, core: int = CORE) -> list[Tile]:
+    """The tiles of a picture's cells that are analysed one by one."""
+    return list(tiles(rows, columns, min(core, ANALYSIS_CORE), ANALYSIS_HALO))
+
+
 def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> tuple[Floats, Integers]:
     """y (M, 2h, 2w) in quantisation steps and the hyper-latent (Z, h, w) of a picture (H, W, 3)."""
     rows, columns = cells(*pixels.shape[:2])
     tables = model.tables
     y = np.empty((tables.scale_offset.shape[1], 2 * rows, 2 * columns), np.float32)
     z = np.empty((tables.z_channels, rows, columns), np.int32)
-    for tile in told("analysing", tiles(rows, columns, min(core, ANALYSIS_CORE), ANALYSIS_HALO)):
+
+    def analyse_tile(tile: Tile) -> None:
         y_part, z_part = model.analysis(quality, read_pixels(pixels, tile.outer))
         window(y, tile.place, 2)[:] = window(y_part, tile.inner, 2)
         window(z, tile.place, 1)[:] = np.rint(window(z_part, tile.inner, 1))
+
+    for_each("analysing", analysis_tiles(rows, columns, core), analyse_tile)
     return y, np.clip(z, tables.z_low, tables.z_high)
 
 
@@ -118,11 +128,14 @@ def quantise_all(
     """The symbols (M, 2h, 2w) of y: see `quantise`. `coded`, if given, becomes the decoder's y."""
     symbols = np.empty(y.shape, np.int16)
     lowered_below = model.tables.lowered_below(error_weight(quality))
-    for tile in told("rounding", tiles(z.shape[1], z.shape[2], core, ROUNDING_HALO)):
+
+    def round_tile(tile: Tile) -> None:
         part, decoded = quantise_tile(model, y, z, index, quality, tile, lowered_below)
         window(symbols, tile.place, 2)[:] = window(part, tile.inner, 2)
         if coded is not None:
             window(coded, tile.place, 2)[:] = window(decoded, tile.inner, 2)
+
+    for_each("rounding", list(tiles(z.shape[1], z.shape[2], core, ROUNDING_HALO)), round_tile)
     return symbols
 
 
@@ -170,6 +183,17 @@ def turn_by_turn(
     return known
 
 
+def tiles_of(size: tuple[int, int], region: Window, core: int = CORE) -> list[tuple[Tile, Window]]:
+    """The tiles that a region of a picture of `size` (H, W) needs, and the region's part in each."""
+    found, (height, width) = [], cells(*size)
+    core = min(core, LARGE_CORE) if height * width > LARGE else core
+    for tile in tiles(height, width, core, DECODER_HALO):
+        rows, columns = (overlap(*pair) for pair in zip(scaled(tile.place, CELL), region, strict=True))
+        if rows.start < rows.stop and columns.start < columns.stop:
+            found.append((tile, (rows, columns)))
+    return found
+
+
 def synthesise(
     model: Model, latents: Latents, region: Window, core: int = CORE, finish: Finish | None = None
 ) -> Pixels:
@@ -178,30 +202,33 @@ def synthesise(
     `finish` is what is done before levels are rounded.
     """
     pixels = np.empty((*(side.stop - side.start for side in region), 3), np.uint8)
-    parts = []
-    for tile in tiles(latents.z.shape[1], latents.z.shape[2], core, DECODER_HALO):
-        place = scaled(tile.place, CELL)
-        rows, columns = (overlap(*pair) for pair in zip(place, region, strict=True))
-        if rows.start < rows.stop and columns.start < columns.stop:
-            parts.append((tile, place, rows, columns))
-    for tile, place, rows, columns in told("decoding", parts):
-        image = decode_tile(model, latents, tile, finish)
-        part = image[moved(rows, place[0]), moved(columns, place[1])]
-        pixels[moved(rows, region[0]), moved(columns, region[1])] = part
+
+    def decode_part(part: tuple[Tile, Window]) -> None:
+        tile, wanted = part
+        inside = within(wanted, scaled(tile.place, CELL))
+        pixels[within(wanted, region)] = decode_tile(model, latents, tile, finish)[inside]
+
+    size = latents.z.shape[1] * CELL, latents.z.shape[2] * CELL
+    for_each("decoding", tiles_of(size, region, core), decode_part)
     return pixels
 
 
 def decode_tile(model: Model, latents: Latents, tile: Tile, finish: Finish | None = None) -> Pixels:
     """The pixels of a tile's place, padding included."""
-    (image,) = model.synthesis(latents.quality / QUALITY_UNITS, decoded_y(model, latents, tile))
-    levels = (np.clip(window(image, tile.inner, CELL), 0, 1) * 255).transpose(1, 2, 0)
+    seen = narrowed(tile, SYNTHESIS_HALO)
+    y = window(decoded_y(model, latents, tile), seen.outer, 2)
+    (image,) = model.synthesis(latents.quality / QUALITY_UNITS, y)
+    levels = window(image, seen.inner, CELL)
+    levels = np.multiply(np.clip(levels, 0, 1, out=levels), np.float32(255), out=levels).transpose(1, 2, 0)
     if finish:
         levels = finish(levels, scaled(tile.place, CELL))
-    return np.asarray(np.rint(levels), np.uint8)
+    return np.rint(levels).astype(np.uint8)
 
 
 def decoded_y(model: Model, latents: Latents, tile: Tile) -> Floats:
     """The decoder's y (M, h, w) of a tile with its halo."""
+    if latents.y is not None:
+        return window(latents.y, tile.outer, 2)
     symbols, levels = copied(latents.symbols, tile.outer, 2), copied(latents.index, tile.outer, 2)
 
     def steps(places: Places, means: Floats) -> Floats:
@@ -210,16 +237,16 @@ def decoded_y(model: Model, latents: Latents, tile: Tile) -> Floats:
     return turn_by_turn(model, latents.z, latents.quality, tile, levels, steps)
 
 
-def write_checked(model: Model, latents: Latents, size: tuple[int, int]) -> tuple[Learned, bytes, Latents]:
-    """Header and payload of the latents of a picture of `size` (H, W), and what was read from it as a check.
+def write_checked(model: Model, latents: Latents, size: tuple[int, int]) -> tuple[Learned, bytes]:
+    """Header and payload of the latents of a picture of `size` (H, W), read again as a check.
 
-    Raises AecodecError where that is something else.
+    Raises AecodecError where that says something else.
     """
     header, payload = write_latents(model, latents)
     found = read_latents(model, header, payload, size)
     if not (np.array_equal(found.z, latents.z) and np.array_equal(found.symbols, latents.symbols)):
         raise AecodecError("the encoder could not read back what it wrote: please report this picture")
-    return header, payload, found
+    return header, payload
 
 
 def write_latents(model: Model, latents: Latents) -> tuple[Learned, bytes]:

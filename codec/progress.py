@@ -30,13 +30,26 @@ def watching(watcher: Watcher) -> Iterator[None]:
         current.reset(token)
 
 
+class Progress:
+    """What the watcher is told of one pass, tile after tile."""
+
+    def __init__(self, task: str, parts: int) -> None:
+        self.task, self.done, self.parts, self.watcher = task, 0, parts, current.get()
+
+    def step(self) -> None:
+        """One more tile is done."""
+        self.done += 1
+        if self.watcher:
+            self.watcher(self.task, self.done, self.parts)
+
+
 def told(task: str, parts: Iterable[Part]) -> Iterator[Part]:
     """The tiles of one pass, while the watcher is told of each when the next is asked for."""
-    watcher, parts = current.get(), list(parts)
-    for done, part in enumerate(parts, start=1):
+    parts = list(parts)
+    progress = Progress(task, len(parts))
+    for part in parts:
         yield part
-        if watcher:
-            watcher(task, done, len(parts))
+        progress.step()
 
 
 @contextmanager

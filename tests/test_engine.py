@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.engine import Network, scaled, thread_count, tiles
+from codec.engine import (
+    SESSIONS,
+    Network,
+    at_once,
+    for_each,
+    narrowed,
+    scaled,
+    sharing,
+    thread_count,
+    tiles,
+)
 from codec.errors import AecodecError, ModelError
 from codec.model import Model
+from codec.progress import watching
 
 SIDES = st.integers(1, 40)
 
@@ -74,9 +86,90 @@ def test_thread_count_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch, ch
 
 def test_a_graph_that_the_engine_cannot_load_is_refused() -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
-        Network(b"no graph")
+        Network(b"no graph").at(50)
 
 
 def test_what_the_engine_cannot_run_is_an_error_of_ours(model: Model) -> None:
     with pytest.raises(AecodecError, match="cannot be run"):
         model.synthesis(50, np.zeros((1, 2, 2), np.float32))
+
+
+def test_a_constant_quality_computes_what_the_input_does(model: Model) -> None:
+    z = np.random.default_rng(0).integers(-3, 9, (20, 3, 4)).astype(np.float32)
+    fixed, varied = model.first_means, model.for_search.first_means
+    for quality in (0.0, 43.21, 100.0):
+        assert not fixed.at(quality).takes_quality
+        assert varied.at(quality).takes_quality
+        for one, other in zip(fixed(quality, z), varied(quality, z), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    assert len(varied.sessions) == 1
+
+
+def test_sessions_of_the_last_qualities_are_kept(model: Model) -> None:
+    network = Network(model.files["first_means.onnx"])
+    first = network.at(10)
+    assert network.at(10) is first
+    for quality in range(20, 20 + SESSIONS):
+        network.at(quality)
+    assert len(network.sessions) == SESSIONS
+    assert network.at(10) is not first
+
+
+@given(SIDES, SIDES, st.integers(1, 12), st.integers(0, 6), st.integers(0, 6))
+def test_a_narrower_halo_is_that_of_other_tiles(
+    height: int, width: int, core: int, halo: int, less: int
+) -> None:
+    cells = np.arange(height * width).reshape(height, width)
+    wide, narrow = (list(tiles(height, width, core, each)) for each in (halo, min(less, halo)))
+    for tile, expected in zip(wide, narrow, strict=True):
+        seen = narrowed(tile, less)
+        np.testing.assert_array_equal(cells[tile.outer][seen.outer], cells[expected.outer])
+        assert (seen.inner, seen.place) == (expected.inner, expected.place)
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "5"])
+def test_each_part_is_worked_on_once(monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
+    monkeypatch.setenv("AECODEC_THREADS", threads)
+    done: list[int] = []
+    told: list[tuple[str, int, int]] = []
+    with watching(lambda *what: told.append(what)):
+        for_each("counting", range(20), done.append)
+    assert sorted(done) == list(range(20))
+    assert told == [("counting", count, 20) for count in range(1, 21)]
+
+
+def test_parts_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AECODEC_THREADS", "2")
+    shares: list[int] = []
+    for_each("counting", range(3), lambda part: shares.append(at_once.get()))
+    assert shares == [2, 2, 2]
+    for_each("counting", [0], lambda part: shares.append(at_once.get()))
+    assert shares[3:] == [1]
+    assert at_once.get() == 1
+    assert [sharing(count) for count in (0, 1, 2, 9)] == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_what_work_raises_ends_it(monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
+    monkeypatch.setenv("AECODEC_THREADS", threads)
+    done: list[int] = []
+
+    def work(part: int) -> None:
+        if part == 4:
+            raise AecodecError("the fifth")
+        done.append(part)
+
+    with pytest.raises(AecodecError, match="the fifth"):
+        for_each("counting", range(100), work)
+    assert len(done) < 100
+
+
+def test_a_system_without_threads_does_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setenv("AECODEC_THREADS", "4")
+    done: list[int] = []
+    for_each("counting", range(9), done.append)
+    assert sorted(done) == list(range(9))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +12,9 @@ from hypothesis import strategies as st
 
 from codec.engine import Floats
 from codec.entropy import (
-    LOUDEST,
     SYMBOL_LIMIT,
-    WEIGHT_SUM,
     Coder,
     Latents,
-    neighbourhood,
     refine,
     turns,
     z_histogram,
@@ -26,8 +22,9 @@ from codec.entropy import (
 from codec.errors import BitstreamError
 from codec.hyperprior import FULL_QUALITY, scale_index
 from codec.model import Model, model_named
+from codec.neighbours import FARTHEST, LOUDEST, RATIOS, WEIGHT_SUM, around
 from codec.pipeline import dequantise
-from codec.tables import SCALE_LEVELS, Integers
+from codec.tables import SCALE_LEVELS, Integers, Levels, Symbols
 from tests.common import random_latents
 
 CODER = model_named("base").coder
@@ -203,54 +200,74 @@ def test_levels_depend_on_earlier_turns_alone(turn: int) -> None:
     assert refine(TABLES, index, louder, turn)[places].mean() > levels.mean()
 
 
-def test_levels_do_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    latents = random_latents(TABLES, (7, 9), 5000, 12)
-    symbols, index = latents.symbols, latents.index
-    whole = refine(TABLES, index, symbols, 2)
-    monkeypatch.setattr("codec.entropy.POSITIONS_AT_ONCE", 2)
-    assert np.array_equal(refine(TABLES, index, symbols, 2), whole)
-
-
-@pytest.mark.parametrize("places", [1, 500, 4000])
-def test_streams_do_not_depend_on_how_places_are_listed(monkeypatch: pytest.MonkeyPatch, places: int) -> None:
+@pytest.mark.parametrize("latents_at_once", [1, 500, 4000])
+def test_streams_do_not_depend_on_how_places_are_listed(
+    monkeypatch: pytest.MonkeyPatch, latents_at_once: int
+) -> None:
     latents = random_latents(TABLES, (3, 2), 5000, 14)
     stream = CODER.encode(latents, 0)
-    monkeypatch.setattr("codec.entropy.PLACES_AT_ONCE", places)
+    monkeypatch.setattr("codec.neighbours.LATENTS_AT_ONCE", latents_at_once)
     assert CODER.encode(latents, 0) == stream
 
 
 def test_the_first_turn_has_no_neighbours() -> None:
     latents = random_latents(TABLES, (2, 2), 5000, 13)
     symbols, index = latents.symbols, latents.index
-    assert refine(TABLES, index, symbols, 0) is index
+    assert np.array_equal(refine(TABLES, index, symbols, 0), index)
 
 
-def test_neighbourhood_weighs_as_it_says() -> None:
-    values = np.zeros((20, 5, 5), np.int32)
-    values[10, 2, 2] = 1
-    sums = neighbourhood(values)
-    assert sums[10].tolist()[1:4] == [[0, 1, 2, 1, 0], [0, 2, 0, 2, 0], [0, 1, 2, 1, 0]]
-    assert sums[:, 2, 2].tolist() == [0] * 2 + [1] * 5 + [2] * 3 + [0] + [2] * 3 + [1] * 5 + [0]
+REACHES = [(0, row, column, 2 - abs(row * column)) for row in (-1, 0, 1) for column in (-1, 0, 1)]
+REACHES += [(channel, 0, 0, 2 if abs(channel) <= 3 else 1) for channel in range(-8, 9)]
 
 
-@pytest.mark.parametrize("loudest", [np.int16(LOUDEST), np.uint16((2**16 - 1) // WEIGHT_SUM)])
-def test_neighbourhood_of_the_loudest_does_not_overflow(loudest: np.integer[Any]) -> None:
-    values = np.full((TABLES.scale_offset.shape[1], 3, 4), loudest)
-    found = neighbourhood(values)
-    np.testing.assert_array_equal(found, neighbourhood(values.astype(np.int64)))
-    assert found.max() == WEIGHT_SUM * int(loudest)
+def levels_by_definition(index: Levels, symbols: Symbols, turn: int) -> Levels:
+    """The refined levels of all places, from sums over all that lies around and is known."""
+    known = turns(index.shape) < turn
+    loud = np.minimum(np.abs(symbols), LOUDEST).astype(np.int64) * known
+    due = np.where(index < TABLES.first_level, 0, TABLES.magnitude[index]).astype(np.int64) * known
+    sums = []
+    for values in (loud, due):
+        wider = np.pad(values, ((8, 8), (1, 1), (1, 1)))
+        (m, h, w), total = values.shape, np.zeros_like(values)
+        for channel, row, column, weight in REACHES:
+            if (channel, row, column) != (0, 0, 0):
+                total += weight * wider[8 + channel :][:m, 1 + row :][:, :h, 1 + column :][:, :, :w]
+        sums.append(total)
+    ratio = np.minimum((1024 * sums[0] + 128) // (sums[1] + 2), RATIOS[-1])
+    levels: Levels = TABLES.refined_level[index, np.searchsorted(RATIOS, ratio, side="right")]
+    return levels
+
+
+@settings(deadline=None)
+@given(SIZES, QUALITIES, SEEDS, st.sampled_from([1, 3, 300]))
+def test_levels_are_as_they_are_defined(
+    size: tuple[int, int], quality: int, seed: int, loudness: int
+) -> None:
+    latents = random_latents(TABLES, size, quality, seed)
+    symbols = (latents.symbols * loudness).astype(np.int16)
+    for turn in (1, 2):
+        levels = refine(TABLES, latents.index, symbols, turn)
+        places = (turns(levels.shape) == turn) & (latents.index >= TABLES.first_level)
+        expected = levels_by_definition(latents.index, symbols, turn)
+        np.testing.assert_array_equal(levels[places], expected[places])
+        np.testing.assert_array_equal(levels[~places], latents.index[~places])
 
 
 @pytest.mark.parametrize("turn", [1, 2])
-def test_levels_do_not_depend_on_the_type_of_the_sums(turn: int) -> None:
-    """One index that is loud elsewhere makes them 32 bits wide."""
+@pytest.mark.parametrize("loudest", [LOUDEST, (2**16 - 1) // WEIGHT_SUM])
+def test_sums_of_the_loudest_do_not_wrap(turn: int, loudest: int) -> None:
+    shape = (32 + 2 * FARTHEST, 3, 4) if turn == 1 else (32 + 2 * FARTHEST, 6, 4)
+    found = around(np.full(shape, loudest, np.uint16), turn)
+    np.testing.assert_array_equal(found, around(np.full(shape, loudest, np.int64), turn))
+    assert found.max() == {1: WEIGHT_SUM // 2, 2: WEIGHT_SUM}[turn] * loudest
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_levels_do_not_depend_on_the_type_of_the_sums(turn: int, monkeypatch: pytest.MonkeyPatch) -> None:
     latents = random_latents(TABLES, (3, 70), 5000, 15)
-    index, symbols = np.minimum(latents.index, 50), latents.symbols
-    louder = index.copy()
-    louder[:, :, -2:] = SCALE_LEVELS - 1
-    assert TABLES.magnitude[50] * WEIGHT_SUM < 2**16 < TABLES.magnitude[-1] * WEIGHT_SUM
-    levels = refine(TABLES, index, symbols, turn), refine(TABLES, louder, symbols, turn)
-    np.testing.assert_array_equal(*(each[:, :, :-3] for each in levels))
+    levels = refine(TABLES, latents.index, latents.symbols, turn)
+    monkeypatch.setattr("codec.neighbours.WEIGHT_SUM", 2**16)  # so that 16 bits are taken to be too few
+    np.testing.assert_array_equal(refine(TABLES, latents.index, latents.symbols, turn), levels)
 
 
 @pytest.mark.parametrize("worth", [5.0, 20.0])

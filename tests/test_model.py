@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from codec.descent import encode_latents
-from codec.engine import Network
+from codec.engine import Session
 from codec.errors import ModelError, UnknownModelError
 from codec.model import (
     DECODER_FILES,
@@ -136,19 +136,17 @@ def test_more_models(copy: Path, monkeypatch: pytest.MonkeyPatch, model: Model) 
 def test_networks_are_built_once_even_in_the_background(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
 
-    def noted(graph: bytes) -> Network:
-        built.append(graph)
-        return Network(graph)
+    def noted(graph: bytes, threads: int) -> Session:
+        built.append(len(graph))
+        return Session(graph, threads)
 
-    monkeypatch.setattr("codec.model.Network", noted)
+    monkeypatch.setattr("codec.engine.Session", noted)
     loaded = load_model(copy)
-    loaded.load_ahead("first_means", "synthesis")
-    assert loaded.first_means is loaded.first_means
-    assert loaded.synthesis is loaded.synthesis
-    loaded.load_ahead("first_means")
-    assert sorted(map(len, built)) == sorted(
-        len(loaded.files[f"{n}.onnx"]) for n in ("first_means", "synthesis")
-    )
+    loaded.load_ahead(40, "first_means", "synthesis")
+    assert loaded.first_means.at(40) is loaded.first_means.at(40)
+    assert loaded.synthesis.at(40) is loaded.synthesis.at(40)
+    loaded.load_ahead(40, "first_means")
+    assert len(built) == len(set(built)) == 2
 
 
 def test_a_network_that_cannot_be_built_is_reported_where_it_is_needed(
@@ -158,11 +156,11 @@ def test_a_network_that_cannot_be_built_is_reported_where_it_is_needed(
     monkeypatch.setattr(threading, "excepthook", loud.append)
     loaded = load_model(copy)
     broken = Model(loaded.name, loaded.manifest, {**loaded.files, "synthesis.onnx": b"no graph"})
-    broken.load_ahead("synthesis", "no network at all")
+    broken.load_ahead(40, "synthesis", "no network at all")
     for thread in set(threading.enumerate()) - {threading.current_thread()}:
         thread.join(timeout=60)
     with pytest.raises(ModelError, match="cannot be loaded"):
-        _ = broken.synthesis
+        broken.synthesis.at(40)
     assert not loud
 
 
@@ -172,8 +170,8 @@ def test_a_system_without_threads_loads_at_once(copy: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     loaded = load_model(copy)
-    loaded.load_ahead("synthesis")
-    assert loaded.__dict__["synthesis"] is loaded.synthesis
+    loaded.load_ahead(40, "synthesis")
+    assert len(loaded.synthesis.sessions) == 1
 
 
 def test_tables_of_another_release_are_refused(model: Model) -> None:

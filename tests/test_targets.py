@@ -63,13 +63,13 @@ def test_psnr_is_reached_and_hardly_exceeded() -> None:
 @pytest.mark.parametrize("effort", [0, 1])
 def test_no_quality_is_analysed_twice(model: Model, monkeypatch: pytest.MonkeyPatch, effort: int) -> None:
     """The last rough trial becomes the file, whatever improves it."""
-    analysis, analysed = model.analysis, []
+    analysis, analysed = model.for_search.analysis, []
 
     def noted(quality: float, pixels: Floats) -> list[Floats]:
         analysed.append(quality)
         return analysis(quality, pixels)
 
-    monkeypatch.setitem(model.__dict__, "analysis", noted)
+    monkeypatch.setitem(model.for_search.__dict__, "analysis", noted)
     codec.compress(PICTURE, max_bytes=2500, effort=effort)
     runs = Counter(analysed)
     assert 2 <= len(runs) <= 4

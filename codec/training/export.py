@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from codec.bitstream import QUALITY_UNITS
 from codec.descent import encode_latents
-from codec.entropy import LOUDEST, RATIOS, TURNS, Coder, Latents, refine, turns, z_histogram
+from codec.entropy import Coder, Latents, refine, turns, z_histogram
 from codec.errors import ModelError
 from codec.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_TURNS
 from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
+from codec.neighbours import LOUDEST, RATIOS, TURNS
 from codec.tables import FRACTION_BITS, SCALE_LEVELS, Tables, write_tables
 from codec.training.data import Pixels
 from codec.training.distortion import TUNINGS, Tuning
@@ -171,8 +172,7 @@ def coded_groups(tables: Tables, latents: Latents) -> Iterator[tuple[int, NDArra
     """Each level and the symbols that it codes, turn after turn."""
     coder = Coder(tables)
     for turn in range(TURNS):
-        levels = refine(tables, latents.index, latents.symbols, turn)
-        for level, places in coder.groups(latents.index, levels, turn).items():
+        for level, places in coder.groups(latents.index, latents.symbols, turn).items():
             yield level, latents.symbols.ravel()[places].astype(np.int64)
 
 

@@ -228,7 +228,7 @@ class NextMeans(nn.Module):
         In operations that an exported graph can hold.
         """
         gain_in, gain_out = self.log_gain_in(weights).exp(), self.log_gain_out(weights).exp()
-        embedded = self.embed(torch.cat([known * gain_in, features], 1))
+        embedded = self.embed.of_scaled(known, gain_in, features)
         h, through_blocks = self.blocks.with_pullback(embedded, weights)
 
         def pullback(gradient: Tensor) -> Tensor:

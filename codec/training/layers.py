@@ -43,6 +43,18 @@ class Table(nn.Module):
             return (weights @ self.rows)[:, :, None, None]
 
 
+def scaled(x: Tensor, gain: Tensor | None = None) -> Tensor:
+    """x (B, C, H, W) times gains (B, C, 1, 1), if there are any, as what residual blocks begin with.
+
+    In an exported graph, of one picture, that is a depthwise convolution in any case. Engines keep channels
+    in blocks from one convolution to the next, and only there they add a residual to it as they compute it.
+    """
+    if torch.onnx.is_in_onnx_export():
+        kernel = torch.ones(len(x[0]), 1, 1, 1) if gain is None else gain.transpose(0, 1)
+        return F.conv2d(x, kernel, groups=len(kernel))
+    return x if gain is None else x * gain
+
+
 class Pointwise(nn.Module):
     """A matrix applied at every position: a 1x1 convolution whose weight is two-dimensional.
 
@@ -64,6 +76,18 @@ class Pointwise(nn.Module):
             return F.linear(rows, self.weight, self.bias).permute(0, 3, 1, 2)
         with torch.autocast(x.device.type, enabled=False):
             return F.conv2d(x.float(), self.weight[:, :, None, None], self.bias)
+
+    def of_scaled(self, x: Tensor, gain: Tensor, beside: Tensor | None = None) -> Tensor:
+        """What the matrix makes of x (B, C, H, W) times gains (B, C, 1, 1), and of what is beside it.
+
+        In an exported graph, of one picture, the gains are in the matrix.
+        """
+        if torch.onnx.is_in_onnx_export():
+            if beside is not None:
+                ones = torch.ones(1, len(beside[0]), 1, 1)
+                x, gain = torch.cat([x, beside], 1), torch.cat([gain, ones], 1)
+            return F.conv2d(x, self.weight[:, :, None, None] * gain, self.bias)
+        return self(x * gain if beside is None else torch.cat([x * gain, beside], 1))
 
     def pullback(self, gradient: Tensor) -> Tensor:
         """The transposed matrix at every position."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.errors import ModelError
-from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table, lagrangian
+from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table, lagrangian, scaled
 
 PATCH = 16  # pixels per latent position, each way
 GRID = 4  # pixels per position of the fine grid, each way
@@ -152,9 +152,9 @@ class Synthesis(nn.Module):
     def with_pullback(self, y: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
         """The image, and nearly the pullback from it to y, in operations that an exported graph can hold."""
         gain, gain_features = self.log_gain(weights).exp(), self.log_gain_features(weights).exp()
-        h, through_blocks = self.blocks.with_pullback(y * gain, weights)
-        outputs = self.expand(h), self.features(h * gain_features)
-        grid = torch.cat([F.pixel_shuffle(each.float(), PATCH // GRID) for each in outputs], 1)
+        h, through_blocks = self.blocks.with_pullback(scaled(y, gain), weights)
+        outputs = torch.cat([self.expand(h), self.features.of_scaled(h, gain_features).float()], 1)
+        grid = scaled(F.pixel_shuffle(outputs, PATCH // GRID))
         grid, through_render = self.render.with_pullback(grid, weights)
         pixels, features = grid.split([3 * GRID**2, grid.shape[1] - 3 * GRID**2], 1)
 

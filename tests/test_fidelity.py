@@ -1,0 +1,90 @@
+"""The PSNR of a large picture is that of a sample, and is said to be; of others it is that of all pixels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from codec import compress, decompress, fidelity
+from codec.attempt import Attempt, Options, compress_picture
+from codec.picture import Picture
+from codec.picture import psnr as psnr_of
+from codec.pipeline import CELL
+from tests.common import photograph
+from tests.test_cli import aecodec
+
+SIZE = 420, 300  # pixels (W, H)
+
+
+@pytest.fixture
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fidelity, "SAMPLE_CORE", 2)
+    monkeypatch.setattr(fidelity, "SAMPLES", 5)
+    monkeypatch.setattr("codec.attempt.MEASURED_WHOLE", SIZE[0] * SIZE[1] - 1)
+
+
+def coded(picture: Picture, quality: float = 40) -> tuple[Attempt, bytes]:
+    return compress_picture(picture, Options(quality=quality))
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("gray", [False, True])
+def test_a_sample_tells_about_the_psnr(gray: bool) -> None:
+    pixels = photograph(*SIZE)
+    picture = Picture(np.repeat(pixels[:, :, 1:2], 3, 2) if gray else pixels, gray)
+    attempt, data = coded(picture)
+    about, exact = attempt.fidelity(data), attempt.fidelity(data, exact=True)
+    assert (about.sampled, exact.sampled) == (True, False)
+    assert about.psnr == pytest.approx(exact.psnr, abs=1.5)
+    assert about.psnr != exact.psnr
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_a_sample_of_all_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fidelity, "SAMPLE_CORE", 34)
+    monkeypatch.setattr(fidelity, "SAMPLES", 1)
+    attempt, data = coded(Picture(photograph(*SIZE)))
+    assert attempt.fidelity(data).psnr == pytest.approx(attempt.psnr(data), abs=1e-3)
+
+
+def test_samples_are_spread_and_the_same_each_time() -> None:
+    size = 4000, 6000
+    sample = fidelity.sample_of(size)
+    assert sample == fidelity.sample_of(size)
+    assert len(sample) == fidelity.SAMPLES**2
+    for axis in range(2):
+        places = [tile.place[axis].start * CELL / size[axis] for tile in sample]
+        assert min(places) < 0.17
+        assert max(places) > 0.8
+
+
+@pytest.mark.parametrize("quality", [20, 80])
+def test_what_the_encoder_knows_of_y_is_what_the_decoder_finds(quality: float) -> None:
+    pixels = photograph(*SIZE)
+    attempt, data = coded(Picture(pixels), quality)
+    assert attempt.latest is not None
+    assert attempt.latest[1].y is not None
+    found = psnr_of(pixels, np.asarray(decompress(data)))
+    assert attempt.fidelity(data).psnr == pytest.approx(found, abs=1e-3)
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_a_lossless_file_has_no_psnr(tmp_path: Path) -> None:
+    path = tmp_path / "icon.png"
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(path)
+    record = json.loads(aecodec("compress", path, tmp_path / "a.aec", "--json").stdout)
+    assert record["psnr"] is None
+    assert record["psnr_sampled"] is False
+
+
+def test_files_do_not_depend_on_how_psnr_is_measured(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(photograph(*SIZE)).save(path)
+    record = json.loads(aecodec("compress", path, "-o", tmp_path / "a.aec", "--exact-psnr", "--json").stdout)
+    assert 20 < record["psnr"] < 60
+    assert record["psnr_sampled"] is False
+    assert (tmp_path / "a.aec").read_bytes() == compress(photograph(*SIZE))
