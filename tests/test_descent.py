@@ -20,9 +20,9 @@ QUALITY = 5000
 def test_effort_pays() -> None:
     """Each effort takes fewer bytes for its PSNR than quality alone would have taken."""
     picture = photograph(300, 260)
-    files = [compress(picture, 50, effort=effort) for effort in range(7)]
+    files = [compress(picture, 50, tune="psnr", effort=effort) for effort in range(7)]
     figures = [psnr_of(picture, np.asarray(decompress(file))) for file in files]
-    better = compress(picture, 52)
+    better = compress(picture, 52, tune="psnr")
     exchange = (len(better) - len(files[0])) / (psnr_of(picture, np.asarray(decompress(better))) - figures[0])
     costs = [len(file) - exchange * figure for file, figure in zip(files, figures, strict=True)]
     assert costs == sorted(costs, reverse=True)

@@ -23,7 +23,7 @@ def test_each_tuning_is_best_at_what_it_is_tuned_for(quality: float) -> None:
     to_the_eye = codec.compress(pixels, max_bytes=len(for_psnr))
     assert len(to_the_eye) > 0.95 * len(for_psnr)
     first, second = (np.asarray(codec.decompress(file)) for file in (for_psnr, to_the_eye))
-    assert ssimulacra2(pixels, second) > ssimulacra2(pixels, first) + 3
+    assert ssimulacra2(pixels, second) > ssimulacra2(pixels, first) + 2
     assert ms_ssim_db(pixels, second) > ms_ssim_db(pixels, first) + 0.3
     assert psnr_rgb(pixels, second) < psnr_rgb(pixels, first)
 
