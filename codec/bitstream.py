@@ -100,7 +100,7 @@ MAX_SIDE = 2**24 - 1
 MAX_PIXELS = 178_956_970  # unless the caller says otherwise; above it Pillow too refuses
 QUALITY_UNITS = 100  # per unit of quality
 MAX_VARINT_BYTES = 4
-MAX_FILE = 2**31  # bytes, more than a payload and five boxes of the greatest length beside text and colour
+MAX_FILE = 10 * 2**28  # bytes, more than a payload and a box of each kind of the greatest length
 TILE = 4096  # pixels each way of a tile of coding 2, for which libwebp takes 26 bytes a pixel
 CHUNK = 2**20  # bytes that are read at a time
 
