@@ -37,7 +37,7 @@ Blur = Callable[[Tensor, tuple[float, ...]], Tensor]
 
 # How much more a place may weigh in the slope of a 4-norm than it would in that of a mean: otherwise an
 # encoder would spend its bits on the worst places alone.
-LARGEST_WEIGHT = 8.0
+LARGEST_WEIGHT = 2.0
 LEAST_LIGHT = 1e-6  # of a cone, where a cube root has too steep a slope
 # Added to means of fourth powers, as a fourth root has no slope at 0: 0.004 of a distance in all.
 FLOOR = 1e-20
