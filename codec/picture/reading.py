@@ -17,7 +17,10 @@ from codec.picture.leftovers import content_of
 from codec.picture.metadata import read_exif, read_metadata, upright
 from codec.picture.pillow_errors import MALFORMED
 
-READABLE_SUFFIXES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+READABLE_SUFFIXES = {
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg"),
+    *(".jxl", ".png", ".tif", ".tiff", ".webp"),
+}
 READABLE = ("PNG", "JPEG", "BMP", "GIF", "AVIF", "TIFF", "WEBP")  # those first that Pillow loads at once
 AVIF_HEADER = 4096  # bytes at whose start a file says how it is coded
 AVIF_DEEP, AVIF_TWELVE = 0x40, 0x20
