@@ -29,22 +29,28 @@ from cli.options import (
     NAMES,
     AsJson,
     Cluster,
+    Depth,
     DryRun,
     Force,
+    Frame,
     Jobs,
     KeepTimes,
+    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
     Resume,
     Strip,
+    Tolerant,
     bytes_of,
     kinds_to_strip,
+    read_options,
 )
 
 if TYPE_CHECKING:
     from codec.attempt import Options
+    from codec.picture.reading import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Compression:
     """What is done to each picture."""
 
     options: Options
+    reading: ReadOptions
     strip: tuple[str, ...]
     keep_times: bool
     measure: bool  # decode again for the PSNR
@@ -65,7 +72,7 @@ def compress(
         typer.Argument(
             metavar="IN... [OUT]",
             parser=path_of,
-            help=f"PNG, JPEG, WebP, BMP, TIFF, AVIF, GIF; - is a pipe. {NAMES}",
+            help=f"PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, HEIC; - is a pipe. {NAMES}",
         ),
     ],
     quality: Annotated[
@@ -109,6 +116,10 @@ def compress(
         bool,
         typer.Option("--skip-larger", help="Write nothing where the file is not smaller than the picture."),
     ] = False,
+    depth: Depth = None,
+    frame: Frame = None,
+    tolerant: Tolerant = False,
+    max_pixels: MaxPixels = None,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -144,6 +155,7 @@ def compress(
             tune=tune,
             exact=exact,
         ),
+        reading=read_options(depth, frame, tolerant, max_pixels),
         strip=kinds,
         keep_times=keep_times,
         measure=as_json or not quiet,
@@ -198,6 +210,7 @@ def compress_one(how: Compression, job: Job) -> Record:
     import codec
     from cli.verification import verify
     from codec.attempt import compress_picture
+    from codec.bitstream import ANY_SIZE
     from codec.model import model_named
     from codec.picture import psnr
     from codec.picture.reading import read_picture
@@ -206,11 +219,11 @@ def compress_one(how: Compression, job: Job) -> Record:
     began = time.perf_counter()
     with concerning(job.source):
         piped = read_stream(job.source)
-        picture = read_picture(job.source if piped is None else io.BytesIO(piped))
+        picture = read_picture(job.source if piped is None else io.BytesIO(piped), how.reading)
         picture = strip(picture, how.strip)
         if how.measure and not how.options.lossless:
             model_named(how.options.model_name).load_ahead("synthesis")
-        attempt, data = compress_picture(picture, how.options)
+        attempt, data = compress_picture(picture, how.options, how.reading.max_pixels)
         before = job.source.stat().st_size if piped is None else len(piped)
     if how.skip_larger and len(data) >= before:
         sizes = f"{readable_size(before)} -> {readable_size(len(data))}"
@@ -218,7 +231,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         return {"input": str(job.source), "output": str(job.target), "notes": (*picture.notes, note)}
     check = partial(verify, data=data, attempt=attempt) if how.verify else None
     write(job.target, data, job.force, job.source if how.keep_times else None, check)
-    seconds, about = time.perf_counter() - began, codec.info(data)
+    seconds, about = time.perf_counter() - began, codec.info(data, max_pixels=ANY_SIZE)
     weights = None if how.options.keeps_hidden else picture.alpha
     return {
         "input": str(job.source),
