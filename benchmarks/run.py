@@ -34,6 +34,7 @@ from benchmarks.speed import Speed, speed_of
 from benchmarks.viewer import Scene, scene_of
 from codec.engine import thread_count
 from codec.errors import AecodecError
+from codec.sampling import evenly_spaced
 
 HERE = Path(__file__).parent
 KODAK = HERE / "kodak"
@@ -99,19 +100,12 @@ def find_row(rows: list[Row], metric: str, anchor: str, codec: str) -> Row | Non
     return next((row for row in rows if (row.metric, row.anchor, row.codec) == wanted), None)
 
 
-def thinned(values: tuple[float, ...], most: int) -> tuple[float, ...]:
-    """At most so many of the values, evenly spaced, with both ends."""
-    if len(values) <= most:
-        return values
-    return tuple(values[round(n * (len(values) - 1) / (most - 1))] for n in range(most))
-
-
 def schedule(
     peer: Peer, quick: bool, metrics: tuple[str, ...]
 ) -> list[tuple[tuple[float, ...], tuple[str, ...]]]:
     """Which metrics are taken at which qualities; where there are many, every other gives PSNR alone."""
     if quick:
-        return [(thinned(peer.qualities, QUICK_QUALITIES), metrics)]
+        return [(tuple(evenly_spaced(peer.qualities, QUICK_QUALITIES)), metrics)]
     if len(peer.qualities) <= MOST_QUALITIES:
         return [(peer.qualities, metrics)]
     return [(peer.qualities[::2], metrics), (peer.qualities[1::2], ("psnr",))]
@@ -137,7 +131,7 @@ def run(
     peers, absent = all_peers(effort)
     metrics, absent_metrics = available_metrics()
     if quick:
-        photographs = photographs[:: max(1, len(photographs) // QUICK_PICTURES)][:QUICK_PICTURES]
+        photographs = evenly_spaced(photographs, QUICK_PICTURES)
         absent_metrics |= {name: "left out by --quick" for name in metrics if name not in QUICK_METRICS}
         metrics = QUICK_METRICS
     tasks = [

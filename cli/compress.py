@@ -30,22 +30,28 @@ from cli.options import (
     NAMES,
     AsJson,
     Cluster,
+    Depth,
     DryRun,
     Force,
+    Frame,
     Jobs,
     KeepTimes,
+    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
     Resume,
     Strip,
+    Tolerant,
     bytes_of,
     kinds_to_strip,
+    read_options,
 )
 
 if TYPE_CHECKING:
     from codec.attempt import Options
+    from codec.picture.reading import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Compression:
     """What is done to each picture."""
 
     options: Options
+    reading: ReadOptions
     strip: tuple[str, ...]
     keep_times: bool
     measure: bool  # decode again for the PSNR
@@ -67,7 +74,7 @@ def compress(
         typer.Argument(
             metavar="IN... [OUT]",
             parser=path_of,
-            help=f"PNG, JPEG, WebP, BMP, TIFF, AVIF, GIF; - is a pipe. {NAMES}",
+            help=f"PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, HEIC; - is a pipe. {NAMES}",
         ),
     ],
     quality: Annotated[
@@ -116,6 +123,10 @@ def compress(
         bool,
         typer.Option("--skip-larger", help="Write nothing where the file is not smaller than the picture."),
     ] = False,
+    depth: Depth = None,
+    frame: Frame = None,
+    tolerant: Tolerant = False,
+    max_pixels: MaxPixels = None,
     output: Output = None,
     exact_psnr: Annotated[
         bool, typer.Option("--exact-psnr", help="Measure large pictures whole, not by a sample.")
@@ -154,6 +165,7 @@ def compress(
             tune=tune,
             exact=exact,
         ),
+        reading=read_options(depth, frame, tolerant, max_pixels),
         strip=kinds,
         keep_times=keep_times,
         measure=as_json or not quiet,
@@ -209,7 +221,7 @@ def compress_one(how: Compression, job: Job) -> Record:
     import codec
     from cli.verification import verify
     from codec.attempt import compress_picture
-    from codec.bitstream import QUALITY_UNITS
+    from codec.bitstream import ANY_SIZE, QUALITY_UNITS
     from codec.model import model_named
     from codec.picture.reading import read_picture
     from codec.picture.stripping import strip
@@ -218,13 +230,13 @@ def compress_one(how: Compression, job: Job) -> Record:
     began = time.perf_counter()
     with concerning(job.source):
         piped = read_stream(job.source)
-        picture = read_picture(job.source if piped is None else io.BytesIO(piped))
+        picture = read_picture(job.source if piped is None else io.BytesIO(piped), how.reading)
         picture = strip(picture, how.strip)
         learned = not how.options.lossless and not how.options.searches
         if how.measure and learned and picture.pixels.size <= 3 * (CORE * CELL) ** 2:  # one tile
             quality = round(how.options.quality * QUALITY_UNITS) / QUALITY_UNITS
             model_named(how.options.model_name).load_ahead(quality, "synthesis")
-        attempt, data = compress_picture(picture, how.options)
+        attempt, data = compress_picture(picture, how.options, how.reading.max_pixels)
         before = job.source.stat().st_size if piped is None else len(piped)
     if how.skip_larger and len(data) >= before:
         sizes = f"{readable_size(before)} -> {readable_size(len(data))}"
@@ -232,7 +244,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         return {"input": str(job.source), "output": str(job.target), "notes": (*picture.notes, note)}
     check = partial(verify, data=data, attempt=attempt) if how.verify else None
     write(job.target, data, job.force, job.source if how.keep_times else None, check)
-    seconds, about = time.perf_counter() - began, codec.info(data)
+    seconds, about = time.perf_counter() - began, codec.info(data, max_pixels=ANY_SIZE)
     fidelity = attempt.fidelity(data, how.exact) if how.measure and about.coding == "learned" else None
     return {
         "input": str(job.source),

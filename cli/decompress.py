@@ -22,6 +22,7 @@ from cli.options import (
     Force,
     Jobs,
     KeepTimes,
+    MaxPixels,
     Output,
     OutputDir,
     Quiet,
@@ -29,7 +30,6 @@ from cli.options import (
     Resume,
     Strip,
     kinds_to_strip,
-    pixels_of,
 )
 
 
@@ -62,12 +62,7 @@ def decompress(
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
     upscale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times.")] = 1,
     strip: Strip = None,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS", parser=pixels_of, help="Refuse larger pictures, as 24M. Default: 178956970."
-        ),
-    ] = None,
+    max_pixels: MaxPixels = None,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,

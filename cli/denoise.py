@@ -13,14 +13,19 @@ from cli.jobs import Batch
 from cli.options import (
     NAMES,
     AsJson,
+    Depth,
     DryRun,
     Force,
+    Frame,
     Jobs,
     KeepTimes,
+    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
+    Tolerant,
+    read_options,
 )
 from cli.stage import run_stage
 
@@ -35,6 +40,10 @@ def denoise(
         typer.Option(help="Deviation of the noise, 0 to 60 of 255. Measured if not given."),
     ] = None,
     method: Annotated[str, typer.Option(help="learned, or nlm: non-local means.")] = "learned",
+    depth: Depth = None,
+    frame: Frame = None,
+    tolerant: Tolerant = False,
+    max_pixels: MaxPixels = None,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -50,4 +59,5 @@ def denoise(
 
     stages.check_denoising(sigma, method)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    run_stage(paths, partial(stages.denoise, sigma=sigma, method=method), keep_times, batch)
+    reading = read_options(depth, frame, tolerant, max_pixels)
+    run_stage(paths, partial(stages.denoise, sigma=sigma, method=method), reading, keep_times, batch)

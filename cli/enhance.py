@@ -12,14 +12,19 @@ from cli.jobs import Batch
 from cli.options import (
     NAMES,
     AsJson,
+    Depth,
     DryRun,
     Force,
+    Frame,
     Jobs,
     KeepTimes,
+    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
+    Tolerant,
+    read_options,
 )
 from cli.stage import run_stage
 
@@ -29,6 +34,10 @@ def enhance(
         list[Path],
         typer.Argument(metavar="IN... [OUT]", parser=path_of, help=f"Pictures. {NAMES}"),
     ],
+    depth: Depth = None,
+    frame: Frame = None,
+    tolerant: Tolerant = False,
+    max_pixels: MaxPixels = None,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -43,4 +52,5 @@ def enhance(
     from codec import stages
 
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    run_stage(paths, stages.enhance, keep_times, batch)
+    reading = read_options(depth, frame, tolerant, max_pixels)
+    run_stage(paths, stages.enhance, reading, keep_times, batch)

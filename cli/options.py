@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.files import UsageError, path_of
+
+if TYPE_CHECKING:
+    from codec.picture.reading import ReadOptions
 
 # What help says of names, of each command that writes.
 NAMES = (
@@ -43,6 +46,19 @@ def pixels_of(text: str) -> int:
     return count_of("P", text)
 
 
+Depth = Annotated[
+    int | None, typer.Option(help="8: convert pictures of more bits a sample, which are otherwise refused.")
+]
+Frame = Annotated[
+    int | None, typer.Option(min=0, help="Of files of several pictures the one of this number, from 0 on.")
+]
+Tolerant = Annotated[bool, typer.Option("--tolerant", help="Read what is there of damaged pictures.")]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PIXELS", parser=pixels_of, help="Refuse larger pictures, as 24M. Default: 178956970."
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -92,3 +108,15 @@ def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:
         return kinds_of(names or ())
     except MetadataError as error:
         raise UsageError(f"--{error}") from error
+
+
+def read_options(depth: int | None, frame: int | None, tolerant: bool, max_pixels: int | None) -> ReadOptions:
+    """How inputs are read; raises UsageError."""
+    from codec import AecodecError
+    from codec.bitstream import MAX_PIXELS
+    from codec.picture.reading import ReadOptions
+
+    try:
+        return ReadOptions(depth, frame, tolerant, max_pixels or MAX_PIXELS).checked()
+    except AecodecError as error:
+        raise UsageError(str(error)) from error

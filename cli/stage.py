@@ -17,6 +17,7 @@ from cli.naming import pictures, plan
 
 if TYPE_CHECKING:
     from codec.picture import Picture
+    from codec.picture.reading import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,17 @@ class Processing:
     """What is done to each picture."""
 
     stage: Callable[[Picture], Picture]
+    reading: ReadOptions
     keep_times: bool
 
 
-def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times: bool, batch: Batch) -> None:
+def run_stage(
+    paths: list[Path],
+    stage: Callable[[Picture], Picture],
+    reading: ReadOptions,
+    keep_times: bool,
+    batch: Batch,
+) -> None:
     """Run a stage on IN... and write OUT; raises UsageError."""
     from codec.picture.writing import FORMATS
 
@@ -35,7 +43,7 @@ def run_stage(paths: list[Path], stage: Callable[[Picture], Picture], keep_times
     for job in planned:
         if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    run(planned, partial(run_one, Processing(stage, keep_times)), describe, batch)
+    run(planned, partial(run_one, Processing(stage, reading, keep_times)), describe, batch)
 
 
 def run_one(how: Processing, job: Job) -> Record:
@@ -47,7 +55,7 @@ def run_one(how: Processing, job: Job) -> Record:
     named = Path(f"out{job.target.suffix or '.png'}")
     with concerning(job.source):
         piped = read_stream(job.source)
-        picture = read_picture(job.source if piped is None else io.BytesIO(piped))
+        picture = read_picture(job.source if piped is None else io.BytesIO(piped), how.reading)
         image = to_pillow(how.stage(picture))
         notes = (*picture.notes, *notes_of_writing(image, format_for(named)))
         before = job.source.stat().st_size if piped is None else len(piped)

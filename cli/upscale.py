@@ -13,14 +13,19 @@ from cli.jobs import Batch
 from cli.options import (
     NAMES,
     AsJson,
+    Depth,
     DryRun,
     Force,
+    Frame,
     Jobs,
     KeepTimes,
+    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
+    Tolerant,
+    read_options,
 )
 from cli.stage import run_stage
 
@@ -32,6 +37,10 @@ def upscale(
     ],
     scale: Annotated[int, typer.Option("--scale", "-s", help="2, 3 or 4.")] = 2,
     method: Annotated[str, typer.Option(help="learned, srcnn or bicubic.")] = "learned",
+    depth: Depth = None,
+    frame: Frame = None,
+    tolerant: Tolerant = False,
+    max_pixels: MaxPixels = None,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -47,4 +56,5 @@ def upscale(
 
     stages.check_upscaling(scale, method)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    run_stage(paths, partial(stages.upscale, scale=scale, method=method), keep_times, batch)
+    reading = read_options(depth, frame, tolerant, max_pixels)
+    run_stage(paths, partial(stages.upscale, scale=scale, method=method), reading, keep_times, batch)

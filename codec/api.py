@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from codec import stages
+from codec.arguments import truth, whole_number
 from codec.attempt import DEFAULT_QUALITY, Options, compress_picture
-from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, parse
+from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, parse, read_file
 from codec.decoding import decode_picture, has_alpha, window_of
 from codec.descent import EFFORT
-from codec.errors import ImageError, StageError
+from codec.errors import AecodecError, ImageError, LimitError, RegionError, StageError, one_line
 from codec.picture import Picture
-from codec.picture.reading import from_pillow
+from codec.picture.depth import array_to_8_bits
+from codec.picture.opening import check_input
+from codec.picture.pillow_errors import reason_of
+from codec.picture.reading import DEFAULTS, ReadOptions, from_pillow, read_picture
 from codec.picture.stripping import kinds_of
 from codec.picture.stripping import strip as without
 from codec.picture.writing import to_pillow
 from codec.stages.upscaling import SCALES
 
-ImageLike: TypeAlias = Image.Image | NDArray[np.uint8] | Picture
+ImageLike: TypeAlias = Image.Image | NDArray[Any] | Picture | str | os.PathLike[str] | IO[bytes]
+FileLike: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +73,22 @@ def compress(
     tune: str | None = None,
     strip: str | Iterable[str] = (),
     exact: bool = False,
+    depth: int | None = None,
+    frame: int | None = None,
+    tolerant: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> bytes:
     """Compress a picture into one file.
 
-    `image` is a Pillow image, a Picture, or an array of bytes (H, W) or (H, W, 3). `quality`, 0 to 100,
-    rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless. What is
-    converted or left out of a Pillow image is a UserWarning; a Picture has it in its `notes`.
+    `image` is a picture file, by name or open for reading bytes, a Pillow image, a Picture, or an array of
+    bytes: gray (H, W) or (H, W, 1), gray and alpha (H, W, 2), RGB (H, W, 3) or RGBA (H, W, 4). `quality`, 0
+    to 100, rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless.
+    What is converted or left out is a UserWarning; a Picture has it in its `notes`.
+
+    `depth=8` has samples of more than 8 bits rounded to 8: those of files and images, and arrays of uint16,
+    whose white is 65535, or of floats, whose white is 1. `frame`, from 0 on, chooses one of a file of
+    several. `tolerant` reads what is there of a damaged file. All that is otherwise refused. `max_pixels`
+    limits what is worked on.
 
     `effort`, 0 to 9, makes smaller files in more time. From 1 on the encoder moves its latents towards those
     that take few bits and whose decoded picture is near, in 1 step, 2, 4 and so on to 256, each of which
@@ -110,31 +127,85 @@ def compress(
     """
     options = Options(
         quality, model, effort, lossless, max_bytes, bpp, psnr, denoise, enhance, reduce, tune, exact
-    )
-    return compress_picture(to_picture(image, strip), options)[1]
+    ).check()
+    reading = ReadOptions(depth, frame, tolerant, max_pixels).checked()
+    return compress_picture(to_picture(image, reading, strip), options, reading.max_pixels)[1]
 
 
-def to_picture(image: ImageLike, strip: str | Iterable[str] = ()) -> Picture:
+def to_picture(image: ImageLike, reading: ReadOptions = DEFAULTS, strip: str | Iterable[str] = ()) -> Picture:
     """The Picture of what `compress` takes, without metadata of some kinds.
 
-    Warns of what is not kept of a Pillow image, and of what is stripped; a Picture has its own `notes`.
+    Warns of what is not kept, and of what is stripped; a Picture has its own `notes`. Raises ImageError,
+    MetadataError.
     """
-    if isinstance(image, (Picture, Image.Image)):
-        picture = without(from_pillow(image) if isinstance(image, Image.Image) else image, strip)
-        known = len(image.notes) if isinstance(image, Picture) else 0
-        for note in picture.notes[known:]:
-            warnings.warn(note, stacklevel=3)
-        return picture
-    if not isinstance(image, np.ndarray):
-        raise ImageError(f"{type(image).__name__} is no picture: give a Pillow image or an array")
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
-        raise ImageError(f"array of {image.dtype} {image.shape}: expected bytes of shape (H, W) or (H, W, 3)")
-    gray = image.ndim == 2
-    return Picture(np.repeat(image[:, :, None], 3, axis=2) if gray else image, gray)
+    picture = without(read_any(image, reading), strip)
+    known = len(image.notes) if isinstance(image, Picture) else 0
+    for note in picture.notes[known:]:
+        warnings.warn(note, stacklevel=3)
+    return picture
+
+
+def read_any(image: ImageLike, reading: ReadOptions) -> Picture:
+    """The Picture of what `compress` takes."""
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, np.ndarray):
+        return of_array(image, reading.checked())
+    if isinstance(image, Image.Image):
+        return from_pillow(image, reading)
+    if isinstance(image, (str, os.PathLike)):
+        try:
+            return read_picture(image, reading)
+        except AecodecError as error:
+            raise type(error)(f"{one_line(image)}: {error}") from error
+    if hasattr(image, "read"):
+        return read_picture(image, reading)
+    expected = "give a Pillow image, an array, the name of a picture file, or one that is open"
+    raise ImageError(f"{type(image).__name__} is no picture: {expected}")
+
+
+def of_array(array: NDArray[Any], reading: ReadOptions) -> Picture:
+    """The Picture of an array of a shape that `compress` takes; raises ImageError."""
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (2,), (3,), (4,)):
+        shapes = "(H, W) or (H, W, C) of 1 to 4 channels"
+        raise ImageError(f"array of {array.dtype} {array.shape}: expected bytes of shape {shapes}")
+    check_input(array.shape[1], array.shape[0], reading.max_pixels)
+    notes: tuple[str, ...] = ()
+    if array.dtype != np.uint8:
+        if reading.depth is None:
+            raise ImageError(
+                f"array of {array.dtype} {array.shape}: expected bytes of shape (H, W) or (H, W, C): "
+                "convert it, or pass depth=8 for uint16 of 0 to 65535 or floats of 0 to 1"
+            )
+        array, how = array_to_8_bits(array)
+        notes = (how,)
+    samples: NDArray[np.uint8] = array if array.ndim == 3 else array[:, :, None]
+    colours = 1 if samples.shape[2] < 3 else 3
+    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
+    pixels = samples[:, :, :colours]
+    return Picture(pixels.repeat(3, axis=2) if colours == 1 else pixels, colours == 1, alpha, notes=notes)
+
+
+def data_of(source: FileLike) -> bytes:
+    """The bytes of an .aec file, given as they are, by its name, or open; raises AecodecError."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            with Path(source).open("rb") as file:
+                return read_file(file)
+        if source.seekable():
+            source.seek(0)
+        return read_file(source)
+    except (AttributeError, OSError, TypeError, ValueError) as error:
+        if isinstance(source, (str, os.PathLike)):
+            raise AecodecError(f"{one_line(source)}: cannot be read: {reason_of(error)}") from error
+        expected = "give bytes, the name of a file, or a file that is open for reading bytes"
+        raise AecodecError(f"{type(source).__name__} is no file: {expected}") from error
 
 
 def decompress(
-    data: bytes,
+    data: FileLike,
     *,
     max_pixels: int = MAX_PIXELS,
     region: tuple[int, int, int, int] | None = None,
@@ -148,12 +219,13 @@ def decompress(
     in `photoshop[0x0404]`; `dpi`; and, for colours that are not sRGB, `cicp`, 4 bytes as in a PNG.
     `strip` leaves some out, as in `compress`. What is not understood is a UserWarning.
 
-    `region` (left, top, width, height), in pixels, asks for a part, whose pixels are those of the whole
-    within one level. `enhance` removes artefacts of coding, `upscale` (2, 3 or 4) enlarges what comes of it;
-    of a region they know no more than the region. `max_pixels` limits the result.
+    `data` are the bytes of the file, its name, or the file open for reading bytes, which is read from its
+    start. `region` (left, top, width, height), in pixels, asks for a part, whose pixels are those of the
+    whole within one level. `enhance` removes artefacts of coding, `upscale` (2, 3 or 4) enlarges what comes
+    of it; of a region they know no more than the region. `max_pixels` limits the result.
 
     Raises a BitstreamError that says what is wrong with the data, UnknownModelError, RegionError, StageError,
-    MetadataError.
+    MetadataError, LimitError for a picture over `max_pixels`, AecodecError for a file that cannot be read.
     """
     picture = decompress_picture(
         data, max_pixels=max_pixels, region=region, enhance=enhance, upscale=upscale, strip=strip
@@ -164,7 +236,7 @@ def decompress(
 
 
 def decompress_picture(
-    data: bytes,
+    data: FileLike,
     *,
     max_pixels: int = MAX_PIXELS,
     region: tuple[int, int, int, int] | None = None,
@@ -174,39 +246,86 @@ def decompress_picture(
 ) -> Picture:
     """The same as a Picture, which has in its `notes` what is not understood or stripped."""
     kinds = kinds_of(strip)
-    if upscale not in (1, *SCALES):
-        raise StageError(f"scale {upscale} is not offered: choose 1, 2, 3 or 4")
-    container = parse(data, max_pixels)
+    scale = whole_number("upscale", upscale, StageError)
+    if scale not in (1, *SCALES):
+        raise StageError(f"scale {scale} is not offered: choose 1, 2, 3 or 4")
+    enhance = truth("enhance", enhance, StageError)
+    max_pixels = whole_number("max_pixels", max_pixels, LimitError)
+    container = parse(data_of(data), max_pixels)
     width, height = container.width, container.height
-    if region:
+    if region is not None:
+        region = plain_region(region)
         window_of(region, (width, height))
         width, height = region[2:]
-    check_size(upscale * width, upscale * height, max_pixels)
+    check_size(scale * width, scale * height, max_pixels)
     picture = decode_picture(container, region)
     if enhance and container.learned and not container.stages.enhance:
         picture = stages.enhance(picture)
-    return without(stages.upscale(picture, upscale) if upscale > 1 else picture, kinds)
+    return without(stages.upscale(picture, scale) if scale > 1 else picture, kinds)
 
 
-def denoise(image: ImageLike, sigma: float | None = None, method: str = "learned") -> Image.Image:
+def plain_region(region: Any) -> tuple[int, int, int, int]:
+    """Left, top, width and height as plain numbers; raises RegionError for what are none."""
+    try:
+        left, top, width, height = (whole_number("region", side, RegionError) for side in region)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, RegionError):
+            raise
+        raise RegionError(f"region {region!r} is none: give left, top, width and height") from error
+    return left, top, width, height
+
+
+def denoise(
+    image: ImageLike,
+    sigma: float | None = None,
+    method: str = "learned",
+    *,
+    depth: int | None = None,
+    frame: int | None = None,
+    tolerant: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
     """The picture without noise of deviation `sigma`, of 255, measured if not given.
 
-    `method` is learned, or nlm for non-local means. Raises ImageError, or StageError for what is not offered.
+    `method` is learned, or nlm for non-local means. `image` and what follows `method` are as `compress` takes
+    them. Raises ImageError, or StageError for what is not offered.
     """
-    return to_pillow(stages.denoise(to_picture(image), sigma, method))
+    picture = to_picture(image, ReadOptions(depth, frame, tolerant, max_pixels))
+    return to_pillow(stages.denoise(picture, sigma, method))
 
 
-def enhance(image: ImageLike) -> Image.Image:
-    """The picture without artefacts of JPEG or of our own coding; raises ImageError."""
-    return to_pillow(stages.enhance(to_picture(image)))
+def enhance(
+    image: ImageLike,
+    *,
+    depth: int | None = None,
+    frame: int | None = None,
+    tolerant: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
+    """The picture without artefacts of JPEG or of our own coding; raises ImageError.
+
+    All arguments are as `compress` takes them.
+    """
+    return to_pillow(stages.enhance(to_picture(image, ReadOptions(depth, frame, tolerant, max_pixels))))
 
 
-def upscale(image: ImageLike, scale: int, method: str = "learned") -> Image.Image:
+def upscale(
+    image: ImageLike,
+    scale: int,
+    method: str = "learned",
+    *,
+    depth: int | None = None,
+    frame: int | None = None,
+    tolerant: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
     """The picture 2, 3 or 4 times as wide and as high; `method` is learned, srcnn or bicubic.
 
-    Raises ImageError, or StageError for what is not offered.
+    `image` and what follows `method` are as `compress` takes them. Raises ImageError, or StageError for what
+    is not offered.
     """
-    return to_pillow(stages.upscale(to_picture(image), scale, method))
+    picture = to_picture(image, ReadOptions(depth, frame, tolerant, max_pixels))
+    return to_pillow(stages.upscale(picture, scale, method))
 
 
 def mode_of(container: Container) -> str:
@@ -214,9 +333,13 @@ def mode_of(container: Container) -> str:
     return ("L" if container.shown_gray else "RGB") + "A" * has_alpha(container)
 
 
-def info(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Info:
-    """What a file holds, without decoding it; raises a BitstreamError if it is not sound."""
-    container = parse(data, max_pixels)
+def info(data: FileLike, *, max_pixels: int = MAX_PIXELS) -> Info:
+    """What a file holds, without decoding it; `data` is as `decompress` takes it.
+
+    Raises a BitstreamError if it is not sound, AecodecError if it cannot be read.
+    """
+    data = data_of(data)
+    container = parse(data, whole_number("max_pixels", max_pixels, LimitError))
     learned, boxes = container.learned, {box.name.lower(): data for box, data in container.boxes.items()}
     boxes |= {f"unknown box {kind}": data for kind, data in container.unknown.items()}
     return Info(

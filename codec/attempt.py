@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec import descent, pipeline, stages
+from codec.arguments import number, truth, whole_number
 from codec.bitstream import (
+    ANY_SIZE,
+    MAX_FILE,
     MAX_PIXELS,
     QUALITY_UNITS,
     Box,
     Container,
     Learned,
     Stages,
-    check_size,
     parse,
     serialise,
 )
@@ -27,7 +29,7 @@ from codec.clipping_choice import choose_clipping, has_clipped
 from codec.decoding import decode_pixels, finish_of
 from codec.descent import EFFORT, MOST_EFFORT, Draft
 from codec.entropy import Latents
-from codec.errors import ImageError, LimitError, QualityError, StageError, TargetError
+from codec.errors import ImageError, QualityError, StageError, TargetError
 from codec.fidelity import MEASURED_WHOLE, Fidelity, sampled_psnr
 from codec.lossless_candidate import LosslessCandidate
 from codec.model import TUNED, Model, model_named
@@ -35,6 +37,7 @@ from codec.picture import Picture, is_achromatic
 from codec.picture import psnr as psnr_of
 from codec.picture.alpha import blacken_hidden, fill_hidden
 from codec.picture.lossless import fits_lossless
+from codec.picture.opening import check_input
 from codec.stages import estimate_noise, networks
 from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.enhancement import NETWORK as ENHANCE
@@ -62,7 +65,7 @@ class Options:
     model: str | None = None  # that which is tuned for `tune`
     effort: int = EFFORT
     lossless: bool = False
-    max_bytes: int | None = None
+    max_bytes: float | None = None
     bpp: float | None = None
     psnr: float | None = None
     denoise: float | str | None = None
@@ -88,45 +91,95 @@ class Options:
         return self.exact or self.lossless
 
     @property
+    def targets(self) -> dict[str, float]:
+        """Those that are given, by name."""
+        every = {"max_bytes": self.max_bytes, "bpp": self.bpp, "psnr": self.psnr}
+        return {name: target for name, target in every.items() if target is not None}
+
+    @property
     def searches(self) -> bool:
         """Whether many qualities will be tried."""
-        targets = self.max_bytes, self.bpp, self.psnr
-        return self.reduce == "auto" or any(target is not None for target in targets)
+        return self.reduce == "auto" or bool(self.targets)
 
-    def check(self) -> None:
-        """Raises QualityError, TargetError or StageError for what cannot be asked for."""
+    def check(self) -> Options:
+        """The same with plain numbers; raises QualityError, TargetError or StageError for what is none."""
+        plain = self.plain()
+        plain.check_choices()
+        plain.check_ranges()
+        return plain
+
+    def plain(self) -> Options:
+        """The same with plain numbers, texts and truth values; raises as `check` for what is none."""
+        if self.tune is not None and (not isinstance(self.tune, str) or self.tune not in TUNED):
+            raise QualityError(f"no model is tuned for {self.tune!r}: choose {' or '.join(TUNED)}")
+        if self.model is not None and not isinstance(self.model, str):
+            raise QualityError(f"model {self.model!r} is no name: give that of an installed model")
+        targets = {name: number(name, target, TargetError) for name, target in self.targets.items()}
+        noise = self.denoise
+        if noise is not None and not isinstance(noise, str):
+            noise = number("denoise", noise, StageError)
+        return replace(
+            self,
+            quality=number("quality", self.quality, QualityError),
+            effort=whole_number("effort", self.effort, QualityError),
+            lossless=truth("lossless", self.lossless, TargetError),
+            enhance=truth("enhance", self.enhance, StageError),
+            exact=truth("exact", self.exact, ImageError),
+            max_bytes=targets.get("max_bytes"),
+            bpp=targets.get("bpp"),
+            psnr=targets.get("psnr"),
+            denoise=noise,
+            reduce="auto" if is_auto(self.reduce) else whole_number("reduce", self.reduce, StageError),
+        )
+
+    def check_choices(self) -> None:
+        """Raises as `check` for what excludes each other."""
         if self.tune is not None:
-            if self.tune not in TUNED:
-                raise QualityError(f"no model is tuned for {self.tune!r}: choose {' or '.join(TUNED)}")
             if self.model is not None:
                 raise QualityError(f"tune {self.tune} chooses the model: leave out one of the two")
             if self.tune != "psnr" and (self.enhance or self.reduce == "auto"):
                 raise StageError(f"enhance and reduce auto go by PSNR: leave them out with tune {self.tune}")
-        if not 0 <= self.quality <= 100:
-            raise QualityError(f"quality {self.quality} is out of range: choose 0 to 100")
-        targets = {"max_bytes": self.max_bytes, "bpp": self.bpp, "psnr": self.psnr}
-        given = {name: target for name, target in targets.items() if target is not None}
-        if self.lossless + len(given) > 1:
+        if self.lossless + len(self.targets) > 1:
             raise TargetError("lossless, max_bytes, bpp and psnr exclude each other: give one")
         if self.lossless and (self.denoise not in (None, 0) or self.enhance or self.reduce != 1):
             raise StageError("lossless coding keeps every pixel: it goes without denoise, enhance and reduce")
         if self.reduce == "auto" and self.psnr is not None:
             raise StageError("reduce auto has no meaning beside a PSNR: choose 1, 2, 3 or 4")
-        for name, target in given.items():
+
+    def check_ranges(self) -> None:
+        """Raises as `check` for numbers that are not offered."""
+        if not 0 <= self.quality <= 100:
+            raise QualityError(f"quality {self.quality} is out of range: choose 0 to 100")
+        for name, target in self.targets.items():
             if not 0 < target < math.inf:
                 raise TargetError(f"{name} {target} is no target: give a positive number")
         if self.effort not in range(MOST_EFFORT + 1):
             raise QualityError(f"effort {self.effort} is out of range: choose 0 to {MOST_EFFORT}")
         if self.reduce not in ("auto", 1, *SCALES):
             raise StageError(f"pictures cannot be reduced by {self.reduce!r}: choose auto, 1, 2, 3 or 4")
+        check_noise(self.denoise)
 
 
-def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes]:
+def is_auto(value: object) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def check_noise(noise: float | str | None) -> None:
+    """Raises StageError for a noise that cannot be removed."""
+    if isinstance(noise, str) and noise != "auto":
+        raise StageError(f"denoise {noise!r} is no noise: give its deviation, or auto")
+    if isinstance(noise, float) and not 0 <= noise <= LARGEST_SIGMA:
+        raise StageError(f"denoise {noise:g} is out of range: choose 0 to {LARGEST_SIGMA:g}, or auto")
+
+
+def compress_picture(
+    picture: Picture, options: Options, max_pixels: int = MAX_PIXELS
+) -> tuple[Attempt, bytes]:
     """The file of a picture, and the attempt that made it; raises as `compress`."""
-    options.check()
+    options = options.check()
     model, reduce = model_named(options.model_name), options.reduce
     height, width = picture.pixels.shape[:2]
-    check_input(width, height)
+    check_input(width, height, max_pixels)
     exact = options.keeps_hidden
     cleaned, noise = clean(picture if exact else fill_hidden(picture), options.denoise)
     candidate = LosslessCandidate(cleaned if exact else blacken_hidden(cleaned))
@@ -134,12 +187,13 @@ def compress_picture(picture: Picture, options: Options) -> tuple[Attempt, bytes
     if options.searches and width * height < LOADED_ANEW:
         model = model.for_search
     attempt = Attempt(cleaned, candidate, model, options, noise, scale)
-    max_bytes = options.max_bytes if options.bpp is None else int(options.bpp * width * height / 8)
+    max_bytes = options.max_bytes if options.bpp is None else options.bpp * width * height / 8
     if options.lossless:
         return attempt, attempt.losslessly()
     if max_bytes is not None:
-        check_metadata(cleaned, max_bytes)
-        return within(attempt, max_bytes, SCALES if reduce == "auto" else ())
+        limit = int(min(max_bytes, MAX_FILE))
+        check_metadata(cleaned, limit)
+        return within(attempt, limit, SCALES if reduce == "auto" else ())
     if options.psnr is not None:
         return attempt, of_psnr(attempt.at, attempt.rough, attempt.psnr, options.psnr)
     if reduce == "auto":
@@ -165,8 +219,6 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
     removes far less than was measured. None leaves all.
     """
     if isinstance(noise, str):
-        if noise != "auto":
-            raise StageError(f"denoise {noise!r} is no noise: give its deviation, or auto")
         noise = min(estimate_noise(blacken_hidden(picture).pixels), LARGEST_SIGMA)
         if noise < NOISY:
             return picture, 0.0
@@ -194,7 +246,7 @@ def within(attempt: Attempt, limit: int, scales: Sequence[int]) -> tuple[Attempt
 def reduced_if_better(attempt: Attempt, quality: float) -> tuple[Attempt, bytes]:
     """The file at a quality, or a reduced one of its size that comes nearer to the picture."""
     data = attempt.at(quality)
-    if quality <= REDUCED_BELOW and parse(data).learned:
+    if quality <= REDUCED_BELOW and parse(data, ANY_SIZE).learned:
         smaller = attempt.reduced(SCALES[0])
         with suppress(TargetError):
             other = within_bytes(smaller.at, smaller.rough, len(data), smaller.fixed)
@@ -298,7 +350,7 @@ class Attempt:
     def at_or_lossless(self, quality: float) -> bytes:
         """The file at a quality, or the lossless one where that is poor and not much smaller."""
         data = self.at(quality)
-        if self.scale > 1 or not parse(data).learned:
+        if self.scale > 1 or not parse(data, ANY_SIZE).learned:
             return data
         lossless = self.lossless_within(POOR_LOSSLESS_WORTH * len(data))
         qualities, decibels = zip(*POOR_BELOW, strict=True)
@@ -334,7 +386,7 @@ class Attempt:
 
     def fidelity(self, data: bytes, exact: bool = False) -> Fidelity:
         """How near a file comes to the picture, of a large one by a sample unless it is to be exact."""
-        known = self.latents_of(container := parse(data))
+        known = self.latents_of(container := parse(data, ANY_SIZE))
         staged = container.stages.enhance or self.scale > 1
         weighted = self.picture.alpha is not None and not self.options.keeps_hidden
         small = self.picture.pixels.size <= 3 * MEASURED_WHOLE
@@ -349,15 +401,7 @@ class Attempt:
 
     def decoded(self, data: bytes) -> NDArray[np.uint8]:
         """The pixels (H, W, 3) of a file; the payload that was last written is not read again."""
-        container = parse(data)
+        container = parse(data, ANY_SIZE)
         known = self.latents_of(container)
         size = container.height, container.width
         return decode_pixels(container, pipeline.whole(size), known, self.model)
-
-
-def check_input(width: int, height: int) -> None:
-    """Raises ImageError for a picture that no reader accepts."""
-    try:
-        check_size(width, height, MAX_PIXELS)
-    except LimitError as error:
-        raise ImageError(f"cannot be coded: {error}") from error

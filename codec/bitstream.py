@@ -100,6 +100,10 @@ MAX_SIDE = 2**24 - 1
 MAX_PIXELS = 178_956_970  # unless the caller says otherwise; above it Pillow too refuses
 QUALITY_UNITS = 100  # per unit of quality
 MAX_VARINT_BYTES = 4
+CELL = 32  # pixels each way that a position of the hyper-latent stands for
+PADDING = 1.25  # times the limit that whole cells may take: sides of 160 pixels and more fit
+PADDING_OF_SMALL = 2**16  # pixels that they may take besides: no work to speak of
+ANY_SIZE = MAX_SIDE**2  # pixels
 MAX_FILE = 10 * 2**28  # bytes, more than a payload and a box of each kind of the greatest length
 TILE = 4096  # pixels each way of a tile of coding 2, for which libwebp takes 26 bytes a pixel
 CHUNK = 2**20  # bytes that are read at a time
@@ -234,7 +238,7 @@ class Reader:
 
 def serialise(container: Container) -> bytes:
     """The file of a container; raises LimitError for sides that no reader accepts."""
-    check_size(container.width, container.height, MAX_SIDE**2)
+    check_size(container.width, container.height, ANY_SIZE)
     stages = write_stages(container.stages)
     boxes: dict[int, bytes] = {int(box): content for box, content in container.boxes.items()}
     boxes.update(container.unknown)
@@ -309,11 +313,19 @@ def read_fields(reader: Reader, max_pixels: int) -> Container:
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raises LimitError unless both sides are allowed and their product is within `max_pixels`."""
+    """Raises LimitError unless both sides are allowed and the picture is within `max_pixels`.
+
+    Its own pixels must be, and, but for PADDING, those of the cells that it is coded in: of a picture one
+    pixel wide they are 32 times as many, and so is the work.
+    """
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise LimitError(f"size {width}x{height} is out of range: sides are 1 to {MAX_SIDE} pixels")
+    limit = f"over the limit of {max_pixels} pixels: raise it with --max-pixels (max_pixels in Python)"
     if width * height > max_pixels:
-        raise LimitError(f"size {width}x{height} is over the limit of {max_pixels} pixels: raise the limit")
+        raise LimitError(f"size {width}x{height} is {limit}")
+    across, down = (CELL * -(-side // CELL) for side in (width, height))
+    if across * down > PADDING * max_pixels + PADDING_OF_SMALL:
+        raise LimitError(f"size {width}x{height}, which takes the work of {across}x{down}, is {limit}")
 
 
 def read_learned(reader: Reader, gray: bool) -> Learned:

@@ -88,3 +88,9 @@ class ModelError(AecodecError):
 
 class MissingExtraError(AecodecError):
     """A feature needs an extra that is not installed."""
+
+
+def one_line(text: object) -> str:
+    """Text as it can stand in a line of an error, whatever bytes of a file a library has put into it."""
+    words = " ".join(str(text).split())
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in words)

@@ -29,11 +29,12 @@ from codec.bitstream import MAGIC, Box, parse, read_file
 from codec.errors import AecodecError
 from codec.picture import Picture
 from codec.picture.metadata import info_of, sound
-from codec.picture.reading import from_pillow
+from codec.picture.reading import ReadOptions, from_pillow
 from codec.picture.stripping import strip
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
 OPTIONS = tuple(field.name for field in fields(Options))
+READ_OPTIONS = tuple(field.name for field in fields(ReadOptions))
 GIVEN = ("icc_profile", "exif", "xmp", "comment", "dpi")  # metadata that `save` takes
 COLOURS = {Box.ICC, Box.COLOUR}  # kept unless others are given, as PNG, TIFF and AVIF keep the profile
 
@@ -80,10 +81,11 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     given = getattr(image, "encoderinfo", {})
     options = {name: given[name] for name in OPTIONS if name in given}
     try:
-        picture = strip(with_metadata(from_pillow(image), given), given.get("strip", ()))
+        reading = ReadOptions(**{name: given[name] for name in READ_OPTIONS if name in given})
+        picture = strip(with_metadata(from_pillow(image, reading), given), given.get("strip", ()))
         for note in picture.notes:
             warnings.warn(note, stacklevel=4)
-        file.write(compress(picture, **options))
+        file.write(compress(picture, **options, max_pixels=reading.max_pixels))
     except AecodecError as error:
         raise OSError(str(error)) from error
 

@@ -82,8 +82,8 @@ def test_saving_is_as_careful_as_compressing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
-def test_saving_keeps_colours_alone_unasked_as_pillow_does(format: str) -> None:
-    file = io.BytesIO()
+def test_saving_keeps_colours_alone_unasked_as_pillow_does(tmp_path: Path, format: str) -> None:
+    file = tmp_path / "a"  # by whose name the depth of an AVIF is known after it was loaded
     picture_of_mode("RGB", 20, 20).save(file, format, icc_profile=ICC, exif=EXIF, dpi=(300, 300))
     with Image.open(file) as image:
         assert set(codec.info(saved(image, lossless=True)).metadata) == {"icc"}
@@ -148,3 +148,24 @@ def test_what_is_not_kept_on_save_is_a_warning() -> None:
 def test_wrong_mode_on_save(mode: str) -> None:
     with pytest.raises(OSError, match="mode"):
         saved(Image.new(mode, (20, 20)))
+
+
+def test_deep_images_are_converted_on_demand() -> None:
+    gray = np.linspace(0, 65535, 20 * 30).reshape(20, 30).astype(np.uint16)
+    with pytest.warns(UserWarning, match="rounded to 8"):
+        data = saved(Image.fromarray(gray), depth=8, lossless=True)
+    expected = np.rint(gray / 257).astype(np.uint8)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), expected)
+
+
+def test_a_frame_is_chosen_by_its_number() -> None:
+    frames, file = [picture_of_mode("L", 20, 20).rotate(90 * n) for n in range(3)], io.BytesIO()
+    frames[0].save(file, "TIFF", save_all=True, append_images=frames[1:])
+    with Image.open(file) as image:
+        data = saved(image, frame=2, lossless=True)
+    assert Image.open(io.BytesIO(data)).tobytes() == frames[2].tobytes()
+
+
+def test_the_limit_of_pixels_is_that_of_the_call() -> None:
+    with pytest.raises(OSError, match="over the limit of 399 pixels"):
+        saved(picture_of_mode("RGB", 20, 20), max_pixels=399)

@@ -12,7 +12,14 @@ from PIL import Image, PngImagePlugin
 from codec.picture import exif, photoshop, text, xmp
 from codec.picture.code_points import PNG_SIGNATURE
 
-STARTS = {"PNG": PNG_SIGNATURE, "JPEG": b"\xff\xd8", "MPO": b"\xff\xd8", "WEBP": b"RIFF", "AVIF": b""}
+STARTS = {
+    "PNG": PNG_SIGNATURE,
+    "JPEG": b"\xff\xd8",
+    "MPO": b"\xff\xd8",
+    "WEBP": b"RIFF",
+    "AVIF": b"",
+    "HEIF": b"",
+}
 PNG_READ = {  # or said by pixels
     *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP"),
     *(b"tEXt", b"zTXt", b"iTXt", b"bKGD", b"hIST", b"pHYs", b"sPLT", b"eXIf"),
@@ -58,7 +65,7 @@ def content_of(image: Image.Image) -> bytes:
 def is_file(data: bytes, format: str | None) -> bool:
     """Whether data are the file, and not the pixels that Pillow puts in its place."""
     start = STARTS[format or ""]
-    return data[4:8] == b"ftyp" if format == "AVIF" else data[: len(start)] == start
+    return data[4:8] == b"ftyp" if format in ("AVIF", "HEIF") else data[: len(start)] == start
 
 
 def notes(image: Image.Image, content: bytes) -> list[str]:
@@ -72,8 +79,10 @@ def notes(image: Image.Image, content: bytes) -> list[str]:
         found += notes_of_webp(content)
     elif image.format == "TIFF":
         found += notes_of_tiff(getattr(image, "tag_v2", {}))
-    elif image.format == "AVIF" and b"tmap" in content[:64]:
+    elif image.format in ("AVIF", "HEIF") and b"tmap" in content[:64]:
         found.append("its gain map is left out")
+    elif image.format == "HEIF" and (image.info.get("aux") or image.info.get("depth_images")):
+        found.append("its gain map, depth or other pictures beside the one that is shown are left out")
     elif image.format == "GIF" and b"XMP" in image.info.get("extension", (b"",))[0]:
         found.append("its XMP, as GIF holds it, is left out")
     if not_square(image.info):
@@ -118,7 +127,8 @@ def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str
     profiles -= {exif.IN_PNG, text.PROFILE + "iptc"}
     if profiles:
         found.append(f"its text {', '.join(map(repr, sorted(profiles)))} is left out")
-    return found + note_of_chunks(set(counts) - PNG_READ) + behind(content, end)
+    rest = behind(content, end) if counts[b"IEND"] else []  # or it is cut
+    return found + note_of_chunks(set(counts) - PNG_READ) + rest
 
 
 def notes_of_jpeg(image: Image.Image, content: bytes) -> list[str]:

@@ -81,7 +81,7 @@ def colour_of(image: Image.Image, content: bytes) -> tuple[Colour | None, list[s
     colour = code_points.of_info(image.info)
     if colour is None and image.format == "PNG":
         colour = code_points.of_png(leftovers.chunks_of_png(content)[0])
-    if colour is None and image.format == "AVIF" and not image.info.get("icc_profile"):
+    if colour is None and image.format in ("AVIF", "HEIF") and not image.info.get("icc_profile"):
         colour = code_points.of_avif(content)
     if colour is None or colour.is_srgb:
         return None, []

@@ -1,8 +1,12 @@
-"""What Pillow raises on odd files and images."""
+"""What Pillow, its plugins and the libraries below them raise on odd files and images."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from codec.errors import AecodecError, ImageError, one_line
 
 MALFORMED = (
     ArithmeticError,
@@ -14,3 +18,23 @@ MALFORMED = (
     ValueError,
     struct.error,
 )
+
+
+class DamagedError(ImageError):
+    """A library could not decode a picture."""
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Within, whatever a library raises on a damaged file becomes a DamagedError: they raise anything."""
+    try:
+        yield
+    except (AecodecError, MemoryError):
+        raise
+    except Exception as error:
+        raise DamagedError(f"cannot be read: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of a library says, in one line."""
+    return one_line(getattr(error, "strerror", None) or error) or type(error).__name__

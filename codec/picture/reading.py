@@ -2,103 +2,211 @@
 
 from __future__ import annotations
 
-import warnings
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
 
-from codec.bitstream import Box
+from codec.arguments import truth, whole_number
+from codec.bitstream import MAX_FILE, MAX_PIXELS, Box
 from codec.errors import ImageError
-from codec.picture import Picture, exif
+from codec.picture import Picture, Pixels, depth, exif, png
 from codec.picture.colour import notes_of_png_colours, rgb_of_cmyk
+from codec.picture.frames import at_frame
 from codec.picture.leftovers import content_of
 from codec.picture.metadata import read_exif, read_metadata, upright
-from codec.picture.pillow_errors import MALFORMED
+from codec.picture.opening import HEAD, PLUGINS, check_input, format_of, open_image
+from codec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
+from codec.picture.truncation import LOWEST_SHARE, Remains, remains_of
+from codec.picture.unwarned import unwarned
 
-READABLE_SUFFIXES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-READABLE = ("PNG", "JPEG", "BMP", "GIF", "AVIF", "TIFF", "WEBP")  # those first that Pillow loads at once
-AVIF_HEADER = 4096  # bytes at whose start a file says how it is coded
-AVIF_DEEP, AVIF_TWELVE = 0x40, 0x20
-
-
-def read_picture(source: Path | IO[bytes]) -> Picture:
-    """The picture in a file, by name or open; raises ImageError where there is none that can be coded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata and large pictures
-            with Image.open(source, formats=READABLE) as image:
-                return from_pillow(image)
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            "not a picture that can be read: give PNG, JPEG, WebP, BMP, TIFF, AVIF or GIF"
-        ) from error
-    except (*MALFORMED, EOFError, Image.DecompressionBombError) as error:
-        raise ImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+READABLE_SUFFIXES = {
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg"),
+    *(".jxl", ".png", ".tif", ".tiff", ".webp"),
+}
+READABLE = tuple(PLUGINS)  # formats, of Pillow itself
+Alpha: TypeAlias = NDArray[np.uint8]  # (H, W)
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
+DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
+WITHOUT_END = "ends too early, but all of its pixels are there"
+UNKNOWN_DEPTH = "was loaded before, and its file is gone: if it had more than 8 bits a sample, they were cut"
 
 
-def from_pillow(image: Image.Image) -> Picture:
-    """An upright Picture of a Pillow image; raises ImageError for modes that would lose something.
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How picture files and images are read."""
 
-    CMYK becomes sRGB, through its ICC profile where it has one; of a camera's MPO the first frame is
-    taken; EXIF that cannot be read is kept as it is. The notes say so, and what is left out. Metadata are
-    those in `info`, and EXIF as `getexif()` was edited: what was taken out of them does not come back.
+    depth: int | None = None  # 8 has deeper samples converted, which are otherwise refused
+    frame: int | None = None  # of a file of several, from 0 on
+    tolerant: bool = False  # what is there of a damaged file is read, which is otherwise refused
+    max_pixels: int = MAX_PIXELS
+
+    def checked(self) -> ReadOptions:
+        """The same with plain numbers; raises ImageError for what cannot be asked for."""
+        given = {
+            name: None if value is None else whole_number(name, value, ImageError)
+            for name, value in (("depth", self.depth), ("frame", self.frame))
+        }
+        if given["depth"] not in (None, 8):
+            raise ImageError(f"depth {self.depth} is not offered: choose 8")
+        tolerant = truth("tolerant", self.tolerant, ImageError)
+        max_pixels = whole_number("max_pixels", self.max_pixels, ImageError)
+        if max_pixels < 1:
+            raise ImageError(f"max_pixels {max_pixels} leaves no picture: give a positive number")
+        return replace(self, **given, tolerant=tolerant, max_pixels=max_pixels)
+
+
+DEFAULTS = ReadOptions()
+
+
+def read_picture(source: str | os.PathLike[str] | IO[bytes], options: ReadOptions = DEFAULTS) -> Picture:
+    """The picture in a file, by name or open, which is read from its start.
+
+    Raises ImageError where there is none that can be coded, MissingExtraError where that needs an extra.
     """
-    notes = []
-    if (frames := getattr(image, "n_frames", 1)) > 1:
-        if image.format != "MPO":
-            raise ImageError(f"holds {frames} frames: aecodec codes single pictures, extract one first")
-        notes.append(f"holds {frames} frames, of which the first is kept")
-    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"):
-        raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
-    if (bits := bits_per_sample(image)) > 8:
-        raise ImageError(f"has {bits} bits a sample: convert it to 8 bits first")
-    content = content_of(image)
+    options = options.checked()
+    with opened(source) as file:
+        try:
+            with decoding(), unwarned(), open_image(file, options.max_pixels) as image:
+                picture = from_pillow(image, options)
+                if image.format == "PNG" and png.is_cut(file):
+                    picture = replace(picture, notes=(WITHOUT_END, *picture.notes))
+                return picture
+        except DamagedError as error:
+            return read_remains(file, options, error)
+
+
+@contextmanager
+def opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
+    """A file that can be moved about in; raises ImageError where it cannot be read."""
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            file = Path(source).open("rb")  # noqa: SIM115  closed below
+        except (OSError, ValueError) as error:
+            raise ImageError(f"cannot be read: {reason_of(error)}") from error
+        with file:
+            yield seekable(file)
+    else:
+        yield seekable(source)
+
+
+def seekable(file: IO[bytes]) -> IO[bytes]:
+    """The same file, or, if it is a pipe, what comes out of it; of one that is no picture only the start."""
+    try:
+        if file.seekable() and file.read(0) == b"":
+            return file
+        head = file.read(HEAD)
+        return io.BytesIO(head + (file.read(MAX_FILE) if format_of(head) else b""))
+    except (AttributeError, OSError, TypeError, ValueError) as error:
+        raise ImageError(f"cannot be read: {error}: give a file that is open for reading bytes") from error
+
+
+def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> Picture:
+    """The picture in a damaged file, if it is whole or one may be tolerant; otherwise raises ImageError."""
+    file.seek(0)
+    with decoding(), unwarned():
+        remains = remains_of(file.read(MAX_FILE), options.frame, options.max_pixels)
+    if remains is None:
+        raise error
+    if not (remains.whole or options.tolerant):
+        remedy = "pass --tolerant (tolerant=True in Python) to read the rest"
+        raise ImageError(f"cannot be read as a whole: it {what_is_missing(remains)}: {remedy}") from error
+    picture = from_pillow(remains.image, options)
+    return replace(picture, notes=(what_is_missing(remains), *picture.notes))
+
+
+def what_is_missing(remains: Remains) -> str:
+    """A clause of what a file lacks."""
+    if remains.whole:
+        return WITHOUT_END
+    if not remains.missing:
+        return "is damaged, and its pixels may be wrong"
+    state = "ends too early" if remains.cut else "is damaged or ends too early"
+    share = 100 * max(remains.missing, LOWEST_SHARE)
+    coarse = " or coarse" if remains.image.format in ("JPEG", "MPO") else ""
+    return f"{state}: about {share:.0f} % of its pixels are missing{coarse}"
+
+
+def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
+    """An upright Picture of a Pillow image; raises ImageError for what would lose something.
+
+    CMYK becomes sRGB, through its ICC profile where it has one; of a camera's MPO and of HEIC the picture
+    that stands for all is taken; EXIF that cannot be read is kept as it is. The notes say so, and what is
+    left out. Metadata are those in `info`, and EXIF as `getexif()` was edited: what was taken out of them
+    does not come back.
+    """
+    options = options.checked()
+    with decoding(), unwarned(), at_frame(image, options.frame) as notes:
+        check_input(*image.size, options.max_pixels)
+        return picture_of(image, options.depth, list(notes))
+
+
+def picture_of(image: Image.Image, wanted_depth: int | None, notes: list[str]) -> Picture:
+    """The Picture of an image as it stands."""
+    content = content_of(image)  # which is gone once the pixels are loaded
+    shallow, how = of_8_bits(image, wanted_depth)
+    notes += how
     if image.format == "PNG":
         image.load()  # as there may be metadata behind the pixels
     block, readable = read_exif(image)
     metadata, left = read_metadata(image, block, content)
     notes += left if Box.COLOUR in metadata else [*left, *notes_of_png_colours(image)]
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation) in exif.TURNED
-        image = ImageOps.exif_transpose(image)  # also of the orientation in XMP
+        shallow, turned = turned_upright(image, shallow)
         metadata = upright(metadata) if turned else metadata
     except MALFORMED:
-        image.load()
+        shallow.load()
         readable = False
     if not readable:
         notes.append(f"its EXIF cannot be read and is {'kept as it is' if block else 'left out'}")
-    if image.mode == "CMYK":
-        image, how = rgb_of_cmyk(image)
+    if shallow.mode == "CMYK":
+        shallow, inks = rgb_of_cmyk(shallow)
         metadata.pop(Box.ICC, None)
-        notes.append(how)
-    gray = image.mode in ("1", "L", "LA")
+        notes.append(inks)
+    pixels, alpha = planes_of(shallow, png.right_key(image))
+    return Picture(pixels, shallow.mode in ("1", "L", "LA"), alpha, metadata, tuple(notes))
+
+
+def of_8_bits(image: Image.Image, wanted: int | None) -> tuple[Image.Image, list[str]]:
+    """The image, or in place of one of deeper samples one of 8 bits, and notes; raises ImageError."""
+    if image.mode not in (*MODES, *DEEP_MODES):
+        raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
+    if (bits := depth.bits_of(image)) is None:
+        return image, [UNKNOWN_DEPTH]
+    if bits <= 8:
+        return image, []
+    if wanted is None:
+        about = f"mode {image.mode}, not 8-bit gray, RGB, CMYK or palette"
+        about = about if image.mode in DEEP_MODES else f"{bits} bits a sample"
+        raise ImageError(f"has {about}: convert it to 8 bits with --depth 8 (depth=8 in Python)")
+    converted, how = depth.to_8_bits(image, bits)
+    return converted, [how]
+
+
+def turned_upright(image: Image.Image, shallow: Image.Image) -> tuple[Image.Image, bool]:
+    """An image turned as the one that it was made of says, and whether that had to be turned."""
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    if image.format == "JXL" and not getattr(image, "jpeg", False):  # whose decoder has turned it
+        return shallow.copy(), orientation in exif.TURNED
+    if orientation and shallow is not image:
+        shallow.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(shallow), orientation in exif.TURNED  # also by XMP
+
+
+def planes_of(image: Image.Image, key: int | tuple[int, ...] | None) -> tuple[Pixels, Alpha | None]:
+    """Pixels (H, W, 3) and alpha (H, W); `key` is the transparent colour if the image has a wrong one."""
+    if key is not None:
+        image = image.copy()
+        image.info["transparency"] = key
+    alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
-    else:
-        alpha = None
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    return Picture(np.asarray(image), gray, alpha, metadata, tuple(notes))
-
-
-def bits_per_sample(image: Image.Image) -> int:
-    """Bits of each sample in the file, which Pillow may cut to 8 as it decodes."""
-    if image.format == "TIFF":
-        return int(max(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (8,))))
-    if image.format == "AVIF":
-        return bits_of_avif(image)
-    return 16 if any(";16B" in str(tile.args) for tile in getattr(image, "tile", [])) else 8
-
-
-def bits_of_avif(image: Image.Image) -> int:
-    """8, 10 or 12, as the first configuration of a coder says (AV1-ISOBMFF, 2.3.3), or 8 where none does."""
-    if (file := getattr(image, "fp", None)) is None or file.closed:
-        return 8
-    file.seek(0)
-    _, found, configuration = file.read(AVIF_HEADER).partition(b"av1C")
-    if not found or len(configuration) < 3 or not configuration[2] & AVIF_DEEP:
-        return 8
-    return 12 if configuration[2] & AVIF_TWELVE else 10
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alpha

@@ -41,6 +41,18 @@ def is_picture(head: bytes) -> bool:
         return True
     if head[:4] == b"RIFF":
         return head[8:12] == b"WEBP"
-    if head[:2] == b"BM":
-        return int.from_bytes(head[14:18], "little") in BMP_HEADERS
+    if is_bmp(head) or is_dib(head):
+        return True
     return len(head) > 2 and head[0:1] == b"P" and head[1] in PNM and head[2:3].isspace()
+
+
+def is_bmp(head: bytes) -> bool:
+    """Whether a file that begins so is a BMP."""
+    return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in BMP_HEADERS
+
+
+def is_dib(head: bytes) -> bool:
+    """Whether a file that begins so is a BMP without its first header, as .dib files are."""
+    size = int.from_bytes(head[:4], "little")
+    planes = head[8:10] if size == BMP_HEADERS[0] else head[12:14]
+    return size in BMP_HEADERS and planes == b"\1\0"

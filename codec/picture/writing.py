@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from codec.picture import Picture, code_points
 from codec.picture.embedding import embed
 from codec.picture.metadata import info_of
 from codec.picture.pillow_errors import MALFORMED
+from codec.picture.unwarned import unwarned
 
 FORMATS = {
     ".avif": "AVIF",
@@ -57,8 +57,7 @@ def encode_image(image: Image.Image, format: str) -> bytes:
         raise ImageError(f"the picture has transparency, which {format} cannot hold: choose .png or .webp")
     file = io.BytesIO()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata
+        with unwarned():  # of odd metadata
             metadata, _ = embed(image, format)
             image.save(file, format, **SAVE_OPTIONS.get(format, {}), **metadata)
     except (*MALFORMED, RuntimeError) as error:
@@ -69,6 +68,5 @@ def encode_image(image: Image.Image, format: str) -> bytes:
 
 def notes_of_writing(image: Image.Image, format: str) -> tuple[str, ...]:
     """What a format cannot hold of an image's metadata, each a clause."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata
+    with unwarned():  # of odd metadata
         return embed(image, format)[1]

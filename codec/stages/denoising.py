@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codec.arguments import choice, number
 from codec.errors import MissingExtraError, StageError
 from codec.picture import Picture, is_achromatic, to_gray
 from codec.picture.alpha import blacken_hidden, fill_hidden
@@ -27,6 +28,7 @@ def denoise(picture: Picture, sigma: float | None = None, method: str = "learned
     Raises StageError for a sigma or method that is not offered.
     """
     check_denoising(sigma, method)
+    sigma = None if sigma is None else number("sigma", sigma, StageError)
     if sigma is None:
         height, width = picture.pixels.shape[:2]
         if min(height, width) < SMALLEST:
@@ -43,10 +45,9 @@ def denoise(picture: Picture, sigma: float | None = None, method: str = "learned
 
 def check_denoising(sigma: float | None, method: str) -> None:
     """Raises StageError for a sigma or method that `denoise` does not offer."""
-    if sigma is not None and not 0 <= sigma <= LARGEST_SIGMA:
-        raise StageError(f"sigma {sigma:g} is out of range: choose 0 to {LARGEST_SIGMA:g}")
-    if method not in METHODS:
-        raise StageError(f"denoising method {method!r} is unknown: choose of {', '.join(METHODS)}")
+    if sigma is not None and not 0 <= (given := number("sigma", sigma, StageError)) <= LARGEST_SIGMA:
+        raise StageError(f"sigma {given:g} is out of range: choose 0 to {LARGEST_SIGMA:g}")
+    choice("denoising method", method, METHODS, StageError)
 
 
 def without_noise(image: NDArray[Any], sigma: float, gray: bool) -> NDArray[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from codec.arguments import choice, whole_number
 from codec.bitstream import MAX_PIXELS
 from codec.engine import Finish, Floats, scaled, tiles
 from codec.errors import StageError
@@ -46,10 +47,9 @@ def upscale(picture: Picture, scale: int, method: str = "learned") -> Picture:
 
 def check_upscaling(scale: int, method: str) -> None:
     """Raises StageError for a scale or method that `upscale` does not offer."""
-    if scale not in SCALES:
+    if whole_number("scale", scale, StageError) not in SCALES:
         raise StageError(f"scale {scale} is not offered: choose of {', '.join(map(str, SCALES))}")
-    if method not in METHODS:
-        raise StageError(f"upscaling method {method!r} is unknown: choose of {', '.join(METHODS)}")
+    choice("upscaling method", method, METHODS, StageError)
 
 
 def enlarged(pixels: Pixels, scale: int, method: str, finish: Finish | None = None) -> Pixels:

@@ -99,9 +99,10 @@ def squared_slope(decoded: Tensor, image: Tensor) -> Tensor:
 def visual_slope(decoded: Tensor, image: Tensor) -> Tensor:
     """The gradient (1, 3, H, W) of an error that efforts make less of, times its pixels.
 
-    It is made of what the visual error is, in EFFORT_SHARES. MS-SSIM has windows at the borders too, cut off there, so sides need only be multiples of 16; a
-    scale on which nothing is alike has a slope too; and the worst places count for less, see LARGEST_WEIGHT.
-    Decoded images are clipped: the graph that this is a part of does so before.
+    It is made of what the visual error is, in EFFORT_SHARES. MS-SSIM has windows at the borders too, cut off
+    there, so sides need only be multiples of 16; a scale on which nothing is alike has a slope too; and the
+    worst places count for less, see LARGEST_WEIGHT. Decoded images are clipped: the graph that this is a part
+    of does so before.
     """
     seen, structural = EFFORT_SHARES
     slopes = SSIMULACRA2_WORTH * ssimulacra2_slope(decoded, image), dissimilarity_slope(decoded, image)

@@ -24,6 +24,7 @@ from codec.errors import ModelError
 from codec.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_TURNS
 from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
 from codec.neighbours import LOUDEST, RATIOS, TURNS
+from codec.sampling import evenly_spaced
 from codec.tables import FRACTION_BITS, SCALE_LEVELS, Tables, write_tables
 from codec.training.data import Pixels
 from codec.training.distortion import TUNINGS, Tuning
@@ -277,12 +278,11 @@ def export(
     record = {"tune": tune, **record}
     codec = refit_scales(prune_analysis(load_codec(weights), images), images, refit_steps)
     codec = smooth_analysis(codec, images).eval()
-    spaced = images[:: max(1, len(images) // fitted_to)][:fitted_to]
     names = *DECODER_FILES[1:], *ENCODER_FILES
     files = {name: graph(codec, name.removesuffix(".onnx"), TUNINGS[tune]) for name in names}
     files[TABLES] = write_tables(initial_tables(codec))
     model = Model(out.name, manifest_of(files, record), files)
-    fitted = fit_tables(model.tables, list(observed_latents(model, spaced)))
+    fitted = fit_tables(model.tables, list(observed_latents(model, evenly_spaced(images, fitted_to))))
     files = {**files, TABLES: write_tables(fitted)}
     model = Model(out.name, manifest_of(files, record), files)
     out.mkdir(parents=True, exist_ok=True)

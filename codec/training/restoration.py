@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from codec.api import compress, decompress
 from codec.errors import AecodecError
+from codec.sampling import evenly_spaced
 from codec.stages.denoising import LARGEST_SIGMA
 from codec.stages.upscaling import SCALES
 from codec.training.data import Crops, Pixels, read_images, to_tensor
@@ -170,7 +171,7 @@ class Enhancement(Restoration):
     def __init__(
         self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 64, own: bool = True
     ) -> None:
-        chosen = images[:: max(1, len(images) // CODED_IMAGES)][:CODED_IMAGES] if own else []
+        chosen = evenly_spaced(images, CODED_IMAGES) if own else []
         self.coded = [np.concatenate([image, coded(image, number)], 2) for number, image in enumerate(chosen)]
         super().__init__(images, held_out, batch, side)
         self.network = enhancer().to(device())

@@ -1,0 +1,29 @@
+"""What the boxes of an AVIF file say that Pillow does not."""
+
+from __future__ import annotations
+
+from typing import IO
+
+from codec.picture.boxes import boxes_of
+
+DESCRIPTIONS = (b"meta", b"moov")  # boxes that describe still pictures and sequences
+MOST = 2**24  # bytes of a description that are searched
+DEEP, TWELVE = 0x40, 0x20  # of the third byte of a configuration: more than 8 bits, and 12
+
+
+def bits_per_sample(file: IO[bytes]) -> int:
+    """8, 10 or 12, the most that any configuration of a coder says (AV1-ISOBMFF, 2.3.3), or else 8."""
+    found = 8
+    for kind, place in boxes_of(file):
+        if kind in DESCRIPTIONS:
+            file.seek(place.start)
+            description = file.read(min(len(place), MOST))
+            found = max([found, *map(bits_of, description.split(b"av1C")[1:])])
+    return found
+
+
+def bits_of(configuration: bytes) -> int:
+    """The bits that a configuration says, by its third byte."""
+    if len(configuration) < 3 or not configuration[2] & DEEP:
+        return 8
+    return 12 if configuration[2] & TWELVE else 10

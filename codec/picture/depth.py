@@ -1,0 +1,215 @@
+"""Samples of more than 8 bits: which images have them, and how they become 8, rounded to the nearest."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from codec.errors import ImageError
+from codec.picture import avif, png
+from codec.picture.opening import file_of, reader_of
+
+Samples = NDArray[Any]  # (H, W) or (H, W, C)
+
+FLOAT = 32  # bits
+SEPARATE, UNCOMPRESSED = 2, 1  # a TIFF's PlanarConfiguration and Compression
+WHITE_IS_ZERO = 0  # a TIFF's PhotometricInterpretation
+LAST_OF_16_BITS = 0xFFFF
+DEEP_RAW_MODE = re.compile(";16[BLN]|SGI16")  # as Pillow names what stands in a file
+REMEMBERED = "bits_of_aecodec"  # an attribute of images
+ROUNDED, CUT, DECODED = "rounded to 8", "cut to 8 as it was loaded", "made 8 by its decoder"
+
+
+def bits_of(image: Image.Image) -> int | None:
+    """Bits of each sample in an image's file, which Pillow may cut to 8 as it decodes; None if unknown.
+
+    It is unknown once the pixels were loaded and the file is gone.
+    """
+    if image.mode in ("I", "F"):
+        return FLOAT
+    if image.format == "TIFF":
+        return int(max(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (8,))))
+    if image.mode.startswith("I;16"):
+        return 16
+    if image.format in ("HEIF", "JXL") and "bit_depth" in image.info:
+        return int(image.info["bit_depth"])
+    if image.format == "PNG":
+        header = png.header_of(image)
+        return header and header[0]
+    if image.format == "AVIF":
+        return bits_of_avif(image)
+    return 16 if DEEP_RAW_MODE.search(str(getattr(image, "tile", ""))) else 8
+
+
+def bits_of_avif(image: Image.Image) -> int | None:
+    """Bits of each sample of an AVIF file, which the image remembers, as loading lets go of the file."""
+    if (known := getattr(image, REMEMBERED, None)) is None:
+        with file_of(image) as file:
+            known = None if file is None else avif.bits_per_sample(file)
+        setattr(image, REMEMBERED, known)
+    return known
+
+
+def to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, str]:
+    """An image of mode L, LA, RGB or RGBA in place of one of deeper samples, and a note that says how.
+
+    The image itself stays as it is. Raises ImageError for samples whose white nobody can know.
+    """
+    if image.mode == "F":
+        converted, how = of_floats(np.asarray(image))
+        return with_info(Image.fromarray(converted), image), how
+    if image.mode == "I":
+        samples, bits = of_integers(np.asarray(image)), 16
+    elif image.mode.startswith("I;16"):
+        samples = np.asarray(image).astype(np.uint16)
+        if tag(image, ExifTags.Base.PhotometricInterpretation) == WHITE_IS_ZERO:
+            samples = (1 << bits) - 1 - samples
+    else:
+        read = {"HEIF": samples_of_heif, "PNG": samples_of_planes, "TIFF": samples_of_planes}
+        found = read[image.format](image, bits) if image.format in read else None
+        if found is None:
+            how = CUT if image.format in read else DECODED
+            return cut_to_8_bits(image), f"has {bits} bits a sample, {how}"
+        samples = found
+    converted = rounded(samples, (1 << bits) - 1)
+    if (key := image.info.get("transparency")) is not None:
+        converted = np.dstack([converted, opaque_but(samples, key)])
+    return with_info(Image.fromarray(converted), image), f"has {bits} bits a sample, {ROUNDED}"
+
+
+def array_to_8_bits(array: Samples) -> tuple[NDArray[np.uint8], str]:
+    """The same of an array of 16-bit integers, whose white is 65535, or floats, and a note that says how."""
+    if array.dtype.kind == "f":
+        return of_floats(array)
+    if array.dtype == np.uint16:
+        return rounded(array, LAST_OF_16_BITS), f"has 16 bits a sample, {ROUNDED}"
+    raise ImageError(f"array of {array.dtype}: expected bytes, or uint16 or floats to convert to 8 bits")
+
+
+def rounded(samples: Samples, white: int) -> NDArray[np.uint8]:
+    """Samples, 0 to `white`, as the nearest of 256 levels."""
+    levels = np.arange(white + 1, dtype=np.uint32) * 255
+    return ((levels + white // 2) // white).astype(np.uint8)[samples]
+
+
+def of_floats(samples: Samples) -> tuple[NDArray[np.uint8], str]:
+    """Floats as the nearest of 256 levels: 1 is white, or 255 where any is above 1; and a note that says so.
+
+    Raises ImageError where both cannot be meant.
+    """
+    low, high = (float(bound(samples, initial=0)) for bound in (np.min, np.max))
+    if not (low >= 0 and high <= 255):  # also where there is a NaN
+        raise ImageError(f"has float samples from {low:g} to {high:g}: scale them to 0 to 1 first")
+    white = 1 if high <= 1 else 255
+    levels = np.rint(samples * (255 / white)).astype(np.uint8)
+    return levels, f"has float samples, rounded to 8 bits with {white} for white"
+
+
+def of_integers(samples: Samples) -> Samples:
+    """The samples of mode I, which holds 32 bits, as 16; raises ImageError where they need more."""
+    low, high = int(samples.min()), int(samples.max())
+    if low < 0 or high > LAST_OF_16_BITS:
+        raise ImageError(
+            f"has integer samples from {low} to {high}: scale them to 0 to {LAST_OF_16_BITS} first"
+        )
+    return samples.astype(np.uint16)
+
+
+def opaque_but(samples: Samples, key: int | tuple[int, ...]) -> NDArray[np.uint8]:
+    """Alpha (H, W): 0 where samples are the transparent colour, otherwise 255."""
+    same = samples == np.asarray(key)
+    return np.where(same if samples.ndim == 2 else same.all(2), 0, 255).astype(np.uint8)
+
+
+def with_info(converted: Image.Image, image: Image.Image) -> Image.Image:
+    """The converted image with all that the other says of itself but the colour that is transparent."""
+    converted.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    converted.format = image.format
+    return converted
+
+
+def cut_to_8_bits(image: Image.Image) -> Image.Image:
+    """The image as Pillow has it, a transparent colour of 16 bits cut as it has cut the pixels."""
+    copied = image.copy()
+    if isinstance(key := image.info.get("transparency"), tuple):
+        copied.info["transparency"] = tuple(value >> 8 for value in key)
+    copied.format = image.format
+    return copied
+
+
+def tag(image: Image.Image, number: int) -> int | None:
+    """A number that a TIFF file says; None where it does not."""
+    value: int | None = getattr(image, "tag_v2", {}).get(number)
+    return value
+
+
+def samples_of_heif(image: Image.Image, bits: int) -> Samples | None:
+    """Samples of a HEIC file (H, W, C), decoded once more; None where they were loaded before."""
+    if getattr(image, "fp", None) is None:
+        return None
+    from pillow_heif import open_heif
+
+    with file_of(image) as file:
+        assert file
+        found = open_heif(io.BytesIO(file.read()), convert_hdr_to_8bit=False)
+    samples = np.asarray(found[image.tell()])[:, : image.width]
+    return samples >> (16 - bits)  # as they fill 16 bits from the top
+
+
+def samples_of_planes(image: Image.Image, bits: int) -> Samples | None:
+    """Samples of 16 bits of a PNG or TIFF file (H, W, C), by both of their bytes.
+
+    Pillow takes one byte of each. Told the other order of bytes it takes the other one. None where it
+    cannot, or where the pixels were loaded before: they may have been changed.
+    """
+    tiles, frames = list(getattr(image, "tile", [])), getattr(image, "n_frames", 1)
+    planes_apart = tag(image, ExifTags.Base.PlanarConfiguration) == SEPARATE
+    if planes_apart and tag(image, ExifTags.Base.Compression) in (None, UNCOMPRESSED):
+        raise ImageError(f"has {bits} bits a sample in planes apart, which Pillow misreads: interleave them")
+    if bits != 16 or not tiles or planes_apart or (image.format == "PNG" and frames > 1):
+        return None
+    raw_modes = {raw_mode_of(tile.args) for tile in tiles}
+    if raw_modes == {"LA;16B"}:  # of which Pillow has no other order; four bytes a pixel are RGBA's, too
+        four = decoded_as(image, lambda _: "RGBA").astype(np.uint16)
+        return four[..., ::2] << 8 | four[..., 1::2]
+    if not all(mode[-4:-1] == ";16" and "a" not in mode for mode in raw_modes):  # "a": multiplied by alpha
+        return None
+    try:
+        other = decoded_as(image, swapped)
+    except ValueError:  # Pillow knows no such order
+        return None
+    return np.asarray(image).astype(np.uint16) << 8 | other
+
+
+def raw_mode_of(arguments: Any) -> str:
+    """How samples stand in the file, by the arguments of one of Pillow's decoders."""
+    return str(arguments if isinstance(arguments, str) else arguments[0])
+
+
+def swapped(raw_mode: str) -> str:
+    """The same samples in the other order of bytes."""
+    native = "L" if sys.byteorder == "little" else "B"
+    order = raw_mode[-1] if raw_mode[-1] != "N" else native
+    return raw_mode[:-1] + ("B" if order == "L" else "L")
+
+
+def decoded_as(image: Image.Image, change: Any) -> NDArray[np.uint8]:
+    """The pixels of an unloaded image's file, decoded apart from it with other raw modes."""
+    with file_of(image) as file:
+        if file is None:
+            raise ValueError("the file is gone")
+        again = reader_of(str(image.format))(io.BytesIO(file.read()), "")
+    again.seek(image.tell())
+    again.tile = [
+        tile._replace(
+            args=change(tile.args) if isinstance(tile.args, str) else (change(tile.args[0]), *tile.args[1:])
+        )
+        for tile in again.tile
+    ]
+    return np.asarray(again)

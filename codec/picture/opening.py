@@ -1,0 +1,132 @@
+"""Opens picture files: their format by their first bytes, the reader for it alone, and a limit of pixels.
+
+Pillow's own `open` also knows a limit, of the whole process; here it is an argument.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from PIL import Image
+
+from codec.bitstream import MAX_PIXELS, check_size
+from codec.errors import ImageError, LimitError, MissingExtraError
+from codec.picture.signatures import is_bmp, is_dib
+
+HEAD = 512  # bytes that tell the format, brands of ISO media files included
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"\xff\x0a": "JXL",
+    b"\0\0\0\x0cJXL \r\n\x87\n": "JXL",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+"), "TIFF"),
+}
+AV1_BRANDS = {b"avif", b"avis", b"MA1A", b"MA1B"}
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+PLUGINS = {
+    "AVIF": "PIL.AvifImagePlugin",
+    "BMP": "PIL.BmpImagePlugin",
+    "DIB": "PIL.BmpImagePlugin",
+    "GIF": "PIL.GifImagePlugin",
+    "JPEG": "PIL.JpegImagePlugin",
+    "PNG": "PIL.PngImagePlugin",
+    "TIFF": "PIL.TiffImagePlugin",
+    "WEBP": "PIL.WebPImagePlugin",
+}
+
+
+def format_of(head: bytes) -> str | None:
+    """Pillow's name of the format of a file that begins so (HEAD bytes); None for what is not read."""
+    for signature, kind in SIGNATURES.items():
+        if head.startswith(signature):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return format_of_brands(head)
+    if is_bmp(head):
+        return "BMP"
+    return "DIB" if is_dib(head) else None
+
+
+def format_of_brands(head: bytes) -> str | None:
+    """The format of an ISO media file (ISO/IEC 14496-12, 4.3) by all of its brands."""
+    end = min(int.from_bytes(head[:4]), len(head))
+    brands = {head[8:12], *(head[place : place + 4] for place in range(16, end, 4))}
+    if brands & AV1_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & HEIF_BRANDS else None
+
+
+def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The image in a file, read from its start, as Pillow opens it: pixels are decoded later.
+
+    Raises ImageError for what is no picture or has too many pixels, MissingExtraError, and whatever Pillow
+    raises where the file is damaged.
+    """
+    file.seek(0)
+    kind = format_of(file.read(HEAD))
+    file.seek(0)
+    if kind is None:
+        readable = "PNG, JPEG, WebP, BMP, TIFF, AVIF, GIF, HEIC or JPEG XL"
+        raise ImageError(f"not a picture that can be read: give {readable}")
+    if kind == "JXL":
+        from codec.picture.jpeg_xl import open_jpeg_xl
+
+        return open_jpeg_xl(file.read(), max_pixels)
+    image: Image.Image = reader_of(kind)(file, "")
+    check_input(*image.size, max_pixels)
+    return image
+
+
+def reader_of(format: str) -> Any:
+    """The class that opens a format in Pillow."""
+    if format == "HEIF":
+        try:
+            return importlib.import_module("pillow_heif").HeifImageFile
+        except ImportError as error:
+            raise MissingExtraError("HEIC needs pip install 'aecodec[more]'") from error
+    importlib.import_module(PLUGINS[format])
+    return Image.OPEN[format][0]
+
+
+def check_input(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Raises ImageError for a picture that has no pixels or more than are worked on."""
+    try:
+        check_size(width, height, max_pixels)
+    except LimitError as error:
+        raise ImageError(f"cannot be coded: {error}") from error
+
+
+@contextmanager
+def file_of(image: Image.Image) -> Iterator[IO[bytes] | None]:
+    """The file that an image was opened from, at its start, and later where it was; None where it is gone."""
+    file = next((held for name in ("fp", "_fp") if is_open(held := getattr(image, name, None))), None)
+    if file is not None:
+        position = file.tell()
+        file.seek(0)
+        try:
+            yield file
+        finally:
+            file.seek(position)
+        return
+    try:
+        reopened = open(getattr(image, "filename", ""), "rb")  # noqa: SIM115  closed below
+    except OSError:
+        yield None
+        return
+    with reopened:
+        yield reopened
+
+
+def is_open(file: Any) -> bool:
+    """Whether something is a file that can be read and moved about in."""
+    try:
+        return not file.closed and bool(file.seekable())
+    except (AttributeError, ValueError):  # of Pillow's stand-in for a file that it has closed
+        return False

@@ -1,0 +1,56 @@
+"""Keeps the warnings of libraries to itself in one thread, whatever others do meanwhile.
+
+`warnings.catch_warnings` exchanges the list of filters of the process: of several threads that do so at once
+the last one to end leaves another's list, and all are muted. Here a filter is added that matches only within.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock, local
+from typing import Any
+
+ANYTHING, NOTHING = re.compile(""), re.compile("(?!)")
+
+
+class Within(local):
+    """What `warnings` takes for a regular expression: it matches any text in a thread that is within.
+
+    Its methods are those of `re`, in C: while `warnings` goes through the filters no thread gets its turn.
+    """
+
+    match: Any = NOTHING.match
+
+
+lock, within = Lock(), Within()
+users = 0  # threads that are within
+FILTER: Any = ("ignore", within, Warning, None, 0)
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Within, nothing is warned of, and no warning is made an error."""
+    before, within.match = within.match, ANYTHING.match
+    register(1)
+    try:
+        yield
+    finally:
+        register(-1)
+        within.match = before
+
+
+def register(change: int) -> None:
+    """Puts the filter before all others for the first user, and takes it away after the last one.
+
+    The list is exchanged, not changed: another thread may be going through it.
+    """
+    global users
+    with lock:
+        users += change
+        others = [entry for entry in warnings.filters if entry != FILTER]
+        wanted = [FILTER, *others] if users else others
+        if wanted != warnings.filters:
+            setattr(warnings, "filters", wanted)  # noqa: B010  of a type that says it is not changed
