@@ -100,7 +100,7 @@ MAX_SIDE = 2**24 - 1
 MAX_PIXELS = 178_956_970  # unless the caller says otherwise; above it Pillow too refuses
 QUALITY_UNITS = 100  # per unit of quality
 MAX_VARINT_BYTES = 4
-MAX_FILE = 2**31  # bytes, more than five payloads and boxes of the greatest length
+MAX_FILE = 2**31  # bytes, more than a payload and five boxes of the greatest length beside text and colour
 TILE = 4096  # pixels each way of a tile of coding 2, for which libwebp takes 26 bytes a pixel
 CHUNK = 2**20  # bytes that are read at a time
 
