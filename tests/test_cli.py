@@ -242,7 +242,7 @@ def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_pa
         (["decompress", "x.aec", "--max-pixels", "24X"], "'24X' is no number"),
         (["compress", "x.png", "-j", "0"], "'--jobs'"),
         (["compress", "x.png", "-e", "10"], "'--effort'"),
-        (["compress", "x.png", "--tune", "x"], "'x': choose psnr or ssim"),
+        (["compress", "x.png", "--tune", "x"], "'x': choose visual or psnr"),
         (["train", "codec", "--data", ".", "--out", "x", "--steps", "1", "--tune", "x"], "--tune x: choose"),
         (["compress", "x.png", "--nope"], "no such option: --nope"),
         (["compress", "x.png", "-q"], "requires an argument"),
