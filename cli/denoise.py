@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.files import path_of
-from cli.jobs import Batch
+from cli.jobs import Batch, Record
 from cli.options import (
+    JPEG_QUALITY,
     NAMES,
     AsJson,
+    Background,
     DryRun,
     Force,
     Jobs,
+    JpegQuality,
     KeepTimes,
     Output,
     OutputDir,
     Quiet,
     Recursive,
 )
+from cli.pictures import PictureOptions
 from cli.stage import run_stage
+
+if TYPE_CHECKING:
+    from codec.picture import Picture
 
 
 def denoise(
@@ -35,6 +42,8 @@ def denoise(
         typer.Option(help="Deviation of the noise, 0 to 60 of 255. Measured if not given."),
     ] = None,
     method: Annotated[str, typer.Option(help="learned, or nlm: non-local means.")] = "learned",
+    background: Background = None,
+    jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -49,5 +58,14 @@ def denoise(
     from codec import stages
 
     stages.check_denoising(sigma, method)
+    options = PictureOptions(background, jpeg_quality, keep_times)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    run_stage(paths, partial(stages.denoise, sigma=sigma, method=method), keep_times, batch)
+    run_stage(paths, partial(denoised, sigma=sigma, method=method), options, batch)
+
+
+def denoised(picture: Picture, sigma: float | None, method: str) -> tuple[Picture, Record]:
+    """The picture without noise, and the deviation of what was removed, 0 for none."""
+    from codec.stages.denoising import denoise_measured
+
+    found, removed = denoise_measured(picture, sigma, method)
+    return found, {"noise": removed}

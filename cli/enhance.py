@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.files import path_of
-from cli.jobs import Batch
+from cli.jobs import Batch, Record
 from cli.options import (
+    JPEG_QUALITY,
     NAMES,
     AsJson,
+    Background,
     DryRun,
     Force,
     Jobs,
+    JpegQuality,
     KeepTimes,
     Output,
     OutputDir,
     Quiet,
     Recursive,
 )
+from cli.pictures import PictureOptions
 from cli.stage import run_stage
+
+if TYPE_CHECKING:
+    from codec.picture import Picture
 
 
 def enhance(
@@ -29,6 +36,8 @@ def enhance(
         list[Path],
         typer.Argument(metavar="IN... [OUT]", parser=path_of, help=f"Pictures. {NAMES}"),
     ],
+    background: Background = None,
+    jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -40,7 +49,14 @@ def enhance(
     quiet: Quiet = False,
 ) -> None:
     """Remove artefacts of JPEG, or of our own coding, from pictures."""
+    options = PictureOptions(background, jpeg_quality, keep_times)
+    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
+    run_stage(paths, enhanced, options, batch)
+
+
+def enhanced(picture: Picture) -> tuple[Picture, Record]:
+    """The picture without artefacts, and whether it may have had any."""
     from codec import stages
 
-    batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    run_stage(paths, stages.enhance, keep_times, batch)
+    found = stages.enhance(picture)
+    return found, {"enhanced": found.pixels is not picture.pixels}

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.files import path_of
-from cli.jobs import Batch
+from cli.jobs import Batch, Record
 from cli.options import (
+    JPEG_QUALITY,
     NAMES,
     AsJson,
+    Background,
     DryRun,
     Force,
     Jobs,
+    JpegQuality,
     KeepTimes,
     Output,
     OutputDir,
     Quiet,
     Recursive,
 )
+from cli.pictures import PictureOptions
 from cli.stage import run_stage
+
+if TYPE_CHECKING:
+    from codec.picture import Picture
 
 
 def upscale(
@@ -32,6 +39,8 @@ def upscale(
     ],
     scale: Annotated[int, typer.Option("--scale", "-s", help="2, 3 or 4.")] = 2,
     method: Annotated[str, typer.Option(help="learned, srcnn or bicubic.")] = "learned",
+    background: Background = None,
+    jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -46,5 +55,13 @@ def upscale(
     from codec import stages
 
     stages.check_upscaling(scale, method)
+    options = PictureOptions(background, jpeg_quality, keep_times)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    run_stage(paths, partial(stages.upscale, scale=scale, method=method), keep_times, batch)
+    run_stage(paths, partial(upscaled, scale=scale, method=method), options, batch)
+
+
+def upscaled(picture: Picture, scale: int, method: str) -> tuple[Picture, Record]:
+    """The picture enlarged, and by how much."""
+    from codec import stages
+
+    return stages.upscale(picture, scale, method), {"scale": scale}
