@@ -11,16 +11,19 @@ from typing import Annotated
 import typer
 
 from cli.batch import run
-from cli.files import UsageError, concerning, path_of, read_bytes, readable_size, write
+from cli.files import UsageError, concerning, path_of, read_bytes, write
 from cli.jobs import Batch, Job, Record
 from cli.naming import compressed, plan
 from cli.options import (
+    JPEG_QUALITY,
     NAMES,
     AsJson,
+    Background,
     Cluster,
     DryRun,
     Force,
     Jobs,
+    JpegQuality,
     KeepTimes,
     MaxPixels,
     Output,
@@ -31,6 +34,7 @@ from cli.options import (
     Strip,
     kinds_to_strip,
 )
+from cli.pictures import PictureOptions, check_suffixes, describe, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Decompression:
     enhance: bool
     upscale: int
     strip: tuple[str, ...]
-    keep_times: bool
+    options: PictureOptions
 
 
 def decompress(
@@ -63,6 +67,8 @@ def decompress(
     upscale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times.")] = 1,
     strip: Strip = None,
     max_pixels: MaxPixels = None,
+    background: Background = None,
+    jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -87,11 +93,9 @@ def decompress(
         raise UsageError(f"--upscale {upscale}: choose 2, 3 or 4")
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     planned = plan(paths, compressed(), suffix, batch)
-    for job in planned:
-        if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
-            raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    limit = max_pixels or MAX_PIXELS
-    how = Decompression(suffix, part, limit, enhance, upscale, kinds, keep_times)
+    check_suffixes(planned)
+    limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times)
+    how = Decompression(suffix, part, limit, enhance, upscale, kinds, options)
     run(planned, partial(decompress_one, how), describe, batch, partial(is_made, how))
 
 
@@ -124,10 +128,8 @@ def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
     from codec.api import decompress_picture
     from codec.bitstream import read_file
-    from codec.picture.writing import encode_image, format_for, notes_of_writing, to_pillow
 
     began = time.perf_counter()
-    named = Path(f"out{job.target.suffix or how.suffix}")
     with concerning(job.source):
         data = read_bytes(job.source, read_file)
         picture = decompress_picture(
@@ -138,9 +140,8 @@ def decompress_one(how: Decompression, job: Job) -> Record:
             upscale=how.upscale,
             strip=how.strip,
         )
-        image, kind = to_pillow(picture), format_for(named)
-        file = encode_image(image, kind)
-    write(job.target, file, job.force, job.source if how.keep_times else None)
+        image, file, notes = encode(picture, job.target.suffix or how.suffix, how.options)
+    write(job.target, file, job.force, job.source if how.options.keep_times else None)
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -150,11 +151,5 @@ def decompress_one(how: Decompression, job: Job) -> Record:
         "height": image.height,
         "mode": image.mode,
         "seconds": time.perf_counter() - began,
-        "notes": (*picture.notes, *notes_of_writing(image, kind)),
+        "notes": notes,
     }
-
-
-def describe(record: Record) -> str:
-    sizes = f"{readable_size(record['bytes_before'])} -> {readable_size(record['bytes_after'])}"
-    shape = f"{record['width']}x{record['height']} {record['mode']}"
-    return f"{record['output']}: {sizes}, {shape}, {record['seconds']:.2f} s"

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.files import path_of
-from cli.jobs import Batch
+from cli.jobs import Batch, Record
 from cli.options import (
+    JPEG_QUALITY,
     NAMES,
     AsJson,
+    Background,
     Depth,
     DryRun,
     Force,
     Frame,
     Jobs,
+    JpegQuality,
     KeepTimes,
     MaxPixels,
     Output,
@@ -27,7 +30,11 @@ from cli.options import (
     Tolerant,
     read_options,
 )
+from cli.pictures import PictureOptions
 from cli.stage import run_stage
+
+if TYPE_CHECKING:
+    from codec.picture import Picture
 
 
 def denoise(
@@ -44,6 +51,8 @@ def denoise(
     frame: Frame = None,
     tolerant: Tolerant = False,
     max_pixels: MaxPixels = None,
+    background: Background = None,
+    jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -58,6 +67,15 @@ def denoise(
     from codec import stages
 
     stages.check_denoising(sigma, method)
+    options = PictureOptions(background, jpeg_quality, keep_times)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
     reading = read_options(depth, frame, tolerant, max_pixels)
-    run_stage(paths, partial(stages.denoise, sigma=sigma, method=method), reading, keep_times, batch)
+    run_stage(paths, partial(denoised, sigma=sigma, method=method), reading, options, batch)
+
+
+def denoised(picture: Picture, sigma: float | None, method: str) -> tuple[Picture, Record]:
+    """The picture without noise, and the deviation of what was removed, 0 for none."""
+    from codec.stages.denoising import denoise_measured
+
+    found, removed = denoise_measured(picture, sigma, method)
+    return found, {"noise": removed}

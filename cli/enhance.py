@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.files import path_of
-from cli.jobs import Batch
+from cli.jobs import Batch, Record
 from cli.options import (
+    JPEG_QUALITY,
     NAMES,
     AsJson,
+    Background,
     Depth,
     DryRun,
     Force,
     Frame,
     Jobs,
+    JpegQuality,
     KeepTimes,
     MaxPixels,
     Output,
@@ -26,7 +29,11 @@ from cli.options import (
     Tolerant,
     read_options,
 )
+from cli.pictures import PictureOptions
 from cli.stage import run_stage
+
+if TYPE_CHECKING:
+    from codec.picture import Picture
 
 
 def enhance(
@@ -38,6 +45,8 @@ def enhance(
     frame: Frame = None,
     tolerant: Tolerant = False,
     max_pixels: MaxPixels = None,
+    background: Background = None,
+    jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
     output_dir: OutputDir = None,
     recursive: Recursive = False,
@@ -49,8 +58,15 @@ def enhance(
     quiet: Quiet = False,
 ) -> None:
     """Remove artefacts of JPEG, or of our own coding, from pictures."""
-    from codec import stages
-
+    options = PictureOptions(background, jpeg_quality, keep_times)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
     reading = read_options(depth, frame, tolerant, max_pixels)
-    run_stage(paths, stages.enhance, reading, keep_times, batch)
+    run_stage(paths, enhanced, reading, options, batch)
+
+
+def enhanced(picture: Picture) -> tuple[Picture, Record]:
+    """The picture without artefacts, and whether it may have had any."""
+    from codec import stages
+
+    found = stages.enhance(picture)
+    return found, {"enhanced": found.pixels is not picture.pixels}

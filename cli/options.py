@@ -97,6 +97,12 @@ Strip = Annotated[
         "GPS too), text (comments, IPTC, resolution) or all. Several with commas, or the option again.",
     ),
 ]
+Background = Annotated[
+    str | None,
+    typer.Option(metavar="COLOUR", help="Behind transparency in JPEG and BMP: a name, #rgb or #rrggbb."),
+]
+JpegQuality = Annotated[int, typer.Option(min=1, max=100, help="Of outputs that are JPEG.")]
+JPEG_QUALITY = 95  # by default, as in the library
 
 
 def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.batch import run
-from cli.files import UsageError, concerning, read_stream, readable_size, write
+from cli.files import concerning, read_stream, write
 from cli.jobs import Batch, Job, Record
 from cli.naming import pictures, plan
+from cli.pictures import PictureOptions, check_suffixes, describe, encode
 
 if TYPE_CHECKING:
     from codec.picture import Picture
@@ -22,45 +23,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """What is done to each picture."""
+    """What is done to each picture: a stage gives it, and what the record says of that."""
 
-    stage: Callable[[Picture], Picture]
+    stage: Callable[[Picture], tuple[Picture, Record]]
     reading: ReadOptions
-    keep_times: bool
+    options: PictureOptions
 
 
 def run_stage(
     paths: list[Path],
-    stage: Callable[[Picture], Picture],
+    stage: Callable[[Picture], tuple[Picture, Record]],
     reading: ReadOptions,
-    keep_times: bool,
+    options: PictureOptions,
     batch: Batch,
 ) -> None:
     """Run a stage on IN... and write OUT; raises UsageError."""
-    from codec.picture.writing import FORMATS
-
     planned = plan(paths, pictures(pairs=True), ".png", batch)
-    for job in planned:
-        if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
-            raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    run(planned, partial(run_one, Processing(stage, reading, keep_times)), describe, batch)
+    check_suffixes(planned)
+    run(planned, partial(run_one, Processing(stage, reading, options)), describe, batch)
 
 
 def run_one(how: Processing, job: Job) -> Record:
     """Run the stage on one picture; what came of it."""
     from codec.picture.reading import read_picture
-    from codec.picture.writing import encode_image, format_for, notes_of_writing, to_pillow
 
     began = time.perf_counter()
-    named = Path(f"out{job.target.suffix or '.png'}")
     with concerning(job.source):
         piped = read_stream(job.source)
-        picture = read_picture(job.source if piped is None else io.BytesIO(piped), how.reading)
-        image = to_pillow(how.stage(picture))
-        notes = (*picture.notes, *notes_of_writing(image, format_for(named)))
+        source = job.source if piped is None else io.BytesIO(piped)
+        picture, done = how.stage(read_picture(source, how.reading))
         before = job.source.stat().st_size if piped is None else len(piped)
-        data = encode_image(image, format_for(named))
-    write(job.target, data, job.force, job.source if how.keep_times else None)
+        image, data, notes = encode(picture, job.target.suffix or ".png", how.options)
+    write(job.target, data, job.force, job.source if how.options.keep_times else None)
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -71,10 +65,5 @@ def run_one(how: Processing, job: Job) -> Record:
         "mode": image.mode,
         "seconds": time.perf_counter() - began,
         "notes": notes,
+        **done,
     }
-
-
-def describe(record: Record) -> str:
-    sizes = f"{readable_size(record['bytes_before'])} -> {readable_size(record['bytes_after'])}"
-    shape = f"{record['width']}x{record['height']} {record['mode']}"
-    return f"{record['output']}: {sizes}, {shape}, {record['seconds']:.2f} s"

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from codec.api import Info, compress, decompress, denoise, enhance, info, upscale
+from codec.api import Info, compress, decompress, denoise, enhance, estimate_noise, info, upscale
 from codec.attempt import DEFAULT_QUALITY
 from codec.errors import (
     AecodecError,
@@ -58,6 +58,7 @@ __all__ = [
     "decompress",
     "denoise",
     "enhance",
+    "estimate_noise",
     "info",
     "upscale",
 ]

@@ -27,7 +27,9 @@ from codec.picture.pillow_errors import reason_of
 from codec.picture.reading import DEFAULTS, ReadOptions, from_pillow, read_picture
 from codec.picture.stripping import kinds_of
 from codec.picture.stripping import strip as without
-from codec.picture.writing import to_pillow
+from codec.picture.writing import colour_of, flattened, to_pillow
+from codec.stages.denoising import visible_noise
+from codec.stages.enhancement import enhance_coded
 from codec.stages.upscaling import SCALES
 
 ImageLike: TypeAlias = Image.Image | NDArray[Any] | Picture | str | os.PathLike[str] | IO[bytes]
@@ -212,6 +214,7 @@ def decompress(
     enhance: bool = False,
     upscale: int = 1,
     strip: str | Iterable[str] = (),
+    background: str | None = None,
 ) -> Image.Image:
     """The picture in a file: mode L, LA, RGB or RGBA, with its metadata in `info`, where Pillow has them.
 
@@ -222,17 +225,23 @@ def decompress(
     `data` are the bytes of the file, its name, or the file open for reading bytes, which is read from its
     start. `region` (left, top, width, height), in pixels, asks for a part, whose pixels are those of the
     whole within one level. `enhance` removes artefacts of coding, `upscale` (2, 3 or 4) enlarges what comes
-    of it; of a region they know no more than the region. `max_pixels` limits the result.
+    of it; of a region they know no more than the region. `max_pixels` limits the result. `background`, a
+    colour as Pillow's ImageColor reads it (a name, #rgb, #rrggbb), takes the place of transparency: mode L or
+    RGB.
 
     Raises a BitstreamError that says what is wrong with the data, UnknownModelError, RegionError, StageError,
-    MetadataError, LimitError for a picture over `max_pixels`, AecodecError for a file that cannot be read.
+    MetadataError, ImageError for a background that is no colour, LimitError for a picture over `max_pixels`,
+    AecodecError for a file that cannot be read.
     """
+    if background is not None:
+        colour_of(background)
     picture = decompress_picture(
         data, max_pixels=max_pixels, region=region, enhance=enhance, upscale=upscale, strip=strip
     )
     for note in picture.notes:
         warnings.warn(note, stacklevel=2)
-    return to_pillow(picture)
+    image = to_pillow(picture)
+    return image if background is None else flattened(image, background)
 
 
 def decompress_picture(
@@ -260,7 +269,7 @@ def decompress_picture(
     check_size(scale * width, scale * height, max_pixels)
     picture = decode_picture(container, region)
     if enhance and container.learned and not container.stages.enhance:
-        picture = stages.enhance(picture)
+        picture = enhance_coded(picture)
     return without(stages.upscale(picture, scale) if scale > 1 else picture, kinds)
 
 
@@ -287,11 +296,22 @@ def denoise(
 ) -> Image.Image:
     """The picture without noise of deviation `sigma`, of 255, measured if not given.
 
-    `method` is learned, or nlm for non-local means. `image` and what follows `method` are as `compress` takes
-    them. Raises ImageError, or StageError for what is not offered.
+    Where none is measured, as in text, in drawings or with less than 32 pixels each way, nothing is changed:
+    `estimate_noise` says how much there is. `method` is learned, or nlm for non-local means. `image` and what
+    follows `method` are as `compress` takes them.
+
+    Raises ImageError, or StageError for what is not offered.
     """
     picture = to_picture(image, ReadOptions(depth, frame, tolerant, max_pixels))
     return to_pillow(stages.denoise(picture, sigma, method))
+
+
+def estimate_noise(image: ImageLike) -> float:
+    """Deviation, of 255, of the white noise in a picture; 0 where there is none or too little to tell.
+
+    Raises ImageError.
+    """
+    return visible_noise(to_picture(image))
 
 
 def enhance(
@@ -304,7 +324,7 @@ def enhance(
 ) -> Image.Image:
     """The picture without artefacts of JPEG or of our own coding; raises ImageError.
 
-    All arguments are as `compress` takes them.
+    One that shows that it was never coded comes back as it is. All arguments are as `compress` takes them.
     """
     return to_pillow(stages.enhance(to_picture(image, ReadOptions(depth, frame, tolerant, max_pixels))))
 

@@ -38,8 +38,8 @@ from codec.picture import psnr as psnr_of
 from codec.picture.alpha import blacken_hidden, fill_hidden
 from codec.picture.lossless import fits_lossless
 from codec.picture.opening import check_input
-from codec.stages import estimate_noise, networks
-from codec.stages.denoising import LARGEST_SIGMA
+from codec.stages import networks
+from codec.stages.denoising import LARGEST_SIGMA, denoise_measured
 from codec.stages.enhancement import NETWORK as ENHANCE
 from codec.stages.upscaling import SCALES, network_name, reduced
 from codec.targets import of_psnr, within_bytes
@@ -52,7 +52,6 @@ POOR_LOSSLESS_WORTH = 2  # times as large a lossless file is taken instead of a 
 LARGE = 2**25  # pixels above which no draft is kept, whose descent takes 10 bytes a pixel
 LOADED_ANEW = 2**21  # pixels from which on it pays to load networks for each quality that a search tries
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
-REMOVED = 0.7  # of the noise that "auto" measured must be what is removed, or it was texture
 HELPS = 0.02  # dB by which a stage must be better than none
 REDUCED_BELOW = 10.0  # quality above which "auto" does not try a reduced picture
 
@@ -215,17 +214,10 @@ def size_of_metadata(picture: Picture) -> int:
 def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
     """The picture without noise of a deviation (of 255), and the deviation that was removed.
 
-    "auto" measures the noise. It leaves as much as a photograph may have, and texture: there the network
-    removes far less than was measured. None leaves all.
+    "auto" measures the noise, and leaves as much as a photograph may have. None leaves all.
     """
     if isinstance(noise, str):
-        noise = min(estimate_noise(blacken_hidden(picture).pixels), LARGEST_SIGMA)
-        if noise < NOISY:
-            return picture, 0.0
-        cleaned = stages.denoise(picture, noise)
-        visible = slice(None) if picture.alpha is None else picture.alpha > 0
-        removed = (picture.pixels.astype(np.int16) - cleaned.pixels)[visible].std()
-        return (cleaned, noise) if removed >= REMOVED * noise else (picture, 0.0)
+        return denoise_measured(picture, least=NOISY)
     return (stages.denoise(picture, noise), noise) if noise else (picture, 0.0)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import drawn
 from tests.common import photograph
 from tests.test_cli import aecodec, refusal
 
@@ -91,10 +92,16 @@ def test_what_is_not_offered_is_refused(
     assert not (tmp_path / "out.png").exists()
 
 
-def test_a_picture_too_small_to_measure_its_noise_is_refused(tmp_path: Path) -> None:
+def test_a_picture_too_small_to_measure_its_noise_is_left_as_it_is(tmp_path: Path) -> None:
     Image.fromarray(photograph(5, 4)).save(tmp_path / "dot.png")
-    refusal(aecodec("denoise", tmp_path / "dot.png", tmp_path / "out.png"), 2, "5x4", "--sigma")
-    assert aecodec("denoise", "--sigma", "9", tmp_path / "dot.png", tmp_path / "out.png").returncode == 0
+    result = aecodec("denoise", tmp_path / "dot.png", tmp_path / "out.png", "--json")
+    assert result.returncode == 0, result.stderr
+    assert "5x4 pixels are too few to measure noise: left as it is, give it with --sigma" in result.stderr
+    assert json.loads(result.stdout)["noise"] == 0
+    with Image.open(tmp_path / "out.png") as image:
+        np.testing.assert_array_equal(image, photograph(5, 4))
+    result = aecodec("denoise", "--sigma", "9", tmp_path / "dot.png", tmp_path / "two.png")
+    assert "noise of 9 removed" in result.stderr
 
 
 def test_a_file_says_what_was_done(photo: Path, tmp_path: Path) -> None:
@@ -113,3 +120,56 @@ def test_models_lists_the_stages() -> None:
     listed = aecodec("models").stdout
     for name in ("denoise", "enhance", "upscale2", "upscale3", "upscale4", "srcnn2", "srcnn3"):
         assert f"stage {name}: fingerprint" in listed
+
+
+def test_the_noise_that_was_removed_is_said(photo: Path, tmp_path: Path) -> None:
+    result = aecodec("denoise", photo, tmp_path / "out.png", "--json")
+    noise = json.loads(result.stdout)["noise"]
+    assert noise == pytest.approx(25, rel=0.25)
+    assert f"noise of {noise:.3g} removed" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["denoise", "enhance"])
+def test_a_clean_drawing_is_left_as_it_is(command: str, tmp_path: Path) -> None:
+    Image.fromarray(drawn.text()).save(tmp_path / "text.png")
+    result = aecodec(command, tmp_path / "text.png", tmp_path / "out.png", "--json")
+    assert "left as it is" in result.stderr
+    record = json.loads(result.stdout)
+    assert not record["noise" if command == "denoise" else "enhanced"]
+    assert "left as it is" in record["notes"][0]
+    with Image.open(tmp_path / "out.png") as image:
+        np.testing.assert_array_equal(image, drawn.text())
+
+
+@pytest.mark.parametrize("method", ["learned", "nlm"])
+@pytest.mark.parametrize("size", [(60, 1), (1, 60), (1, 1)])
+def test_one_row_or_column_is_denoised(method: str, size: tuple[int, int], tmp_path: Path) -> None:
+    Image.fromarray(photograph(*size)).save(tmp_path / "row.png")
+    for number, given in enumerate(((), ("--sigma", "20"))):
+        target = tmp_path / f"{number}.png"
+        result = aecodec("denoise", "--method", method, *given, tmp_path / "row.png", target)
+        assert result.returncode == 0, result.stderr
+        with Image.open(target) as image:
+            assert image.size == size
+
+
+def test_outputs_that_are_jpeg(photo: Path, tmp_path: Path) -> None:
+    image = Image.open(photo).convert("RGBA")
+    image.save(tmp_path / "opaque.png")
+    image.putalpha(100)
+    image.save(tmp_path / "clear.png")
+    out = tmp_path / "out.jpg"
+    for name in ("opaque", "clear"):
+        assert aecodec("compress", tmp_path / f"{name}.png", tmp_path / f"{name}.aec").returncode == 0
+    for command, suffix in (("decompress", "aec"), ("upscale", "png")):
+        assert aecodec(command, tmp_path / f"opaque.{suffix}", out, "-f").returncode == 0
+        best = out.stat().st_size
+        clear = tmp_path / f"clear.{suffix}"
+        refusal(aecodec(command, clear, out, "-f"), 1, "transparency", "--background")
+        result = aecodec(command, clear, out, "-f", "--background", "#f00", "--jpeg-quality", "30")
+        assert result.returncode == 0, result.stderr
+        assert out.stat().st_size < best
+        with Image.open(out) as found:
+            assert found.getpixel((5, 5))[0] > found.getpixel((5, 5))[1]
+        refusal(aecodec(command, clear, out, "-f", "--background", "reddish"), 2, "--background 'reddish'")
+        assert aecodec(command, clear, out, "-f", "--jpeg-quality", "0").returncode == 2

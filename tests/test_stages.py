@@ -294,3 +294,50 @@ def test_decompress_enhances_and_enlarges() -> None:
 
 def test_no_noise_changes_nothing() -> None:
     assert stages.denoise(Picture(PHOTOGRAPH), 0).pixels is PHOTOGRAPH
+
+
+MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"]
+TINY = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 60), (60, 1), (3, 5), (33, 34)]  # widths and heights
+METHODS = {
+    "learned": (lambda image: codec.denoise(image, 20), 1),
+    "nlm": (lambda image: codec.denoise(image, 20, "nlm"), 1),
+    "blind": (codec.denoise, 1),
+    "blind nlm": (lambda image: codec.denoise(image, method="nlm"), 1),
+    "enhance": (codec.enhance, 1),
+    **{
+        f"{method} x{scale}": (lambda image, s=scale, m=method: codec.upscale(image, s, m), scale)
+        for scale in (2, 3, 4)
+        for method in ("learned", "srcnn", "bicubic")
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore:CMYK")
+@pytest.mark.parametrize("size", TINY)
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_takes_every_mode_and_size(name: str, size: tuple[int, int]) -> None:
+    stage, scale = METHODS[name]
+    for mode in MODES:
+        image = Image.fromarray(PHOTOGRAPH[: size[1], : size[0]]).convert(mode.removesuffix("A") or mode)
+        if mode.endswith("A"):
+            image = image.convert("LA" if mode == "LA" else "RGBA").convert(mode)
+            image.putalpha(200)
+        found = stage(image)
+        gray, transparent = mode in ("1", "L", "LA"), mode.endswith("A")
+        assert found.mode == ("L" if gray else "RGB") + "A" * transparent
+        assert found.size == (scale * size[0], scale * size[1])
+        if transparent:
+            assert found.getchannel("A").getextrema() == (200, 200)
+        near = np.asarray(found.convert("RGB").resize(size, Image.Resampling.BOX), int)
+        assert np.abs(near - np.asarray(image.convert("RGB"))).mean() < 60
+
+
+@pytest.mark.parametrize("method", ["learned", "nlm"])
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_flat_pictures_stay_flat(method: str, level: int) -> None:
+    for size in ((1, 1), (1, 60), (40, 40)):
+        flat = np.full((*size, 3), level, np.uint8)
+        assert np.abs(stages.denoise(Picture(flat), 20, method).pixels.astype(int) - level).max() <= 2
+        assert np.abs(stages.enhance(Picture(flat)).pixels.astype(int) - level).max() <= 1
+        for way in upscaling.METHODS:
+            assert np.abs(stages.upscale(Picture(flat), 2, way).pixels.astype(int) - level).max() <= 3

@@ -1,0 +1,63 @@
+"""Pictures as outputs of commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.files import UsageError, readable_size
+from cli.jobs import Job, Record
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from codec.picture import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOptions:
+    """How pictures are written."""
+
+    background: str | None  # colour behind transparency in formats that have none
+    jpeg_quality: int
+    keep_times: bool
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a background that is no colour."""
+        if self.background is None:
+            return
+        from codec import ImageError
+        from codec.picture.writing import colour_of
+
+        try:
+            colour_of(self.background)
+        except ImageError as error:
+            raise UsageError(f"--{error}") from error
+
+
+def check_suffixes(jobs: list[Job]) -> None:
+    """Raises UsageError for an output whose name asks for a format that is not written."""
+    from codec.picture.writing import FORMATS
+
+    for job in jobs:
+        if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
+            raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
+
+
+def encode(picture: Picture, suffix: str, how: PictureOptions) -> tuple[Image.Image, bytes, tuple[str, ...]]:
+    """The image of a picture in the format of a suffix, its file, and notes of what is not kept."""
+    from codec.picture.writing import encode_image, fitted, format_for, notes_of_writing, to_pillow
+
+    kind = format_for(Path(f"out{suffix}"))
+    image = fitted(to_pillow(picture), kind, how.background)
+    notes = (*picture.notes, *notes_of_writing(image, kind))
+    return image, encode_image(image, kind, how.jpeg_quality), notes
+
+
+def describe(record: Record) -> str:
+    """The line of a picture that was written."""
+    sizes = f"{readable_size(record['bytes_before'])} -> {readable_size(record['bytes_after'])}"
+    shape = f"{record['width']}x{record['height']} {record['mode']}"
+    noise = f", noise of {record['noise']:.3g} removed" if record.get("noise") else ""
+    return f"{record['output']}: {sizes}, {shape}, {record['seconds']:.2f} s{noise}"

@@ -1,0 +1,83 @@
+"""What was never coded is left alone by `enhance`, and what was coded is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import codec
+from codec import stages
+from codec.picture import Picture
+from codec.pipeline import Pixels
+from codec.stages.traces import may_be_coded
+from tests.common import psnr_of, shipped_photograph
+from tests.drawn import EDGED, SMOOTH, jpeg
+
+NAMES = ["astronaut", "chelsea", "coffee", "rocket"]
+NOTE = "no trace of coding: left as it is"
+
+
+def part(name: str) -> Pixels:
+    return np.ascontiguousarray(shipped_photograph(name)[:256, :320])
+
+
+@pytest.mark.parametrize("name", EDGED)
+def test_what_was_never_coded_is_left_as_it_is(name: str) -> None:
+    picture = Picture(EDGED[name](), notes=("kept",))
+    found = stages.enhance(picture)
+    assert found.notes == ("kept", NOTE)
+    assert found.pixels is picture.pixels
+
+
+@pytest.mark.parametrize("name", EDGED)
+@pytest.mark.parametrize("shift", [(1, 0), (3, 5)])
+def test_that_holds_where_a_picture_was_cut(name: str, shift: tuple[int, int]) -> None:
+    assert not may_be_coded(EDGED[name]()[shift[0] :, shift[1] :])
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_smooth_pictures_stay_what_they_were(name: str) -> None:
+    pixels = SMOOTH[name]()
+    assert psnr_of(pixels, stages.enhance(Picture(pixels)).pixels) > 55
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+@pytest.mark.parametrize("quality", [5, 10, 30, 60, 95])
+def test_jpegs_of_photographs_show_it(name: str, subsampling: str, quality: int) -> None:
+    damaged = jpeg(part(name), quality, subsampling)
+    gray = np.asarray(Image.fromarray(damaged).convert("L").convert("RGB"))
+    assert all(may_be_coded(pixels) for pixels in (damaged, damaged[3:, 5:], gray))
+
+
+@pytest.mark.parametrize("quality", [20, 50, 90])
+@pytest.mark.parametrize(
+    "name", ["text", "gray text", "coloured text", "drawing", "screenshot", "dots", "icon"]
+)
+def test_jpegs_of_what_was_drawn_show_it(name: str, quality: int) -> None:
+    damaged = jpeg(EDGED[name](), quality)
+    assert may_be_coded(damaged)
+    assert may_be_coded(damaged[:, 4:])
+
+
+@pytest.mark.parametrize("quality", [0, 20, 50, 80, 100])
+def test_our_files_show_it(quality: float) -> None:
+    assert may_be_coded(np.asarray(codec.decompress(codec.compress(part("astronaut"), quality))))
+
+
+def test_decompress_enhances_what_it_knows_to_be_coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codec.stages.enhancement.may_be_coded", lambda pixels: False)
+    file = codec.compress(part("chelsea"), 10)
+    assert codec.decompress(file, enhance=True).tobytes() != codec.decompress(file).tobytes()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 60), (60, 1), (9, 9), (10, 10), (300, 11)])
+def test_small_pictures_say_nothing(size: tuple[int, int]) -> None:
+    assert may_be_coded(np.zeros((*size, 3), np.uint8))
+
+
+def test_large_pictures_are_looked_at_in_parts() -> None:
+    text = np.tile(EDGED["text"](), (7, 5, 1))
+    assert not may_be_coded(text)
+    assert may_be_coded(jpeg(text, 60))

@@ -1,0 +1,91 @@
+"""Noise is measured where there is some, and text, prints and drawings have none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import codec
+from codec import stages
+from codec.picture import Picture
+from codec.pipeline import Pixels
+from codec.stages.denoising import denoise_measured
+from codec.stages.noise import estimate_noise
+from tests.common import psnr_of, shipped_photograph
+from tests.drawn import EDGED, SMOOTH, bordered, jpeg, text
+
+DRAWN = {**EDGED, **SMOOTH}
+
+
+def noisy(pixels: Pixels, sigma: float, gray: bool = False) -> Pixels:
+    """Pixels with white noise, clipped to bytes."""
+    shape = (*pixels.shape[:2], 1) if gray else pixels.shape
+    noise = np.random.default_rng(1).normal(0, sigma, shape)
+    return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_what_was_drawn_is_left_as_it_is(name: str) -> None:
+    picture = Picture(DRAWN[name]())
+    found, sigma = denoise_measured(picture)
+    assert sigma == 0
+    assert found.notes == ("no noise was measured: left as it is",)
+    np.testing.assert_array_equal(found.pixels, picture.pixels)
+
+
+@pytest.mark.parametrize("quality", [75, 92])
+@pytest.mark.parametrize("name", ["text", "small text", "text on black", "gray text", "drawing", "half-tone"])
+def test_a_jpeg_of_what_was_drawn_is_not_blurred(name: str, quality: int) -> None:
+    clean = DRAWN[name]()
+    damaged = jpeg(clean, quality)
+    found = stages.denoise(Picture(damaged)).pixels
+    assert psnr_of(clean, found) > psnr_of(clean, damaged) - 0.05
+
+
+@pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("sigma", [5, 20, 50])
+def test_noise_of_photographs_is_measured(name: str, gray: bool, sigma: float) -> None:
+    clean = shipped_photograph(name)[:320, :320]
+    clean = np.asarray(Image.fromarray(clean).convert("L").convert("RGB")) if gray else clean
+    measured = estimate_noise(noisy(clean, sigma, gray))
+    assert measured == pytest.approx(sigma, rel=0.2, abs=1.6)  # the photographs have noise of their own
+
+
+@pytest.mark.parametrize("level", [0, 100, 255])
+def test_a_flat_border_hides_no_noise(level: int) -> None:
+    damaged = noisy(shipped_photograph("chelsea")[:220, :220], 25)
+    assert estimate_noise(bordered(damaged, level)) == pytest.approx(estimate_noise(damaged), rel=0.1)
+
+
+def test_a_noisy_scan_of_text_is_noisy() -> None:
+    scan = noisy(text(16, (60, 60, 60), (190, 190, 190)), 15)
+    assert estimate_noise(scan) == pytest.approx(15, rel=0.2)
+
+
+def test_a_saturated_colour_hides_no_noise() -> None:
+    red = shipped_photograph("chelsea")[:200, :200].copy()
+    red[:, :, 2] = 0
+    assert estimate_noise(np.dstack([noisy(red, 20)[:, :, :2], red[:, :, 2]])) > 5
+
+
+@pytest.mark.parametrize("method", ["learned", "nlm"])
+def test_noise_of_a_photograph_is_removed_blindly(method: str) -> None:
+    clean = shipped_photograph("chelsea")[:160, :160]
+    damaged = noisy(clean, 20)
+    found, sigma = denoise_measured(Picture(damaged), method=method)
+    assert sigma == estimate_noise(damaged)
+    assert psnr_of(clean, found.pixels) > psnr_of(clean, damaged) + 3
+
+
+def test_the_noise_can_be_had() -> None:
+    damaged = noisy(shipped_photograph("chelsea")[:160, :160], 20)
+    assert codec.estimate_noise(damaged) == pytest.approx(20, rel=0.1)
+    assert codec.estimate_noise(Image.fromarray(text())) == 0
+    assert codec.estimate_noise(damaged[:8, :8]) == 0
+
+
+def test_compress_removes_no_noise_from_text() -> None:
+    image = text(12, (40, 40, 40), (230, 230, 230))
+    assert codec.compress(image, 40, denoise="auto") == codec.compress(image, 40)
