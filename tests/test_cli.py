@@ -115,7 +115,7 @@ def test_json_and_quiet(photo: Path, tmp_path: Path) -> None:
 def test_info_and_models_agree(compressed: Path) -> None:
     about = json.loads(aecodec("info", compressed, "--json").stdout)
     models = json.loads(aecodec("models", "--json").stdout)
-    assert about["model"] == models["base"]["fingerprint"]
+    assert about["model"] == models["visual"]["fingerprint"]
     assert (about["width"], about["height"], about["mode"], about["quality"]) == (451, 300, "RGB", 50.0)
     assert f"quality 50, model base ({about['model']})" in aecodec("info", compressed).stdout
     assert about["model"] in aecodec("models").stdout

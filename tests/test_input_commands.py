@@ -76,8 +76,10 @@ def test_a_fault_of_ours_is_the_failure_of_one_file(count: int) -> None:
     came = {job.source.name: outcome for job, outcome in outcomes(jobs, work, Batch(jobs=count, quiet=True))}
     assert [came[name] for name in "bc"] == [{"input": "b"}, {"input": "c"}]
     assert isinstance(came["a"], AecodecError)
-    expected = "a: unexpected ZeroDivisionError: division by zero: please report it, with the file if you can"
-    assert str(came["a"]) == expected
+    said = str(came["a"])
+    assert "ZeroDivisionError: division by zero" in said
+    assert said.endswith("please report it")
+    assert "\n" not in said
 
 
 def test_an_interrupt_is_no_failure_of_a_file() -> None:
@@ -85,7 +87,7 @@ def test_an_interrupt_is_no_failure_of_a_file() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        attempt(interrupted, False, Job(Path("a"), Path("b")))
+        attempt(interrupted, lambda job: False, Batch(), Job(Path("a"), Path("b")))
 
 
 def test_the_limit_of_inputs_is_one_of_work(tmp_path: Path) -> None:

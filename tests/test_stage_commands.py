@@ -162,14 +162,14 @@ def test_outputs_that_are_jpeg(photo: Path, tmp_path: Path) -> None:
     for name in ("opaque", "clear"):
         assert aecodec("compress", tmp_path / f"{name}.png", tmp_path / f"{name}.aec").returncode == 0
     for command, suffix in (("decompress", "aec"), ("upscale", "png")):
-        assert aecodec(command, tmp_path / f"opaque.{suffix}", out, "-f").returncode == 0
+        assert aecodec(command, tmp_path / f"opaque.{suffix}", "-o", out, "-f").returncode == 0
         best = out.stat().st_size
         clear = tmp_path / f"clear.{suffix}"
-        refusal(aecodec(command, clear, out, "-f"), 1, "transparency", "--background")
-        result = aecodec(command, clear, out, "-f", "--background", "#f00", "--jpeg-quality", "30")
+        refusal(aecodec(command, clear, "-o", out, "-f"), 1, "transparency", "--background")
+        result = aecodec(command, clear, "-o", out, "-f", "--background", "#f00", "--jpeg-quality", "30")
         assert result.returncode == 0, result.stderr
         assert out.stat().st_size < best
         with Image.open(out) as found:
             assert found.getpixel((5, 5))[0] > found.getpixel((5, 5))[1]
-        refusal(aecodec(command, clear, out, "-f", "--background", "reddish"), 2, "--background 'reddish'")
-        assert aecodec(command, clear, out, "-f", "--jpeg-quality", "0").returncode == 2
+        refusal(aecodec(command, clear, "-o", out, "-f", "--background", "reddish"), 2, "--background 'reddish'")
+        assert aecodec(command, clear, "-o", out, "-f", "--jpeg-quality", "0").returncode == 2
