@@ -56,9 +56,10 @@ class Batch:
 
 def unexpected(job: Job, error: Exception) -> AecodecError:
     """The failure of a job that ended with an error nobody raised on purpose, and where it was raised."""
-    from codec import AecodecError
+    from codec.errors import AecodecError, one_line
 
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}, line {place.lineno}"
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return AecodecError(f"{job.source}: a fault of aecodec ({what}, in {where}): please report it")
+    what = one_line(f"{type(error).__name__}: {error}")
+    remedy = "please report it, with the file if you can"
+    return AecodecError(f"{job.source}: a fault of aecodec ({what}, in {where}): {remedy}")

@@ -106,6 +106,14 @@ def test_whatever_a_library_raises_is_a_refusal(monkeypatch: pytest.MonkeyPatch)
         from_pillow(Image.open(io.BytesIO(SEEDS["PNG RGB"])))
 
 
+def test_a_second_attempt_does_not_pass_over_damage() -> None:
+    """Pillow goes on behind damaged data of a PNG where it is asked to load it once more."""
+    data = saved(Image.fromarray(photograph(300, 200)), "PNG")
+    place = data.index(b"IDAT") + 20_000
+    with pytest.raises(ImageError, match="cannot be read"):
+        read(data[:place] + bytes(64) + data[place + 64 :])
+
+
 def test_a_damaged_palette_is_refused_however_tolerant() -> None:
     data = SEEDS["BMP gray"]
     colours = struct.pack("<I", 18_432)

@@ -171,5 +171,7 @@ def test_outputs_that_are_jpeg(photo: Path, tmp_path: Path) -> None:
         assert out.stat().st_size < best
         with Image.open(out) as found:
             assert found.getpixel((5, 5))[0] > found.getpixel((5, 5))[1]
-        refusal(aecodec(command, clear, "-o", out, "-f", "--background", "reddish"), 2, "--background 'reddish'")
+        refusal(
+            aecodec(command, clear, "-o", out, "-f", "--background", "reddish"), 2, "--background 'reddish'"
+        )
         assert aecodec(command, clear, "-o", out, "-f", "--jpeg-quality", "0").returncode == 2

@@ -158,11 +158,11 @@ def picture_of(image: Image.Image, wanted_depth: int | None, notes: list[str]) -
     block, readable = read_exif(image)
     metadata, left = read_metadata(image, block, content)
     notes += left if Box.COLOUR in metadata else [*left, *notes_of_png_colours(image)]
+    shallow.load()  # by itself: an error is one of pixels, and a second attempt might pass over it
     try:
         shallow, turned = turned_upright(image, shallow)
         metadata = upright(metadata) if turned else metadata
     except MALFORMED:
-        shallow.load()
         readable = False
     if not readable:
         notes.append(f"its EXIF cannot be read and is {'kept as it is' if block else 'left out'}")
