@@ -64,7 +64,7 @@ def test_the_ground_of_a_product_shot_stays(ground: int, shadow: bool, quality: 
     file = codec.compress(pixels, quality)
     plain = without_box(file)
     assert share_changed(pixels, plain, ground) > 0.02
-    assert share_changed(pixels, file, ground) < 0.002
+    assert share_changed(pixels, file, ground) < 0.003
     figures = [psnr_of(pixels, np.asarray(codec.decompress(data))) for data in (plain, file)]
     assert figures[1] >= figures[0]
     assert len(file) <= 1.02 * len(plain)
@@ -87,7 +87,7 @@ def test_white_is_kept_after_the_stages(options: dict[str, int]) -> None:
     pixels = product(255, False)
     file = codec.compress(pixels, 30, **options)  # type: ignore[arg-type]
     assert codec.info(file).enhanced or codec.info(file).scale == 2
-    assert share_changed(pixels, file, 255) < 0.01 < share_changed(pixels, without_box(file), 255)
+    assert share_changed(pixels, file, 255) < 0.015 < share_changed(pixels, without_box(file), 255)
     region = codec.decompress(file, region=(101, 37, 210, 301))
     assert_close(np.asarray(region), np.asarray(codec.decompress(file))[37:338, 101:311])
 
