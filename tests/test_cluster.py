@@ -22,7 +22,7 @@ from cli.batch import THERE, outcomes, run
 from cli.cluster import attempt_as, difference, installation
 from cli.files import STANDARD, UsageError, write
 from cli.jobs import Batch, Job, Record
-from codec.model import DEFAULT, DIRECTORY, MORE_MODELS
+from codec.model import DIRECTORY, MORE_MODELS, TUNED
 from tests.common import ROOT, photograph
 from tests.test_cli import aecodec, refusal
 
@@ -144,7 +144,7 @@ def test_one_picture_has_its_own_exit_code(cluster: tuple[str, int], tmp_path: P
 def test_workers_of_other_models_are_refused_by_name(
     cluster: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(DIRECTORY / DEFAULT, tmp_path / "models" / "mine")
+    shutil.copytree(DIRECTORY / TUNED["psnr"], tmp_path / "models" / "mine")
     Image.fromarray(photograph(20, 20)).save(tmp_path / "a.png")
     monkeypatch.setenv(MORE_MODELS, str(tmp_path / "models"))
     result = aecodec("compress", tmp_path / "a.png", "--cluster", cluster[0])

@@ -21,7 +21,7 @@ from cli.batch import run
 from cli.files import TEMPORARY, write_atomically
 from cli.jobs import Batch, Job, Record
 from codec.bitstream import MAGIC, MAX_FILE, SKIPPABLE, Box, parse, read_file
-from codec.model import DEFAULT, DIRECTORY, MORE_MODELS
+from codec.model import DIRECTORY, MORE_MODELS, TUNED
 from codec.picture.text import MOST_BYTES
 from tests.common import ROOT, photograph
 from tests.test_cli import refusal
@@ -241,7 +241,7 @@ def test_modes_of_files_stay(tmp_path: Path, mode: int) -> None:
 @pytest.mark.parametrize("damage", ["changed", "missing", "closed", "no json"])
 def test_a_tampered_model_is_refused(source: Path, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "models"
-    directory = Path(shutil.copytree(DIRECTORY / DEFAULT, folder / "other"))
+    directory = Path(shutil.copytree(DIRECTORY / TUNED["psnr"], folder / "other"))
     graph = directory / "synthesis.onnx"
     if damage == "changed":
         graph.write_bytes(graph.read_bytes()[:-1] + b"\0")

@@ -18,12 +18,12 @@ from codec.engine import Session
 from codec.errors import ModelError, UnknownModelError
 from codec.model import (
     DECODER_FILES,
-    DEFAULT,
     DIRECTORY,
     ENCODER_FILES,
     MANIFEST,
     MORE_MODELS,
     TABLES,
+    TUNED,
     Model,
     fingerprint_of,
     list_models,
@@ -39,7 +39,7 @@ FILES = (*DECODER_FILES, *ENCODER_FILES)
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the model directory that a test may spoil."""
-    return Path(shutil.copytree(DIRECTORY / DEFAULT, tmp_path / "spoilt"))
+    return Path(shutil.copytree(DIRECTORY / TUNED["psnr"], tmp_path / "spoilt"))
 
 
 def change_manifest(directory: Path, **changes: Any) -> None:
@@ -114,9 +114,9 @@ def test_fingerprint_covers_the_decoder_only(model: Model) -> None:
 
 
 def test_models_are_found_by_name_and_fingerprint(model: Model) -> None:
-    assert DIRECTORY / DEFAULT in list_models()
-    assert model_named(DEFAULT).fingerprint == model.fingerprint
-    assert model_with(model.fingerprint).name == DEFAULT
+    assert DIRECTORY / TUNED["psnr"] in list_models()
+    assert model_named(TUNED["psnr"]).fingerprint == model.fingerprint
+    assert model_with(model.fingerprint).name == TUNED["psnr"]
 
 
 def test_unknown_models() -> None:
@@ -130,7 +130,7 @@ def test_more_models(copy: Path, monkeypatch: pytest.MonkeyPatch, model: Model) 
     monkeypatch.setenv(MORE_MODELS, str(copy.parent))
     assert copy in list_models()
     assert model_named("spoilt").name == "spoilt"
-    assert model_with(model.fingerprint).name == DEFAULT
+    assert model_with(model.fingerprint).name == TUNED["psnr"]
 
 
 def test_networks_are_built_once_even_in_the_background(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from cli.resume import compressed_so, is_picture_of
 from cli.verification import verify
 from codec.attempt import Options, compress_picture
 from codec.bitstream import Box, parse
-from codec.model import DEFAULT, TUNED
+from codec.model import TUNED
 from tests.common import make_exif, noise, photograph
 from tests.test_cli import aecodec, refusal
 
@@ -52,7 +52,7 @@ def made(tmp_path: Path, data: bytes, options: Options, stripped: tuple[Box, ...
         (Options(max_bytes=1000), [Options(max_bytes=100), Options(bpp=0.01)]),
         (Options(psnr=30.0), []),
         (Options(lossless=True), [Options(max_bytes=100), Options(denoise=20.0)]),
-        (Options(tune="ssim"), [Options(), Options(model=DEFAULT)]),
+        (Options(tune="psnr"), [Options(), Options(model="visual")]),
     ],
 )
 def test_what_was_made_so_is_left_and_what_was_not_is_not(

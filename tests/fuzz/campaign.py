@@ -27,7 +27,7 @@ from PIL import Image
 from codec.bitstream import MAX_PIXELS, Box, Container, Learned, serialise
 from codec.entropy import Latents
 from codec.hyperprior import hyper_steps, scale_index
-from codec.model import DEFAULT, model_named
+from codec.model import TUNED, model_named
 from codec.picture.lossless import LOSSLESS_MAX_SIDE, write_lossless
 from codec.pipeline import cells
 from tests.common import run_python
@@ -106,7 +106,7 @@ def try_all(what: str, inputs: Iterable[bytes]) -> Counter[str]:
 
 def quiet_latents(side: int) -> tuple[Latents, int]:
     """The latents of a square picture that take the fewest bytes, and their prior."""
-    model = model_named(DEFAULT)
+    model = model_named(TUNED["psnr"])
     tables, quality = model.tables, 0
     prior = min(range(len(tables.z_counts)), key=model.coder.least_bits)
     z = np.zeros((tables.z_channels, *cells(side, side)), np.int32)
@@ -121,7 +121,7 @@ def quiet_latents(side: int) -> tuple[Latents, int]:
 def bomb(side: int, sound: bool) -> bytes:
     """The smallest file of a large square picture; unless it is sound, only its last bits tell."""
     latents, prior = quiet_latents(side)
-    model = model_named(DEFAULT)
+    model = model_named(TUNED["psnr"])
     payload = model.coder.encode(latents, prior)
     header = Learned(model.fingerprint, latents.quality, prior)
     return serialise(Container(side, side, False, payload if sound else payload[4:], header))
@@ -134,7 +134,7 @@ def plain(side: int) -> bytes:
 
 def claiming(payload: bytes, side: int, alpha: bytes | None = None) -> bytes:
     """A learned file, or a lossless one for a WebP, that claims to be a large square."""
-    model = model_named(DEFAULT)
+    model = model_named(TUNED["psnr"])
     header = None if payload[:4] == b"RIFF" else Learned(model.fingerprint, 5000, 0)
     boxes = {} if alpha is None else {Box.ALPHA: alpha}
     return serialise(Container(side, side, False, payload, header, boxes))
