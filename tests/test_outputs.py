@@ -23,7 +23,6 @@ from cli.resume import compressed_so, is_picture_of
 from cli.verification import verify
 from codec.attempt import Options, compress_picture
 from codec.bitstream import Box, parse
-from codec.model import TUNED
 from tests.common import make_exif, noise, photograph
 from tests.test_cli import aecodec, refusal
 
@@ -44,7 +43,7 @@ def made(tmp_path: Path, data: bytes, options: Options, stripped: tuple[Box, ...
 @pytest.mark.parametrize(
     ("options", "others"),
     [
-        (Options(), [Options(49), Options(tune="ssim"), Options(lossless=True), Options(max_bytes=100)]),
+        (Options(), [Options(49), Options(tune="psnr"), Options(lossless=True), Options(max_bytes=100)]),
         (Options(30), [Options(), Options(30, denoise=20.0), Options(30, reduce=2)]),
         (Options(denoise=20.0), [Options(), Options(denoise=21.0)]),
         (Options(reduce=2), [Options(), Options(reduce=3)]),
@@ -61,7 +60,7 @@ def test_what_was_made_so_is_left_and_what_was_not_is_not(
     given = {field: getattr(options, field) for field in Options.__slots__}
     data = codec.compress(PHOTO, given.pop("quality"), **given)
     assert made(tmp_path, data, options)
-    assert made(tmp_path, data, replace(options, model=TUNED[options.tune], tune="psnr"))
+    assert made(tmp_path, data, replace(options, model=options.model_name, tune=None))
     assert [other for other in others if made(tmp_path, data, other)] == []
 
 
