@@ -24,8 +24,8 @@ SSIMULACRA2_WORTH = 5.5 / 255**2
 VISUAL_SHARES = (0.55, 0.35)
 # The same for the gradient that efforts go by. The curvature of SSIMULACRA 2 differs too much from place to
 # place for steps that know one figure of each position: with the shares of training, four steps at quality 75
-# took a score from 83 to 41, with (0.2, 0.6) one of three pictures still lost 3 points. With these, four
-# steps take 0, 4 and 6 % of bits at an equal score, and 3, 5 and 10 % at equal MS-SSIM, at quality 10, 40, 75.
+# took a score from 83 to 41, with (0.2, 0.6) one of three pictures still lost 3 points. With these they save
+# 0, 4 and 6 % of bits at an equal score, 3, 5 and 10 % at equal MS-SSIM, at quality 10, 40 and 75.
 EFFORT_SHARES = (0.12, 0.5)
 LEAK = 0.02  # of what overshoots black or white counts as error
 
