@@ -210,10 +210,8 @@ def reduction_of(text: str) -> int | str:
 def is_made(how: Compression, job: Job) -> bool:
     """Whether an output that exists was made so; raises AecodecError where it must stay and is not ours."""
     from cli.resume import compressed_so
-    from codec.picture.stripping import BOXES
 
-    stripped = [box for kind in how.strip for box in BOXES.get(kind, ())]  # of gps a file does not say
-    return compressed_so(job.target, how.options, stripped)
+    return compressed_so(job.target, how.options, how.strip)
 
 
 def compress_one(how: Compression, job: Job) -> Record:

@@ -100,7 +100,7 @@ def decompress(
 
 
 def is_made(how: Decompression, job: Job) -> bool:
-    """Whether an output that exists is of the right size; raises AecodecError where it must stay."""
+    """Whether an output is as large and as bare as asked; raises AecodecError where it must stay."""
     import codec
     from cli.resume import is_picture_of
     from codec.bitstream import read_file
@@ -108,7 +108,7 @@ def is_made(how: Decompression, job: Job) -> bool:
     with concerning(job.source):
         about = codec.info(read_bytes(job.source, read_file), max_pixels=how.max_pixels)
     width, height = how.region[2:] if how.region else (about.width, about.height)
-    return is_picture_of(job.target, how.upscale * width, how.upscale * height)
+    return is_picture_of(job.target, how.upscale * width, how.upscale * height, how.strip)
 
 
 def region_of(text: str) -> tuple[int, int, int, int] | None:

@@ -83,7 +83,11 @@ KeepTimes = Annotated[
     bool, typer.Option("--keep-times", help="Give outputs the times and permissions of their inputs.")
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Leave outputs that exist and were made so, and make the others.")
+    bool,
+    typer.Option(
+        "--resume",
+        help="Leave outputs that say they were made so, make the others.",
+    ),
 ]
 Cluster = Annotated[
     str | None,

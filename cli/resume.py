@@ -7,9 +7,11 @@ stays: it is the failure of its input.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from cli.files import concerning, read_bytes
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from codec.bitstream import Box, Container
 
 
-def compressed_so(target: Path, options: Options, stripped: Collection[Box]) -> bool:
+def compressed_so(target: Path, options: Options, strip: Collection[str]) -> bool:
     """Whether a file holds a picture that was coded with these options, as far as it says.
 
     Raises AecodecError where it is neither empty nor a file of ours.
@@ -39,7 +41,7 @@ def compressed_so(target: Path, options: Options, stripped: Collection[Box]) -> 
     return (
         agrees(container, options)
         and within(container, len(data), options)
-        and not any(box in container.boxes for box in stripped)
+        and is_stripped(container.boxes, strip)
     )
 
 
@@ -55,7 +57,9 @@ def agrees(container: Container, options: Options) -> bool:
         denoised = stages.noise == min(math.ceil(4 * (options.denoise or 0)), 255)
     if learned is None:  # which any options may come to
         return denoised
-    free = (options.max_bytes, options.bpp, options.psnr) != (None, None, None)
+    if options.psnr is not None:  # of which a file says nothing
+        return False
+    free = (options.max_bytes, options.bpp) != (None, None)
     return (
         denoised
         and not options.lossless
@@ -73,7 +77,16 @@ def within(container: Container, size: int, options: Options) -> bool:
     return all(limit is None or size <= limit for limit in limits)
 
 
-def is_picture_of(target: Path, width: int, height: int) -> bool:
+def is_stripped(metadata: Mapping[Box, bytes], kinds: Collection[str]) -> bool:
+    """Whether taking out some kinds of metadata would change nothing."""
+    from codec.picture import Picture
+    from codec.picture.stripping import strip
+
+    kept = strip(Picture(np.zeros((1, 1, 3), np.uint8), metadata=metadata), kinds).metadata
+    return dict(kept) == dict(metadata)
+
+
+def is_picture_of(target: Path, width: int, height: int, strip: Collection[str] = ()) -> bool:
     """Whether a file is a whole picture of this size; False for an empty one, AecodecError for any other."""
     from codec import AecodecError, ImageError
     from codec.picture.reading import read_picture
@@ -81,14 +94,19 @@ def is_picture_of(target: Path, width: int, height: int) -> bool:
     try:
         if target.stat().st_size == 0:
             return False
-        found = read_picture(target).pixels.shape[:2]
+        picture = read_picture(target)
     except (OSError, ImageError) as error:
         raise AecodecError(
             f"{target} exists and is no whole picture ({error}): remove it or name another output"
         ) from error
+    found = picture.pixels.shape[:2]
     if found != (height, width):
         raise AecodecError(
             f"{target} exists and has {found[1]}x{found[0]} pixels, not {width}x{height}: "
             "remove it or name another output"
+        )
+    if not is_stripped(picture.metadata, strip):
+        raise AecodecError(
+            f"{target} exists and holds metadata that --strip names: remove it or name another output"
         )
     return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from PIL import Image
+from PIL import ExifTags, Image
 
 import codec
 from cli import files
@@ -22,7 +22,7 @@ from cli.options import bytes_of, pixels_of
 from cli.resume import compressed_so, is_picture_of
 from cli.verification import verify
 from codec.attempt import Options, compress_picture
-from codec.bitstream import Box, parse
+from codec.bitstream import parse
 from tests.common import make_exif, noise, photograph
 from tests.test_cli import aecodec, refusal
 
@@ -35,9 +35,9 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def made(tmp_path: Path, data: bytes, options: Options, stripped: tuple[Box, ...] = ()) -> bool:
+def made(tmp_path: Path, data: bytes, options: Options, strip: tuple[str, ...] = ()) -> bool:
     (tmp_path / "x.aec").write_bytes(data)
-    return compressed_so(tmp_path / "x.aec", options, stripped)
+    return compressed_so(tmp_path / "x.aec", options, strip)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,6 @@ def made(tmp_path: Path, data: bytes, options: Options, stripped: tuple[Box, ...
         (Options(reduce=2), [Options(), Options(reduce=3)]),
         (Options(enhance=True), []),
         (Options(max_bytes=1000), [Options(max_bytes=100), Options(bpp=0.01)]),
-        (Options(psnr=30.0), []),
         (Options(lossless=True), [Options(max_bytes=100), Options(denoise=20.0)]),
         (Options(tune="psnr"), [Options(), Options(model="visual")]),
     ],
@@ -66,10 +65,25 @@ def test_what_was_made_so_is_left_and_what_was_not_is_not(
 
 def test_metadata_that_is_to_be_stripped_is_seen(tmp_path: Path) -> None:
     with_exif = codec.compress(Image.new("L", (8, 8)), 50)
-    assert made(tmp_path, with_exif, Options(), (Box.EXIF,))
+    assert made(tmp_path, with_exif, Options(), ("exif", "gps"))
     image = Image.new("L", (8, 8))
     image.info["exif"] = make_exif()
-    assert not made(tmp_path, codec.compress(image), Options(), (Box.EXIF,))
+    assert not made(tmp_path, codec.compress(image), Options(), ("exif",))
+    assert made(tmp_path, codec.compress(image), Options(), ("gps",))
+    tags = Image.Exif()
+    tags.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    image = Image.new("L", (8, 8))
+    image.info["exif"] = tags.tobytes()
+    assert not made(tmp_path, codec.compress(image), Options(), ("gps",))
+    image.save(tmp_path / "x.jpg", exif=tags)
+    assert is_picture_of(tmp_path / "x.jpg", 8, 8)
+    with pytest.raises(codec.AecodecError, match="metadata that --strip names"):
+        is_picture_of(tmp_path / "x.jpg", 8, 8, ("gps",))
+
+
+def test_what_reached_a_psnr_is_not_known(tmp_path: Path) -> None:
+    data = codec.compress(PHOTO, psnr=30.0)
+    assert not made(tmp_path, data, Options(psnr=30.0))
 
 
 @pytest.mark.parametrize("damage", [slice(0), slice(3), slice(20), slice(-1)])
