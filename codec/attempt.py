@@ -49,7 +49,7 @@ LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned
 # (quality, dB), linear in between: what all of 32 validation photographs exceed, and scanned text does not.
 POOR_BELOW = ((0.0, 15.0), (20.0, 23.9), (50.0, 30.3), (80.0, 34.2), (100.0, 36.0))
 POOR_LOSSLESS_WORTH = 2  # times as large a lossless file is taken instead of a poor one
-LARGE = 2**25  # pixels above which no draft is kept, whose descent takes 10 bytes a pixel
+LARGE = 2**25  # pixels above which neither drafts, 10 bytes a pixel for a descent, nor pixels are kept
 LOADED_ANEW = 2**21  # pixels from which on it pays to load networks for each quality that a search tries
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
 HELPS = 0.02  # dB by which a stage must be better than none
@@ -263,6 +263,7 @@ class Attempt:
         self.noise, self.scale = noise, scale
         self.latest: tuple[bytes, Latents] | None = None  # the last payload, and what it says
         self.drafted: Draft | None = None  # of the last rough file
+        self.shown: tuple[bytes, NDArray[np.uint8]] | None = None  # the file last decoded, its pixels
 
     def reduced(self, scale: int) -> Attempt:
         """The same for a coded picture that is smaller by a scale."""
@@ -392,8 +393,15 @@ class Attempt:
         return self.latest[1] if self.latest and self.latest[0] == container.payload else None
 
     def decoded(self, data: bytes) -> NDArray[np.uint8]:
-        """The pixels (H, W, 3) of a file; the payload that was last written is not read again."""
+        """The pixels (H, W, 3) of a file; the payload that was last written is not read again.
+
+        Nor is the file that was last decoded, whose pixels may not be changed.
+        """
+        if self.shown and self.shown[0] == data:
+            return self.shown[1]
         container = parse(data, ANY_SIZE)
         known = self.latents_of(container)
         size = container.height, container.width
-        return decode_pixels(container, pipeline.whole(size), known, self.model)
+        pixels = decode_pixels(container, pipeline.whole(size), known, self.model)
+        self.shown = None if pixels.size > 3 * LARGE else (data, pixels)
+        return pixels

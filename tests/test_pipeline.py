@@ -157,12 +157,13 @@ import hashlib, sys
 import numpy as np
 from codec.bitstream import parse
 from codec.model import model_with
-from codec.pipeline import cells, synthesise, whole
+from codec.decoding import decode_pixels
+from codec.pipeline import cells, whole
 container = parse(open(sys.argv[1], "rb").read())
 header, size = container.learned, (container.height, container.width)
 model = model_with(header.fingerprint)
 latents = model.coder.decode(container.payload, cells(*size), header.quality, header.prior)
-np.save(sys.argv[2], synthesise(model, latents, whole(size)))
+np.save(sys.argv[2], decode_pixels(container, whole(size), latents))
 print(hashlib.sha256(latents.z.tobytes() + latents.symbols.tobytes()).hexdigest())
 """
 
