@@ -120,7 +120,7 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis(tune: str, qua
         far = change[:, :, beyond(ANALYSIS_HALO, factor)]
         # of a quantisation step, and most of it the rounding of products of 8 bits
         assert far.max() < 0.2
-        assert np.sqrt(np.square(far[:, :, 0]).mean()) < 0.02
+        assert np.sqrt(np.square(far[:, :, 0]).mean()) < 0.04
 
 
 def test_tiles_hardly_change_what_the_encoder_takes_for_the_decoders_y(model: Model, photo: Pixels) -> None:
@@ -287,7 +287,7 @@ FLOORS = [
 @pytest.mark.parametrize(("name", "quality", "floor", "ceiling"), FLOORS)
 def test_photographs(name: str, quality: float, floor: float, ceiling: float) -> None:
     picture = shipped_photograph(name)
-    file = compress(picture, quality)
+    file = compress(picture, quality, tune="psnr")
     assert info(file).bpp < ceiling
     assert psnr_of(picture, np.asarray(decompress(file))) > floor
 
