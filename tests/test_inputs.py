@@ -230,7 +230,7 @@ ODD = (
     ],
 )
 def test_options_of_other_types_have_a_sentence(name: str, error: type[AecodecError], value: Any) -> None:
-    accepted = {None: ("model", "max_bytes", "bpp", "psnr", "denoise"), True: ("lossless", "enhance")}
+    accepted = {None: ("model", "tune", "max_bytes", "bpp", "psnr", "denoise"), True: ("lossless", "enhance")}
     if value is None or value is True:
         if name in accepted[value]:
             return
