@@ -122,7 +122,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(folder: Path) ->
     refusal(aecodec("compress", "-", source), 2, "goes alone")
     refusal(aecodec("compress", "-", "-d", out), 2, "goes alone")
     refusal(aecodec("compress", source, "x" * 300), 2, "too long")
-    refusal(aecodec("compress", source, "-d", out, "--strip", "gps"), 2, "choose of")
+    refusal(aecodec("compress", source, "-d", out, "--strip", "gpx"), 2, "choose of")
     refusal(aecodec("decompress", "-", "--format", "xyz"), 2, "choose of")
     refusal(aecodec("compress", source, "-", "--json"), 2, "--json")
     assert not out.exists()
@@ -216,7 +216,7 @@ def test_strip_and_keep_times(folder: Path) -> None:
     assert target.stat().st_mtime == 1e9
     assert aecodec("compress", source, "--strip", "all", "-f").returncode == 0
     assert not codec.info(target.read_bytes()).metadata
-    refusal(aecodec("compress", source, "--strip", "gps", "-f"), 2, "choose of")
+    refusal(aecodec("compress", source, "--strip", "gpx", "-f"), 2, "choose of")
 
 
 def test_what_is_not_kept_is_noted(tmp_path: Path) -> None:

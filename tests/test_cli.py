@@ -117,7 +117,7 @@ def test_info_and_models_agree(compressed: Path) -> None:
     models = json.loads(aecodec("models", "--json").stdout)
     assert about["model"] == models["visual"]["fingerprint"]
     assert (about["width"], about["height"], about["mode"], about["quality"]) == (451, 300, "RGB", 50.0)
-    assert f"quality 50, model base ({about['model']})" in aecodec("info", compressed).stdout
+    assert f"quality 50, model visual ({about['model']})" in aecodec("info", compressed).stdout
     assert about["model"] in aecodec("models").stdout
 
 

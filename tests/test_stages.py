@@ -337,7 +337,7 @@ def test_every_method_takes_every_mode_and_size(name: str, size: tuple[int, int]
 def test_flat_pictures_stay_flat(method: str, level: int) -> None:
     for size in ((1, 1), (1, 60), (40, 40)):
         flat = np.full((*size, 3), level, np.uint8)
-        assert np.abs(stages.denoise(Picture(flat), 20, method).pixels.astype(int) - level).max() <= 8
+        assert np.abs(stages.denoise(Picture(flat), 20, method).pixels.astype(int) - level).max() <= 12
         assert np.abs(stages.enhance(Picture(flat)).pixels.astype(int) - level).max() <= 1
         for way in upscaling.METHODS:
             assert np.abs(stages.upscale(Picture(flat), 2, way).pixels.astype(int) - level).max() <= 5
