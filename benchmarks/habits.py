@@ -1,4 +1,4 @@
-"""What docs/habits.md says of targets, graphics and folders, measured.
+"""What docs/benchmarks.md says of targets, graphics and folders, measured.
 
 python -m benchmarks.habits targets FOLDER     share of --max-bytes that is used, of the pictures in it
 python -m benchmarks.habits graphics           bytes of graphics against PNG and lossless WebP
