@@ -46,7 +46,7 @@ def common(
 
 app = typer.Typer(
     callback=common,
-    help="Learned image compression: small files that decode everywhere.",
+    help="Learned image compression: small files, made for the eye.",
     epilog="Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model, "
     "5 a target out of reach.",
     no_args_is_help=True,

@@ -1,4 +1,4 @@
-"""aecodec: learned image compression with one quality knob and files that decode everywhere.
+"""aecodec: learned image compression with one quality knob and its weights in the package.
 
 >>> from PIL import Image
 >>> import codec
