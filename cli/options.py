@@ -105,7 +105,7 @@ Background = Annotated[
     str | None,
     typer.Option(metavar="COLOUR", help="Behind transparency in JPEG and BMP: a name, #rgb or #rrggbb."),
 ]
-JpegQuality = Annotated[int, typer.Option(min=1, max=100, help="Of outputs that are JPEG.")]
+JpegQuality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs, 1 to 100.")]
 JPEG_QUALITY = 95  # by default, as in the library
 
 

@@ -15,6 +15,7 @@ from codec.picture.alpha import blacken_hidden, fill_hidden
 from codec.stages.networks import network
 from codec.stages.noise import SMALLEST, estimate_noise
 from codec.stages.restoration import restored
+from codec.stages.windows import in_flat_windows
 
 METHODS = ("learned", "nlm")
 LARGEST_SIGMA = 60.0  # that the network was trained for, of 255
@@ -63,12 +64,15 @@ def visible_noise(picture: Picture) -> float:
 
 
 def without(picture: Picture, sigma: float, method: str) -> Picture:
-    """The picture without noise of `sigma`, of 255, by a method."""
+    """The picture without noise of `sigma`, of 255, by a method. What is flat has none and stays as it is."""
     remove = without_noise if method == "learned" else non_local_means
     filled = fill_hidden(picture)
     gray = is_achromatic(filled.pixels)
     pixels = remove(filled.pixels, sigma, gray)
-    return replace(filled, pixels=to_gray(pixels) if gray else pixels)
+    pixels = to_gray(pixels) if gray else pixels
+    flat = in_flat_windows(filled.pixels)
+    pixels[flat] = filled.pixels[flat]
+    return replace(filled, pixels=pixels)
 
 
 def share_removed(noisy: Picture, cleaned: Picture, sigma: float) -> float:

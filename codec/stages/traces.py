@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codec.picture import Pixels, is_achromatic
+from codec.stages.windows import SIDE, slid
 
-BLOCK = 8  # pixels each way: of JPEG, and of the windows that are looked at
+BLOCK = SIDE  # pixels each way: of JPEG, and of the windows that are looked at
 EDGE = 48  # levels between the least and the greatest sample of a window: with less, coding may leave it flat
 NEAR = 8  # levels: samples that differ by no more are taken to be equal but for what coding adds
 EXACT = 0.8  # of such pairs are equal in a window to which nothing was added
@@ -80,16 +81,6 @@ def windows_of(part: NDArray[np.int16]) -> tuple[NDArray[np.bool_], NDArray[np.b
         exact &= equal > EXACT * near
     spread = (slid(first, np.maximum) - slid(first, np.minimum)).max(2)
     return spread >= EDGE, exact
-
-
-def slid(values: NDArray[Any], combine: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-    """What `combine` makes of each window of BLOCK x BLOCK values (h, w, ...): (h - 7, w - 7, ...)."""
-    step = 1
-    while step < BLOCK:
-        values = combine(values[step:], values[:-step])
-        values = combine(values[:, step:], values[:, :-step])
-        step *= 2
-    return values
 
 
 def by_place(windows: NDArray[np.bool_]) -> NDArray[Any]:
