@@ -13,9 +13,9 @@ settings.register_profile("aecodec", deadline=None, derandomize=True, database=N
 settings.load_profile("aecodec")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def model() -> Model:
-    """The model that ships."""
+    """A model that ships: the very object that the library works with, loaded anew where it was evicted."""
     return model_named("base")
 
 

@@ -26,7 +26,7 @@ def slid(values: NDArray[Any], combine: Callable[[NDArray[Any], NDArray[Any]], N
 def in_flat_windows(pixels: Pixels) -> NDArray[np.bool_]:
     """Which of the pixels (H, W, 3) are within any window whose pixels are equal."""
     height, width = pixels.shape[:2]
-    if min(height, width) < SIDE:
-        return np.zeros((height, width), bool)
-    flat = (slid(pixels, np.maximum) == slid(pixels, np.minimum)).all(2)
-    return np.asarray(slid(np.pad(flat, SIDE - 1), np.logical_or))
+    missing = ((0, max(SIDE - height, 0)), (0, max(SIDE - width, 0)), (0, 0))
+    large = np.pad(pixels, missing, mode="edge")
+    flat = (slid(large, np.maximum) == slid(large, np.minimum)).all(2)
+    return np.asarray(slid(np.pad(flat, SIDE - 1), np.logical_or))[:height, :width]
