@@ -6,6 +6,8 @@ help: ## this list
 check: ## lint, format and types
 	ruff check .
 	ruff format --check .
+	rm -rf build/typed && mkdir -p build/typed/aecodec
+	ln -s $(CURDIR)/codec/* $(CURDIR)/cli $(CURDIR)/benchmarks build/typed/aecodec/
 	mypy
 
 format: ## rewrite files in the one format

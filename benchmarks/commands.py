@@ -1,6 +1,6 @@
 """What whole commands cost a user: cold seconds, peak memory, and the size of the installation.
 
-    python -m benchmarks.commands PICTURE [--runs 9] [--megapixels 24 100] [--stages]
+    python -m aecodec.benchmarks.commands PICTURE [--runs 9] [--megapixels 24 100] [--stages]
 
 Each run is a fresh process, its files in the system's cache; times are medians with the fastest and
 slowest run, memory is the peak resident size that the system reports. Large pictures are mosaics of

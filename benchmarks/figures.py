@@ -14,8 +14,8 @@ from bjontegaard import bd_rate as bjontegaard_rate
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.bd_rate import Curve, rising, shared_range
-from benchmarks.measure import mean_curve
+from aecodec.benchmarks.bd_rate import Curve, rising, shared_range
+from aecodec.benchmarks.measure import mean_curve
 
 SVG = "http://www.w3.org/2000/svg"
 # Seven of Okabe and Ito's colours, which the colour-blind tell apart, and six more. Markers differ as

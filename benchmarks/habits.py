@@ -1,8 +1,8 @@
 """What docs/benchmarks.md says of targets, graphics and folders, measured.
 
-python -m benchmarks.habits targets FOLDER     share of --max-bytes that is used, of the pictures in it
-python -m benchmarks.habits graphics           bytes of graphics against PNG and lossless WebP
-python -m benchmarks.habits batches FOLDER     files per second of folders with 1 and 2 jobs
+python -m aecodec.benchmarks.habits targets FOLDER     share of --max-bytes that is used
+python -m aecodec.benchmarks.habits graphics           bytes of graphics against PNG and lossless WebP
+python -m aecodec.benchmarks.habits batches FOLDER     files per second of folders with 1 and 2 jobs
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-import codec
-from benchmarks.commands import write_mosaic
+import aecodec
+from aecodec.benchmarks.commands import write_mosaic
 
 LIMITS = (5_000, 10_000, 20_000, 40_000)  # bytes
 SMALL, LARGE = 256, (1500, 1000)  # pixels each way; (width, height)
@@ -45,11 +45,11 @@ def targets(folder: Path) -> None:
         files, unreached = [], 0
         for path in sorted(folder.glob("*.png")):
             try:
-                files.append(codec.compress(Image.open(path), max_bytes=limit))
-            except codec.TargetError:
+                files.append(aecodec.compress(Image.open(path), max_bytes=limit))
+            except aecodec.TargetError:
                 unreached += 1
         over = sum(len(data) > limit for data in files)
-        shares = [100 * len(data) / limit for data in files if codec.info(data).quality != 100]
+        shares = [100 * len(data) / limit for data in files if aecodec.info(data).quality != 100]
         used = f"{statistics.mean(shares):.1f} %, {min(shares):.1f} %" if shares else ""
         best = len(files) - len(shares)
         print(f"| {limit} | {len(files)} | {over} | {used} | {best} | {unreached} |", flush=True)
@@ -100,8 +100,8 @@ def graphics() -> None:
     print("|---|---|---|---|---|---|")
     for name, image in drawings().items():
         png, webp = size_as(image, "PNG", optimize=True), size_as(image, "WEBP", lossless=True, exact=True)
-        ours, lossless = codec.compress(image), codec.compress(image, lossless=True)
-        coding = codec.info(ours).coding
+        ours, lossless = aecodec.compress(image), aecodec.compress(image, lossless=True)
+        coding = aecodec.info(ours).coding
         print(f"| {name} | {png} | {webp} | {len(ours)} | {coding} | {len(lossless)} |", flush=True)
 
 
@@ -122,7 +122,7 @@ def write_pictures(photographs: Path, folder: Path) -> None:
 
 def batches(photographs: Path) -> None:
     """Files per second of whole commands, start included, on all the cores that this process may use."""
-    aecodec = [sys.executable, "-m", "cli", "compress", "-r", "--quiet"]
+    aecodec = [sys.executable, "-m", "aecodec.cli", "compress", "-r", "--quiet"]
     print("| pictures | codec | 1 job | 2 jobs | times |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

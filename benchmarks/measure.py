@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.bd_rate import Curve
-from benchmarks.metrics import Pixels, measure_all, metrics_version
-from benchmarks.peers import Peer
-from codec.errors import ImageError
-from codec.picture.reading import read_picture
-from codec.picture.writing import FORMATS
+from aecodec.benchmarks.bd_rate import Curve
+from aecodec.benchmarks.metrics import Pixels, measure_all, metrics_version
+from aecodec.benchmarks.peers import Peer
+from aecodec.errors import ImageError
+from aecodec.picture.reading import read_picture
+from aecodec.picture.writing import FORMATS
 
 MOST_GAPS = 1 / 4  # of a codec's qualities; a picture with more is left out of a metric
 ONE_THREAD = dict.fromkeys(("AECODEC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")

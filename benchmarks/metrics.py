@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmarks import ssimulacra2 as ssimulacra2_module
-from benchmarks.ssimulacra2 import SMALLEST_SIDE, ssimulacra2_score
-from codec.training import ssimulacra2_terms
+from aecodec.benchmarks import ssimulacra2 as ssimulacra2_module
+from aecodec.benchmarks.ssimulacra2 import SMALLEST_SIDE, ssimulacra2_score
+from aecodec.training import ssimulacra2_terms
 
 USERS = "AECODEC_METRICS"  # environment variable that names a folder of ONNX graphs, see `by_graph`
 
@@ -165,7 +165,7 @@ def by_graph(path: Path, reference: Pixels, decoded: Pixels) -> float:
 @cache
 def session_of(path: Path) -> Any:
     """A user's graph, ready to run."""
-    from codec.onnx_runtime import onnxruntime
+    from aecodec.onnx_runtime import onnxruntime
 
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 

@@ -1,6 +1,6 @@
 """How fast one core codes a picture of 1920x1080: ours, and AVIF with about as many bytes. Linux only.
 
-    python -m benchmarks.one_core PICTURE [--runs 9]
+    python -m aecodec.benchmarks.one_core PICTURE [--runs 9]
 
 Both run in this process, one after the other, on a mosaic of PICTURE. Ours is at its default quality, AVIF at
 the quality whose file is nearest to ours in size.
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.commands import write_mosaic
-from benchmarks.measure import find_photographs, read_pixels
-from benchmarks.peers import OURS, all_peers
-from benchmarks.speed import Spread, speed_of
-from benchmarks.viewer import nearest_in_size
-from codec.attempt import DEFAULT_QUALITY
+from aecodec.attempt import DEFAULT_QUALITY
+from aecodec.benchmarks.commands import write_mosaic
+from aecodec.benchmarks.measure import find_photographs, read_pixels
+from aecodec.benchmarks.peers import OURS, all_peers
+from aecodec.benchmarks.speed import Spread, speed_of
+from aecodec.benchmarks.viewer import nearest_in_size
 
 AVIF = "AVIF 4:4:4"
 SIZE = 1920, 1080

@@ -14,9 +14,9 @@ from typing import Any
 
 from PIL import Image, features
 
-import codec
-from codec.engine import thread_count
-from codec.model import TUNED, model_named
+import aecodec
+from aecodec.engine import thread_count
+from aecodec.model import TUNED, model_named
 
 QUALITY = "QUALITY"  # stands for the quality in a peer's options
 OURS, OURS_PSNR, OURS_ENHANCED = "aecodec", "aecodec tune=psnr", "aecodec tune=psnr, enhanced"
@@ -57,9 +57,9 @@ class Peer:
         """The call that writes a file."""
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         if not self.format:
-            return f"codec.compress(image, {options})".replace(f"'{QUALITY}'", QUALITY)
+            return f"aecodec.compress(image, {options})".replace(f"'{QUALITY}'", QUALITY)
         if self.enhanced:
-            options += "), then codec.enhance(decoded"
+            options += "), then aecodec.enhance(decoded"
         return f"image.save(file, {self.format!r}, {options})".replace(f"'{QUALITY}'", QUALITY)
 
     def options_at(self, quality: float) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Peer:
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """The file of an RGB image, all of it."""
         if not self.format:
-            return codec.compress(image, **self.options_at(quality))
+            return aecodec.compress(image, **self.options_at(quality))
         load_plugin(self.plugin)
         file = io.BytesIO()
         image.save(file, self.format, **self.options_at(quality))
@@ -89,11 +89,11 @@ class Peer:
     def decode(self, data: bytes) -> Image.Image:
         """The image in a file, as RGB."""
         if not self.format:
-            return codec.decompress(data).convert("RGB")
+            return aecodec.decompress(data).convert("RGB")
         load_plugin(self.plugin)
         with Image.open(io.BytesIO(data)) as image:
             decoded = image.convert("RGB")
-        return codec.enhance(decoded) if self.enhanced else decoded
+        return aecodec.enhance(decoded) if self.enhanced else decoded
 
 
 @cache
@@ -141,15 +141,15 @@ def ours(effort: int | None = None) -> list[Peer]:
 def our_version(tune: str) -> str:
     """The version of this project's codec, a digest of its code and of the model included."""
     model = model_named(TUNED[tune])
-    contents = [path.read_bytes() for path in sorted(Path(codec.__file__).parent.glob("*.py"))]
+    contents = [path.read_bytes() for path in sorted(Path(aecodec.__file__).parent.glob("*.py"))]
     contents += [model.files[name] for name in sorted(model.files)]
-    text = f"aecodec {codec.__version__}, model {model.name} {model.fingerprint.hex()}"
+    text = f"aecodec {aecodec.__version__}, model {model.name} {model.fingerprint.hex()}"
     return f"{text}, onnxruntime {version('onnxruntime')}, build {digest(contents)}"
 
 
 def stages_version() -> str:
     """A digest of the stages' code and networks."""
-    folder = Path(codec.__file__).parent / "stages"
+    folder = Path(aecodec.__file__).parent / "stages"
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".onnx"))
     return f"stages {digest([path.read_bytes() for path in paths])}"
 
@@ -251,7 +251,7 @@ def of_plugins() -> tuple[list[Peer], dict[str, str]]:
 
 def all_peers(effort: int | None = None) -> tuple[list[Peer], dict[str, str]]:
     """Ours first, at an effort too if one is given, then what can run here; a reason for each that cannot."""
-    from benchmarks.zoo import of_zoo
+    from aecodec.benchmarks.zoo import of_zoo
 
     kinds = [of_pillow(), of_plugins(), of_zoo()]
     absent = {name: reason for _, reasons in kinds for name, reason in reasons.items()}

@@ -14,13 +14,13 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from benchmarks import figures
-from benchmarks.bd_rate import CONFIDENCE, Comparison, Curve
-from benchmarks.measure import Measurement, mean_curve
-from benchmarks.metrics import all_metrics
-from benchmarks.peers import JPEG, OURS
-from benchmarks.run import HERE, KODAK, SPEED_BPP, Results
-from benchmarks.viewer import OUR_QUALITY
+from aecodec.benchmarks import figures
+from aecodec.benchmarks.bd_rate import CONFIDENCE, Comparison, Curve
+from aecodec.benchmarks.measure import Measurement, mean_curve
+from aecodec.benchmarks.metrics import all_metrics
+from aecodec.benchmarks.peers import JPEG, OURS
+from aecodec.benchmarks.run import HERE, KODAK, SPEED_BPP, Results
+from aecodec.benchmarks.viewer import OUR_QUALITY
 
 SCHEMA = "aecodec-benchmark/1"
 

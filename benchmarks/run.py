@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.bd_rate import Comparison, Curve, NotComparableError, compare
-from benchmarks.measure import (
+from aecodec.benchmarks.bd_rate import Comparison, Curve, NotComparableError, compare
+from aecodec.benchmarks.measure import (
     Measurement,
     Photograph,
     Task,
@@ -28,13 +28,13 @@ from benchmarks.measure import (
     measure,
     printable,
 )
-from benchmarks.metrics import all_metrics, available_metrics
-from benchmarks.peers import JPEG, OURS, Peer, all_peers
-from benchmarks.speed import Speed, speed_of
-from benchmarks.viewer import Scene, scene_of
-from codec.engine import thread_count
-from codec.errors import AecodecError
-from codec.sampling import evenly_spaced
+from aecodec.benchmarks.metrics import all_metrics, available_metrics
+from aecodec.benchmarks.peers import JPEG, OURS, Peer, all_peers
+from aecodec.benchmarks.speed import Speed, speed_of
+from aecodec.benchmarks.viewer import Scene, scene_of
+from aecodec.engine import thread_count
+from aecodec.errors import AecodecError
+from aecodec.sampling import evenly_spaced
 
 HERE = Path(__file__).parent
 KODAK = HERE / "kodak"

@@ -15,9 +15,9 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.commands import cost
-from benchmarks.measure import Photograph, read_pixels
-from benchmarks.peers import Peer
+from aecodec.benchmarks.commands import cost
+from aecodec.benchmarks.measure import Photograph, read_pixels
+from aecodec.benchmarks.peers import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,16 @@ def cold_command(peer: Peer, quality: float, source: Path, target: Path) -> list
             f"--{name}" if value is True else f"--{name}={value}"
             for name, value in peer.options_at(quality).items()
         ]
-        command = [sys.executable, "-m", "cli", "compress", str(source), str(target), "--force", "--quiet"]
+        command = [
+            sys.executable,
+            "-m",
+            "aecodec.cli",
+            "compress",
+            str(source),
+            str(target),
+            "--force",
+            "--quiet",
+        ]
         return command + options
     plugin = f"import {peer.plugin} as p; getattr(p, 'register_heif_opener', int)(); " if peer.plugin else ""
     script = (

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
-from codec.training.ssimulacra2_terms import (
+from aecodec.training.ssimulacra2_terms import (
     CONTRAST,
     OPSIN,
     OPSIN_BIAS,

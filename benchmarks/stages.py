@@ -1,13 +1,13 @@
 """What the stages are worth on the field's test sets, beside bicubic interpolation and non-local means.
 
-    python -m benchmarks.stages SETS [--only upscale] [--json FILE]
-    python -m benchmarks.stages PICTURES --only coding
+    python -m aecodec.benchmarks.stages SETS [--only upscale] [--json FILE]
+    python -m aecodec.benchmarks.stages PICTURES --only coding
 
 SETS holds Set5, Set14 (super-resolution), BSD68, McMaster (denoising) and classic5 (JPEG artefacts). PSNRs
 are means over a set, of results rounded to bytes. Super-resolution is measured on BT.601 luma of video range,
 the picture cropped to a multiple of the scale and `scale` pixels left out at each border. Noise of picture
 number i is RandomState(i).randn, not clipped; but in `coding`, where noisy pictures of 8 bits are written by
-`codec.compress` and by JPEG, and PSNR is that of what comes back to the picture without noise.
+`aecodec.compress` and by JPEG, and PSNR is that of what comes back to the picture without noise.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
-from benchmarks.peers import JPEG, of_pillow
-from codec.api import compress, decompress, denoise
-from codec.engine import thread_count
-from codec.picture import Picture, to_gray
-from codec.stages import enhance, upscale
-from codec.stages.denoising import non_local_means, without_noise
-from codec.stages.noise import estimate_noise
-from codec.stages.upscaling import METHODS, SCALES, reduced
+from aecodec.api import compress, decompress, denoise
+from aecodec.benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
+from aecodec.benchmarks.peers import JPEG, of_pillow
+from aecodec.engine import thread_count
+from aecodec.picture import Picture, to_gray
+from aecodec.stages import enhance, upscale
+from aecodec.stages.denoising import non_local_means, without_noise
+from aecodec.stages.noise import estimate_noise
+from aecodec.stages.upscaling import METHODS, SCALES, reduced
 
 SIGMAS = (15, 25, 50)  # of 255
 JPEG_QUALITIES = (10, 20, 30, 40)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from benchmarks.measure import Photograph, read_pixels
-from benchmarks.metrics import Pixels, psnr_rgb
-from benchmarks.peers import Peer
+from aecodec.benchmarks.measure import Photograph, read_pixels
+from aecodec.benchmarks.metrics import Pixels, psnr_rgb
+from aecodec.benchmarks.peers import Peer
 
 CROP = 256  # pixels each way, or the whole side
 OUR_QUALITY = 20.0  # to whose file size the others come as near as they can

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.peers import Peer
+from aecodec.benchmarks.peers import Peer
 
 ARCHITECTURES = {
     "bmshj2018-factorized": "factorized prior",

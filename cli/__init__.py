@@ -12,16 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.benchmark import benchmark
-from cli.compress import compress
-from cli.decompress import decompress
-from cli.denoise import denoise
-from cli.enhance import enhance
-from cli.files import UsageError
-from cli.info import info
-from cli.models import models
-from cli.train import train
-from cli.upscale import upscale
+from aecodec.cli.benchmark import benchmark
+from aecodec.cli.compress import compress
+from aecodec.cli.decompress import decompress
+from aecodec.cli.denoise import denoise
+from aecodec.cli.enhance import enhance
+from aecodec.cli.files import UsageError
+from aecodec.cli.info import info
+from aecodec.cli.models import models
+from aecodec.cli.train import train
+from aecodec.cli.upscale import upscale
 
 MISUSE: Any = typer.BadParameter.__mro__[1]  # the UsageError of click, which typer may carry within itself
 
@@ -29,7 +29,7 @@ MISUSE: Any = typer.BadParameter.__mro__[1]  # the UsageError of click, which ty
 def show_version(asked: bool) -> None:
     """Print the release, where it is asked for, and end."""
     if asked:
-        from codec import __version__
+        from aecodec import __version__
 
         typer.echo(f"aecodec {__version__}")
         raise typer.Exit
@@ -93,7 +93,7 @@ def exit_code(error: Exception) -> int | None:
     """The documented exit code of an error raised on purpose, None for any other."""
     if isinstance(error, (UsageError, MISUSE)):
         return 2
-    from codec import (
+    from aecodec import (
         AecodecError,
         BitstreamError,
         MissingExtraError,

@@ -1,5 +1,5 @@
-"""`python -m cli` is `aecodec`."""
+"""`python -m aecodec.cli` is `aecodec`."""
 
-from cli import main
+from aecodec.cli import main
 
 main()

@@ -11,11 +11,11 @@ from functools import partial
 
 import typer
 
-from cli.cluster import outcomes_on
-from cli.files import STANDARD, UsageError, readable_size, shown
-from cli.jobs import Batch, Job, Record, unexpected
-from cli.processes import outcomes_in
-from cli.progress import Bar
+from aecodec.cli.cluster import outcomes_on
+from aecodec.cli.files import STANDARD, UsageError, readable_size, shown
+from aecodec.cli.jobs import Batch, Job, Record, unexpected
+from aecodec.cli.processes import outcomes_in
+from aecodec.cli.progress import Bar
 
 THERE = "there already, left as it is"
 
@@ -77,7 +77,7 @@ def run(
 
 def foretell(job: Job, made: Callable[[Job], bool], batch: Batch) -> None:
     """Says what would be done."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     would, refusal = f"{shown(job.source)} -> {shown(job.target)}", job.refusal
     try:
@@ -129,7 +129,7 @@ def attempt(
     work: Callable[[Job], Record], made: Callable[[Job], bool], batch: Batch, job: Job
 ) -> Record | Exception:
     """The record of a job, or an error that was raised on purpose. That an output is kept is a record too."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     if job.refusal:
         return AecodecError(job.refusal)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.files import UsageError
+from aecodec.cli.files import UsageError
 
 
 def require_benchmarks() -> None:
@@ -19,7 +19,7 @@ def require_benchmarks() -> None:
         import matplotlib  # noqa: F401
         import skimage  # noqa: F401
     except ImportError as error:
-        from codec import MissingExtraError
+        from aecodec import MissingExtraError
 
         raise MissingExtraError(f"{error}: run pip install 'aecodec[benchmark]'") from error
 
@@ -43,9 +43,9 @@ def benchmark(
 ) -> None:
     """Compare with JPEG, WebP, AVIF and others, and write a report."""
     require_benchmarks()
-    from benchmarks.report import verdict, write
-    from benchmarks.run import KODAK, run
-    from codec.engine import thread_count
+    from aecodec.benchmarks.report import verdict, write
+    from aecodec.benchmarks.run import KODAK, run
+    from aecodec.engine import thread_count
 
     if folder is None and not KODAK.is_dir():
         raise UsageError("the pictures of Kodak are not installed: name a folder, or run from a clone")

@@ -13,10 +13,10 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from cli.files import UsageError
+from aecodec.cli.files import UsageError
 
 if TYPE_CHECKING:
-    from cli.jobs import Job, Record
+    from aecodec.cli.jobs import Job, Record
 
 RETRIES = 2  # of a job that ended with an error nobody raised on purpose
 PATIENCE = 10  # seconds to wait for a scheduler and its first worker
@@ -52,7 +52,7 @@ def connect(address: str) -> Any:
         from distributed import Client
         from distributed.comm import resolve_address
     except ImportError as error:
-        from codec import MissingExtraError
+        from aecodec import MissingExtraError
 
         raise MissingExtraError(f"{error}: run pip install 'aecodec[cluster]'") from error
 
@@ -74,13 +74,13 @@ def connect(address: str) -> Any:
 @cache
 def installation() -> dict[str, str]:
     """The release of this process, and the fingerprints of its models and stages, by name."""
-    import codec
-    from codec.model import list_models, read_manifest
-    from codec.stages import networks
+    import aecodec
+    from aecodec.model import list_models, read_manifest
+    from aecodec.stages import networks
 
     models = {f"model {path.name}": str(read_manifest(path)["fingerprint"]) for path in list_models()}
     stages = {f"stage {name}": networks.fingerprint(name).hex() for name in networks.read_manifest()}
-    return {"release": codec.__version__, **models, **stages}
+    return {"release": aecodec.__version__, **models, **stages}
 
 
 def difference(theirs: dict[str, str], ours: dict[str, str]) -> str:
@@ -103,7 +103,7 @@ def attempt_as(
     ours: dict[str, str], attempt: Callable[[Job], Record | Exception], job: Job
 ) -> Record | Exception:
     """What an attempt gives on a worker, unless that has another installation: it may have come late."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     if what := difference(installation(), ours):
         return AecodecError(f"{job.source}: a worker has {what}: install the same release there")
@@ -112,7 +112,7 @@ def attempt_as(
 
 def outcome_of(future: Any, job: Job) -> Record | Exception:
     """What the worker returned, or that none could."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     try:
         outcome: Record | Exception = future.result()

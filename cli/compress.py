@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.batch import run
-from cli.files import (
+from aecodec.cli.batch import run
+from aecodec.cli.files import (
     STANDARD,
     SUFFIX,
     UsageError,
@@ -24,9 +24,9 @@ from cli.files import (
     readable_size,
     write,
 )
-from cli.jobs import Batch, Job, Record
-from cli.naming import pictures, plan
-from cli.options import (
+from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.cli.naming import pictures, plan
+from aecodec.cli.options import (
     NAMES,
     AsJson,
     Cluster,
@@ -50,8 +50,8 @@ from cli.options import (
 )
 
 if TYPE_CHECKING:
-    from codec.attempt import Options
-    from codec.picture.reading import ReadOptions
+    from aecodec.attempt import Options
+    from aecodec.picture.reading import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +143,8 @@ def compress(
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
-    from codec import AecodecError
-    from codec.attempt import DEFAULT_QUALITY, Options
+    from aecodec import AecodecError
+    from aecodec.attempt import DEFAULT_QUALITY, Options
 
     if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
@@ -185,7 +185,7 @@ def compress(
 
 def noise_of(text: str) -> float | str | None:
     """What --denoise asks for; raises UsageError."""
-    from codec.stages.denoising import LARGEST_SIGMA
+    from aecodec.stages.denoising import LARGEST_SIGMA
 
     if text in ("off", "auto"):
         return None if text == "off" else text
@@ -209,21 +209,21 @@ def reduction_of(text: str) -> int | str:
 
 def is_made(how: Compression, job: Job) -> bool:
     """Whether an output that exists was made so; raises AecodecError where it must stay and is not ours."""
-    from cli.resume import compressed_so
+    from aecodec.cli.resume import compressed_so
 
     return compressed_so(job.target, how.options, how.strip)
 
 
 def compress_one(how: Compression, job: Job) -> Record:
     """Compress one picture; what came of it."""
-    import codec
-    from cli.verification import verify
-    from codec.attempt import compress_picture
-    from codec.bitstream import ANY_SIZE, QUALITY_UNITS
-    from codec.model import model_named
-    from codec.picture.reading import read_picture
-    from codec.picture.stripping import strip
-    from codec.pipeline import CELL, CORE
+    import aecodec
+    from aecodec.attempt import compress_picture
+    from aecodec.bitstream import ANY_SIZE, QUALITY_UNITS
+    from aecodec.cli.verification import verify
+    from aecodec.model import model_named
+    from aecodec.picture.reading import read_picture
+    from aecodec.picture.stripping import strip
+    from aecodec.pipeline import CELL, CORE
 
     began = time.perf_counter()
     with concerning(job.source):
@@ -242,7 +242,7 @@ def compress_one(how: Compression, job: Job) -> Record:
         return {"input": str(job.source), "output": str(job.target), "notes": (*picture.notes, note)}
     check = partial(verify, data=data, attempt=attempt) if how.verify else None
     write(job.target, data, job.force, job.source if how.keep_times else None, check)
-    seconds, about = time.perf_counter() - began, codec.info(data, max_pixels=ANY_SIZE)
+    seconds, about = time.perf_counter() - began, aecodec.info(data, max_pixels=ANY_SIZE)
     fidelity = attempt.fidelity(data, how.exact) if how.measure and about.coding == "learned" else None
     return {
         "input": str(job.source),

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from cli.batch import run
-from cli.files import UsageError, concerning, path_of, read_bytes, write
-from cli.jobs import Batch, Job, Record
-from cli.naming import compressed, plan
-from cli.options import (
+from aecodec.cli.batch import run
+from aecodec.cli.files import UsageError, concerning, path_of, read_bytes, write
+from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.cli.naming import compressed, plan
+from aecodec.cli.options import (
     JPEG_QUALITY,
     NAMES,
     AsJson,
@@ -34,7 +34,7 @@ from cli.options import (
     Strip,
     kinds_to_strip,
 )
-from cli.pictures import PictureOptions, check_suffixes, describe, encode
+from aecodec.cli.pictures import PictureOptions, check_suffixes, describe, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ def decompress(
     quiet: Quiet = False,
 ) -> None:
     """Decompress files. OUT is IN with the suffix .png if it is not given."""
-    from codec.bitstream import MAX_PIXELS
-    from codec.picture.writing import FORMATS
-    from codec.stages.upscaling import SCALES
+    from aecodec.bitstream import MAX_PIXELS
+    from aecodec.picture.writing import FORMATS
+    from aecodec.stages.upscaling import SCALES
 
     suffix, part, kinds = "." + format.lower().removeprefix("."), region_of(region), kinds_to_strip(strip)
     if suffix not in FORMATS:
@@ -101,12 +101,12 @@ def decompress(
 
 def is_made(how: Decompression, job: Job) -> bool:
     """Whether an output is as large and as bare as asked; raises AecodecError where it must stay."""
-    import codec
-    from cli.resume import is_picture_of
-    from codec.bitstream import read_file
+    import aecodec
+    from aecodec.bitstream import read_file
+    from aecodec.cli.resume import is_picture_of
 
     with concerning(job.source):
-        about = codec.info(read_bytes(job.source, read_file), max_pixels=how.max_pixels)
+        about = aecodec.info(read_bytes(job.source, read_file), max_pixels=how.max_pixels)
     width, height = how.region[2:] if how.region else (about.width, about.height)
     return is_picture_of(job.target, how.upscale * width, how.upscale * height, how.strip)
 
@@ -126,8 +126,8 @@ def region_of(text: str) -> tuple[int, int, int, int] | None:
 
 def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
-    from codec.api import decompress_picture
-    from codec.bitstream import read_file
+    from aecodec.api import decompress_picture
+    from aecodec.bitstream import read_file
 
     began = time.perf_counter()
     with concerning(job.source):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.files import path_of
-from cli.jobs import Batch, Record
-from cli.options import (
+from aecodec.cli.files import path_of
+from aecodec.cli.jobs import Batch, Record
+from aecodec.cli.options import (
     JPEG_QUALITY,
     NAMES,
     AsJson,
@@ -30,11 +30,11 @@ from cli.options import (
     Tolerant,
     read_options,
 )
-from cli.pictures import PictureOptions
-from cli.stage import run_stage
+from aecodec.cli.pictures import PictureOptions
+from aecodec.cli.stage import run_stage
 
 if TYPE_CHECKING:
-    from codec.picture import Picture
+    from aecodec.picture import Picture
 
 
 def denoise(
@@ -64,7 +64,7 @@ def denoise(
     quiet: Quiet = False,
 ) -> None:
     """Remove noise from pictures."""
-    from codec import stages
+    from aecodec import stages
 
     stages.check_denoising(sigma, method)
     options = PictureOptions(background, jpeg_quality, keep_times)
@@ -75,7 +75,7 @@ def denoise(
 
 def denoised(picture: Picture, sigma: float | None, method: str) -> tuple[Picture, Record]:
     """The picture without noise, and the deviation of what was removed, 0 for none."""
-    from codec.stages.denoising import denoise_measured
+    from aecodec.stages.denoising import denoise_measured
 
     found, removed = denoise_measured(picture, sigma, method)
     return found, {"noise": removed}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.files import path_of
-from cli.jobs import Batch, Record
-from cli.options import (
+from aecodec.cli.files import path_of
+from aecodec.cli.jobs import Batch, Record
+from aecodec.cli.options import (
     JPEG_QUALITY,
     NAMES,
     AsJson,
@@ -29,11 +29,11 @@ from cli.options import (
     Tolerant,
     read_options,
 )
-from cli.pictures import PictureOptions
-from cli.stage import run_stage
+from aecodec.cli.pictures import PictureOptions
+from aecodec.cli.stage import run_stage
 
 if TYPE_CHECKING:
-    from codec.picture import Picture
+    from aecodec.picture import Picture
 
 
 def enhance(
@@ -66,7 +66,7 @@ def enhance(
 
 def enhanced(picture: Picture) -> tuple[Picture, Record]:
     """The picture without artefacts, and whether it may have had any."""
-    from codec import stages
+    from aecodec import stages
 
     found = stages.enhance(picture)
     return found, {"enhanced": found.pixels is not picture.pixels}

@@ -87,7 +87,7 @@ def is_stream(path: Path) -> bool:
 @contextmanager
 def concerning(path: Path) -> Iterator[None]:
     """Errors raised on purpose within name the file that they concern."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     try:
         yield
@@ -97,7 +97,7 @@ def concerning(path: Path) -> Iterator[None]:
 
 def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("read")) -> bytes:
     """All of a file or the standard input, or what `read` takes of it; raises AecodecError."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     try:
         if source != STANDARD:
@@ -117,8 +117,8 @@ def read_stream(source: Path) -> bytes | None:
 
 def picture_in(file: IO[bytes]) -> bytes:
     """The bytes of an open file, or as many as show that it is no picture: it may have no end."""
-    from codec.bitstream import CHUNK, MAX_FILE
-    from codec.picture.signatures import HEAD, is_picture
+    from aecodec.bitstream import CHUNK, MAX_FILE
+    from aecodec.picture.signatures import HEAD, is_picture
 
     head = file.read(HEAD)
     if not is_picture(head):
@@ -128,7 +128,7 @@ def picture_in(file: IO[bytes]) -> bytes:
 
 def first_bytes(path: Path) -> bytes:
     """The first bytes of an ordinary file, by which pictures are known; nothing of any other; OSError."""
-    from codec.picture.signatures import HEAD
+    from aecodec.picture.signatures import HEAD
 
     if not path.is_file():
         return b""
@@ -148,7 +148,7 @@ def write(
     A file gets the times and permissions of the one that it is to be `like`, and its name only after
     a `check`, which is given the unfinished one's.
     """
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     if target == STANDARD:
         write_standard_output(data)
@@ -164,7 +164,7 @@ def write(
 
 def write_standard_output(data: bytes) -> None:
     """Write to the standard output; raises AecodecError."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     if sys.stdout is None:
         raise AecodecError("there is no standard output: name a file")
@@ -188,7 +188,7 @@ def write_atomically(
     Without `force` a file that has appeared under that name in the meantime stays, an AecodecError is raised.
     Both the file and its name are on the disk when it returns, as far as the system can say.
     """
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     try:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.compress import stages_of
-from cli.files import UsageError, concerning, path_of, read_bytes, readable_size, shown
-from cli.naming import compressed, search
-from cli.options import AsJson, Recursive
+from aecodec.cli.compress import stages_of
+from aecodec.cli.files import UsageError, concerning, path_of, read_bytes, readable_size, shown
+from aecodec.cli.naming import compressed, search
+from aecodec.cli.options import AsJson, Recursive
 
 if TYPE_CHECKING:
-    from codec import Info
+    from aecodec import Info
 
 
 def info(
@@ -29,7 +29,7 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """Show what files hold. Of many, a bad one is reported, and the exit code is 1."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     found = [each for path in paths for each in files_of(path, recursive)]
     if not found:
@@ -63,11 +63,11 @@ def files_of(path: Path, recursive: bool) -> list[tuple[Path, str]]:
 
 def show(path: Path, as_json: bool) -> int:
     """Print what a file holds, and return its bytes; raises AecodecError."""
-    import codec
-    from codec.bitstream import read_file
+    import aecodec
+    from aecodec.bitstream import read_file
 
     with concerning(path):
-        about = codec.info(read_bytes(path, read_file))
+        about = aecodec.info(read_bytes(path, read_file))
     if as_json:
         typer.echo(json.dumps({"input": str(path), **asdict(about), "bpp": about.bpp}))
     else:
@@ -90,7 +90,7 @@ def describe(path: Path, about: Info) -> None:
 
 def named(fingerprint: str) -> str:
     """A model by its name and fingerprint, hexadecimal."""
-    from codec.model import directory_with
+    from aecodec.model import directory_with
 
     directory = directory_with(bytes.fromhex(fingerprint))
     return f"{directory.name} ({fingerprint})" if directory else f"{fingerprint}, which is not installed"

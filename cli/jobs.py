@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.files import UsageError
+from aecodec.cli.files import UsageError
 
 if TYPE_CHECKING:
-    from codec import AecodecError
+    from aecodec import AecodecError
 
 Record = dict[str, Any]  # what came of one file, as --json prints it
 
@@ -56,7 +56,7 @@ class Batch:
 
 def unexpected(job: Job, error: Exception) -> AecodecError:
     """The failure of a job that ended with an error nobody raised on purpose, and where it was raised."""
-    from codec.errors import AecodecError, one_line
+    from aecodec.errors import AecodecError, one_line
 
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}, line {place.lineno}"

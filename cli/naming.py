@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from operator import methodcaller
 from pathlib import Path
 
-from cli.files import STANDARD, SUFFIX, UsageError, check_folder, choose_output, first_bytes
-from cli.jobs import Batch, Job
+from aecodec.cli.files import STANDARD, SUFFIX, UsageError, check_folder, choose_output, first_bytes
+from aecodec.cli.jobs import Batch, Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,15 @@ class Found:
 
 def pictures(pairs: bool = False) -> Inputs:
     """Pictures as inputs, of a command whose outputs are pictures too where `pairs`."""
-    from codec.picture.reading import READABLE_SUFFIXES
-    from codec.picture.signatures import is_picture
+    from aecodec.picture.reading import READABLE_SUFFIXES
+    from aecodec.picture.signatures import is_picture
 
     return Inputs(frozenset(READABLE_SUFFIXES), is_picture, pairs)
 
 
 def compressed() -> Inputs:
     """Files of ours as inputs."""
-    from codec.bitstream import MAGIC
+    from aecodec.bitstream import MAGIC
 
     return Inputs(frozenset({SUFFIX}), methodcaller("startswith", MAGIC))
 
@@ -100,7 +100,7 @@ def check_absent(second: Path, inputs: Inputs) -> None:
 
 def check_overwritable(second: Path) -> None:
     """Raises UsageError for a second name that is a picture, by its bytes."""
-    from codec.picture.signatures import is_picture
+    from aecodec.picture.signatures import is_picture
 
     if is_picture(first_bytes(second)):
         raise UsageError(

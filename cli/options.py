@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.files import UsageError, path_of
+from aecodec.cli.files import UsageError, path_of
 
 if TYPE_CHECKING:
-    from codec.picture.reading import ReadOptions
+    from aecodec.picture.reading import ReadOptions
 
 # What help says of names, of each command that writes.
 NAMES = (
@@ -111,8 +111,8 @@ JPEG_QUALITY = 95  # by default, as in the library
 
 def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:
     """The kinds of metadata that --strip names; raises UsageError for others."""
-    from codec import MetadataError
-    from codec.picture.stripping import kinds_of
+    from aecodec import MetadataError
+    from aecodec.picture.stripping import kinds_of
 
     try:
         return kinds_of(names or ())
@@ -122,9 +122,9 @@ def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:
 
 def read_options(depth: int | None, frame: int | None, tolerant: bool, max_pixels: int | None) -> ReadOptions:
     """How inputs are read; raises UsageError."""
-    from codec import AecodecError
-    from codec.bitstream import MAX_PIXELS
-    from codec.picture.reading import ReadOptions
+    from aecodec import AecodecError
+    from aecodec.bitstream import MAX_PIXELS
+    from aecodec.picture.reading import ReadOptions
 
     try:
         return ReadOptions(depth, frame, tolerant, max_pixels or MAX_PIXELS).checked()

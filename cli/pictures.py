@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.files import UsageError, readable_size
-from cli.jobs import Job, Record
+from aecodec.cli.files import UsageError, readable_size
+from aecodec.cli.jobs import Job, Record
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from codec.picture import Picture
+    from aecodec.picture import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class PictureOptions:
         """Raises UsageError for a background that is no colour."""
         if self.background is None:
             return
-        from codec import ImageError
-        from codec.picture.writing import colour_of
+        from aecodec import ImageError
+        from aecodec.picture.writing import colour_of
 
         try:
             colour_of(self.background)
@@ -38,7 +38,7 @@ class PictureOptions:
 
 def check_suffixes(jobs: list[Job]) -> None:
     """Raises UsageError for an output whose name asks for a format that is not written."""
-    from codec.picture.writing import FORMATS
+    from aecodec.picture.writing import FORMATS
 
     for job in jobs:
         if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
@@ -47,7 +47,7 @@ def check_suffixes(jobs: list[Job]) -> None:
 
 def encode(picture: Picture, suffix: str, how: PictureOptions) -> tuple[Image.Image, bytes, tuple[str, ...]]:
     """The image of a picture in the format of a suffix, its file, and notes of what is not kept."""
-    from codec.picture.writing import encode_image, fitted, format_for, notes_of_writing, to_pillow
+    from aecodec.picture.writing import encode_image, fitted, format_for, notes_of_writing, to_pillow
 
     kind = format_for(Path(f"out{suffix}"))
     image = fitted(to_pillow(picture), kind, how.background)

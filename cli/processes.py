@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cli.jobs import Job, Record
+    from aecodec.cli.jobs import Job, Record
 
 
 def outcomes_in(
@@ -22,7 +22,7 @@ def outcomes_in(
 
     No more are handed out than are worked on, and an interrupt comes through after those.
     """
-    from codec.engine import thread_count
+    from aecodec.engine import thread_count
 
     threads = max(1, thread_count() // count)  # the processes share the cores
     waiting, context = iter(jobs), get_context("spawn")
@@ -60,7 +60,7 @@ def submit(
 
 def outcome_of(future: Future[Record | Exception], job: Job) -> Record | Exception:
     """What an attempt in another process gave, or that the process died."""
-    from codec import AecodecError
+    from aecodec import AecodecError
 
     try:
         return future.result()

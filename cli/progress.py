@@ -43,7 +43,7 @@ class Bar:
     @contextmanager
     def within_pictures(self) -> Iterator[None]:
         """Within, the bar shows long passes of networks over pictures, one after the other."""
-        from codec.progress import watching
+        from aecodec.progress import watching
 
         try:
             with watching(Passes(self).show):

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.files import concerning, read_bytes
+from aecodec.cli.files import concerning, read_bytes
 
 if TYPE_CHECKING:
-    from codec.attempt import Options
-    from codec.bitstream import Box, Container
+    from aecodec.attempt import Options
+    from aecodec.bitstream import Box, Container
 
 
 def compressed_so(target: Path, options: Options, strip: Collection[str]) -> bool:
@@ -25,8 +25,8 @@ def compressed_so(target: Path, options: Options, strip: Collection[str]) -> boo
 
     Raises AecodecError where it is neither empty nor a file of ours.
     """
-    from codec import AecodecError, BitstreamError, NotAecodecError
-    from codec.bitstream import parse, read_file
+    from aecodec import AecodecError, BitstreamError, NotAecodecError
+    from aecodec.bitstream import parse, read_file
 
     with concerning(target):
         data = read_bytes(target, read_file)
@@ -47,8 +47,8 @@ def compressed_so(target: Path, options: Options, strip: Collection[str]) -> boo
 
 def agrees(container: Container, options: Options) -> bool:
     """Whether the coding of a file and its stages are those that the options ask for, or may choose."""
-    from codec.bitstream import QUALITY_UNITS
-    from codec.model import model_named
+    from aecodec.bitstream import QUALITY_UNITS
+    from aecodec.model import model_named
 
     learned, stages = container.learned, container.stages
     if isinstance(options.denoise, str):
@@ -79,8 +79,8 @@ def within(container: Container, size: int, options: Options) -> bool:
 
 def is_stripped(metadata: Mapping[Box, bytes], kinds: Collection[str]) -> bool:
     """Whether taking out some kinds of metadata would change nothing."""
-    from codec.picture import Picture
-    from codec.picture.stripping import strip
+    from aecodec.picture import Picture
+    from aecodec.picture.stripping import strip
 
     kept = strip(Picture(np.zeros((1, 1, 3), np.uint8), metadata=metadata), kinds).metadata
     return dict(kept) == dict(metadata)
@@ -88,8 +88,8 @@ def is_stripped(metadata: Mapping[Box, bytes], kinds: Collection[str]) -> bool:
 
 def is_picture_of(target: Path, width: int, height: int, strip: Collection[str] = ()) -> bool:
     """Whether a file is a whole picture of this size; False for an empty one, AecodecError for any other."""
-    from codec import AecodecError, ImageError
-    from codec.picture.reading import read_picture
+    from aecodec import AecodecError, ImageError
+    from aecodec.picture.reading import read_picture
 
     try:
         if target.stat().st_size == 0:

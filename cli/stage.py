@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.batch import run
-from cli.files import concerning, read_stream, write
-from cli.jobs import Batch, Job, Record
-from cli.naming import pictures, plan
-from cli.pictures import PictureOptions, check_suffixes, describe, encode
+from aecodec.cli.batch import run
+from aecodec.cli.files import concerning, read_stream, write
+from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.cli.naming import pictures, plan
+from aecodec.cli.pictures import PictureOptions, check_suffixes, describe, encode
 
 if TYPE_CHECKING:
-    from codec.picture import Picture
-    from codec.picture.reading import ReadOptions
+    from aecodec.picture import Picture
+    from aecodec.picture.reading import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def run_stage(
 
 def run_one(how: Processing, job: Job) -> Record:
     """Run the stage on one picture; what came of it."""
-    from codec.picture.reading import read_picture
+    from aecodec.picture.reading import read_picture
 
     began = time.perf_counter()
     with concerning(job.source):

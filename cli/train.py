@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cli.files import UsageError
+from aecodec.cli.files import UsageError
 
 train = typer.Typer(
     help="Train networks (needs the extra `train`).", no_args_is_help=True, rich_markup_mode=None
@@ -35,7 +35,7 @@ def require_torch() -> None:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
-        from codec import MissingExtraError
+        from aecodec import MissingExtraError
 
         raise MissingExtraError(f"{error}: run pip install 'aecodec[train]'") from error
 
@@ -73,9 +73,9 @@ def codec(
     require_torch()
     if compile:
         require_compiler()
-    from codec.training.loop import Schedule, begun_with
-    from codec.training.loop import train as run
-    from codec.training.rate_distortion import RateDistortion
+    from aecodec.training.loop import Schedule, begun_with
+    from aecodec.training.loop import train as run
+    from aecodec.training.rate_distortion import RateDistortion
 
     task = RateDistortion.of(data, validation or [], batch, tune, compile, begun_with(out, start))
     weights = run(Schedule(hours, steps, rate, seed=seed), task, out, start)
@@ -98,9 +98,9 @@ def train_stage(name: str) -> Callable[..., None]:
     ) -> None:
         require_schedule(hours, steps, rate)
         require_torch()
-        from codec.training.loop import Schedule
-        from codec.training.loop import train as run
-        from codec.training.restoration import make_task
+        from aecodec.training.loop import Schedule
+        from aecodec.training.loop import train as run
+        from aecodec.training.restoration import make_task
 
         task = make_task(name, data, validation or [], batch)
         weights = run(Schedule(hours, steps, rate, seed=seed), task, out, start)
@@ -143,7 +143,7 @@ def require_schedule(hours: float | None, steps: int | None, rate: float) -> Non
 
 def require_tuning(tune: str) -> None:
     """Raises UsageError for what nothing can be tuned for."""
-    from codec.model import TUNED
+    from aecodec.model import TUNED
 
     if tune not in TUNED:
         raise UsageError(f"--tune {tune}: choose {' or '.join(TUNED)}")
@@ -170,8 +170,8 @@ def export(
     """Export trained weights as a model directory."""
     require_tuning(tune)
     require_torch()
-    from codec.training.data import read_images
-    from codec.training.export import export
+    from aecodec.training.data import read_images
+    from aecodec.training.export import export
 
     if out.exists():
         raise UsageError(f"{out} exists: name another directory or remove it")
@@ -191,7 +191,7 @@ def export_stage(
 ) -> None:
     """Export a stage's trained weights; put them into codec/stages/networks to use them."""
     require_torch()
-    from codec.training.export_stages import export_stage
+    from aecodec.training.export_stages import export_stage
 
     if name not in STAGES:
         raise UsageError(f"{name} is no stage: choose of {', '.join(STAGES)}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.files import path_of
-from cli.jobs import Batch, Record
-from cli.options import (
+from aecodec.cli.files import path_of
+from aecodec.cli.jobs import Batch, Record
+from aecodec.cli.options import (
     JPEG_QUALITY,
     NAMES,
     AsJson,
@@ -30,11 +30,11 @@ from cli.options import (
     Tolerant,
     read_options,
 )
-from cli.pictures import PictureOptions
-from cli.stage import run_stage
+from aecodec.cli.pictures import PictureOptions
+from aecodec.cli.stage import run_stage
 
 if TYPE_CHECKING:
-    from codec.picture import Picture
+    from aecodec.picture import Picture
 
 
 def upscale(
@@ -61,7 +61,7 @@ def upscale(
     quiet: Quiet = False,
 ) -> None:
     """Enlarge pictures."""
-    from codec import stages
+    from aecodec import stages
 
     stages.check_upscaling(scale, method)
     options = PictureOptions(background, jpeg_quality, keep_times)
@@ -72,6 +72,6 @@ def upscale(
 
 def upscaled(picture: Picture, scale: int, method: str) -> tuple[Picture, Record]:
     """The picture enlarged, and by how much."""
-    from codec import stages
+    from aecodec import stages
 
     return stages.upscale(picture, scale, method), {"scale": scale}

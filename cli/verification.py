@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.files import read_bytes
+from aecodec.cli.files import read_bytes
 
 if TYPE_CHECKING:
-    from codec.attempt import Attempt
+    from aecodec.attempt import Attempt
 
 
 def verify(path: Path, data: bytes, attempt: Attempt) -> None:
@@ -18,10 +18,10 @@ def verify(path: Path, data: bytes, attempt: Attempt) -> None:
 
     Checksum and symbols are compared, and of what is kept exactly, alpha and lossless pixels, the samples.
     """
-    from codec import AecodecError
-    from codec.bitstream import ANY_SIZE, parse
-    from codec.decoding import decode_picture
-    from codec.pipeline import read_latents
+    from aecodec import AecodecError
+    from aecodec.bitstream import ANY_SIZE, parse
+    from aecodec.decoding import decode_picture
+    from aecodec.pipeline import read_latents
 
     if (written := read_bytes(path)) != data:
         raise AecodecError(

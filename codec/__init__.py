@@ -1,17 +1,17 @@
 """aecodec: learned image compression with one quality knob and its weights in the package.
 
 >>> from PIL import Image
->>> import codec
->>> data = codec.compress(Image.new("L", (100, 80), 128), quality=60)
->>> codec.info(data).mode
+>>> import aecodec
+>>> data = aecodec.compress(Image.new("L", (100, 80), 128), quality=60)
+>>> aecodec.info(data).mode
 'L'
 """
 
 from __future__ import annotations
 
-from codec.api import Info, compress, decompress, denoise, enhance, estimate_noise, info, upscale
-from codec.attempt import DEFAULT_QUALITY
-from codec.errors import (
+from aecodec.api import Info, compress, decompress, denoise, enhance, estimate_noise, info, upscale
+from aecodec.attempt import DEFAULT_QUALITY
+from aecodec.errors import (
     AecodecError,
     BitstreamError,
     ChecksumError,

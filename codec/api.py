@@ -13,24 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from codec import stages
-from codec.arguments import truth, whole_number
-from codec.attempt import DEFAULT_QUALITY, Options, compress_picture
-from codec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, parse, read_file
-from codec.decoding import decode_picture, has_alpha, window_of
-from codec.descent import EFFORT
-from codec.errors import AecodecError, ImageError, LimitError, RegionError, StageError, one_line
-from codec.picture import Picture
-from codec.picture.depth import array_to_8_bits
-from codec.picture.opening import check_input
-from codec.picture.pillow_errors import reason_of
-from codec.picture.reading import DEFAULTS, ReadOptions, from_pillow, read_picture
-from codec.picture.stripping import kinds_of
-from codec.picture.stripping import strip as without
-from codec.picture.writing import colour_of, flattened, to_pillow
-from codec.stages.denoising import visible_noise
-from codec.stages.enhancement import enhance_coded
-from codec.stages.upscaling import SCALES
+from aecodec import stages
+from aecodec.arguments import truth, whole_number
+from aecodec.attempt import DEFAULT_QUALITY, Options, compress_picture
+from aecodec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, parse, read_file
+from aecodec.decoding import decode_picture, has_alpha, window_of
+from aecodec.descent import EFFORT
+from aecodec.errors import AecodecError, ImageError, LimitError, RegionError, StageError, one_line
+from aecodec.picture import Picture
+from aecodec.picture.depth import array_to_8_bits
+from aecodec.picture.opening import check_input
+from aecodec.picture.pillow_errors import reason_of
+from aecodec.picture.reading import DEFAULTS, ReadOptions, from_pillow, read_picture
+from aecodec.picture.stripping import kinds_of
+from aecodec.picture.stripping import strip as without
+from aecodec.picture.writing import colour_of, flattened, to_pillow
+from aecodec.stages.denoising import visible_noise
+from aecodec.stages.enhancement import enhance_coded
+from aecodec.stages.upscaling import SCALES
 
 ImageLike: TypeAlias = Image.Image | NDArray[Any] | Picture | str | os.PathLike[str] | IO[bytes]
 FileLike: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
@@ -122,9 +122,9 @@ def compress(
     offer, TargetError for a target out of reach and UnknownModelError for a model that is not installed.
 
     >>> from PIL import Image
-    >>> import codec
-    >>> data = codec.compress(Image.new("RGB", (64, 48), "teal"), quality=30)
-    >>> codec.decompress(data).size
+    >>> import aecodec
+    >>> data = aecodec.compress(Image.new("RGB", (64, 48), "teal"), quality=30)
+    >>> aecodec.decompress(data).size
     (64, 48)
     """
     options = Options(

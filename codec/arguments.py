@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from codec.errors import AecodecError
+from aecodec.errors import AecodecError
 
 TRUTHS = (bool, np.bool_)
 

@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import descent, pipeline, stages
-from codec.arguments import number, truth, whole_number
-from codec.bitstream import (
+from aecodec import descent, pipeline, stages
+from aecodec.arguments import number, truth, whole_number
+from aecodec.bitstream import (
     ANY_SIZE,
     MAX_FILE,
     MAX_PIXELS,
@@ -25,24 +25,24 @@ from codec.bitstream import (
     parse,
     serialise,
 )
-from codec.clipping_choice import choose_clipping, has_clipped
-from codec.decoding import decode_pixels, finish_of
-from codec.descent import EFFORT, MOST_EFFORT, Draft
-from codec.entropy import Latents
-from codec.errors import ImageError, QualityError, StageError, TargetError
-from codec.fidelity import MEASURED_WHOLE, Fidelity, sampled_psnr
-from codec.lossless_candidate import LosslessCandidate
-from codec.model import TUNED, Model, model_named
-from codec.picture import Picture, is_achromatic
-from codec.picture import psnr as psnr_of
-from codec.picture.alpha import blacken_hidden, fill_hidden
-from codec.picture.lossless import fits_lossless
-from codec.picture.opening import check_input
-from codec.stages import networks
-from codec.stages.denoising import LARGEST_SIGMA, denoise_measured
-from codec.stages.enhancement import NETWORK as ENHANCE
-from codec.stages.upscaling import SCALES, network_name, reduced
-from codec.targets import of_psnr, within_bytes
+from aecodec.clipping_choice import choose_clipping, has_clipped
+from aecodec.decoding import decode_pixels, finish_of
+from aecodec.descent import EFFORT, MOST_EFFORT, Draft
+from aecodec.entropy import Latents
+from aecodec.errors import ImageError, QualityError, StageError, TargetError
+from aecodec.fidelity import MEASURED_WHOLE, Fidelity, sampled_psnr
+from aecodec.lossless_candidate import LosslessCandidate
+from aecodec.model import TUNED, Model, model_named
+from aecodec.picture import Picture, is_achromatic
+from aecodec.picture import psnr as psnr_of
+from aecodec.picture.alpha import blacken_hidden, fill_hidden
+from aecodec.picture.lossless import fits_lossless
+from aecodec.picture.opening import check_input
+from aecodec.stages import networks
+from aecodec.stages.denoising import LARGEST_SIGMA, denoise_measured
+from aecodec.stages.enhancement import NETWORK as ENHANCE
+from aecodec.stages.upscaling import SCALES, network_name, reduced
+from aecodec.targets import of_psnr, within_bytes
 
 DEFAULT_QUALITY = 50.0
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one

@@ -46,7 +46,7 @@ and black   levels; bits 4-5: patches (0 none, 1 of 8x8 pixels, 2 of 16x16); bit
             of varints: lengths of runs of the ceil(height / side) x ceil(width / side) patches, row by
             row, in turn not whole and whole, the last whole; only the first may be 0.
 length      of the payload.
-payload     coding 0: one stream of symbols, see `codec.entropy`; coding 1: a WebP file whose first
+payload     coding 0: one stream of symbols, see `aecodec.entropy`; coding 1: a WebP file whose first
             chunk is VP8L, of the same width and height. Where its alpha_is_used bit is set, it holds
             the picture's alpha, and a reader refuses an alpha box beside it. coding 2: the picture cut
             into tiles of 4096x4096 pixels from its top left corner, those at the right and at the bottom
@@ -57,9 +57,9 @@ CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The fil
 Meaning: a learned payload holds ceil(height / 32) x ceil(width / 32) hyper-latent positions and twice
 as many latents each way; the picture that they give is cropped to height x width from its top left
 corner (the writer pads by repeating the last row and column). Where it is upscaled, the payload holds a
-picture of ceil(height / scale) x ceil(width / scale) in the same way. `codec.entropy.turns` defines the order
-in which means are refined, `codec.pipeline` how. With the gray bit the picture is the mean of its three
-channels, rounded, a half upwards. Of a WebP payload alpha counts if alpha_is_used is set, in the alpha
+picture of ceil(height / scale) x ceil(width / scale) in the same way. `aecodec.entropy.turns` defines the
+order in which means are refined, `aecodec.pipeline` how. With the gray bit the picture is the mean of its
+three channels, rounded, a half upwards. Of a WebP payload alpha counts if alpha_is_used is set, in the alpha
 box only green. Beside a lossless payload without alpha that box is sound.
 
 White and black are drawn in the outputs of the last network, at the size shown, times 255 and not yet
@@ -85,7 +85,7 @@ from functools import partial
 from itertools import islice
 from typing import IO
 
-from codec.errors import (
+from aecodec.errors import (
     ChecksumError,
     LimitError,
     NotAecodecError,

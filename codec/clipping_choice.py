@@ -13,8 +13,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.picture import Pixels
-from codec.picture.clipping import ENDS, PATCHES, Bits, Clipping, beside, draw, under, write_clipping
+from aecodec.picture import Pixels
+from aecodec.picture.clipping import ENDS, PATCHES, Bits, Clipping, beside, draw, under, write_clipping
 
 LEAST_SHARE = 0.005  # of the pixels; less are highlights, where nobody takes 254 for a fault
 REACHES = (0, 1, 2, 3, 4, 6, 8, 12)  # levels that are tried
@@ -24,7 +24,7 @@ STRIP = 64  # rows at a time
 # GROUND of the pixels are pure, as in most photographs, and where they are the ground of a product or page.
 FREE, FREE_OF_GROUND, GROUND = 0.0025, 0.02, 0.25
 # What bytes are worth: 1 % more of them, by a higher quality, lower squared error by 1.1 %, as
-# `codec.targets.SLOPES` say.
+# `aecodec.targets.SLOPES` say.
 EXCHANGE = 1.1
 WORTH = 0.7  # of the pixels that change without a box: what leaves more is not worth any byte
 KEPT = 0.0005  # of white or black pixels; where fewer change, the way that is worth the most is taken

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import pipeline
-from codec.bitstream import QUALITY_UNITS, Box, Container, Learned
-from codec.engine import Finish, Window, sharing
-from codec.entropy import Latents
-from codec.errors import LimitError, RegionError
-from codec.model import Model, model_with
-from codec.picture import Picture, to_gray
-from codec.picture.clipping import Clipper, read_clipping
-from codec.picture.lossless import fits_lossless, read_pixels, tiles_have_alpha
-from codec.picture.metadata import sound
-from codec.stages import networks
-from codec.stages.enhancement import NETWORK as ENHANCE
-from codec.stages.restoration import restored
-from codec.stages.upscaling import LEARNED, enlarged, network_name
+from aecodec import pipeline
+from aecodec.bitstream import QUALITY_UNITS, Box, Container, Learned
+from aecodec.engine import Finish, Window, sharing
+from aecodec.entropy import Latents
+from aecodec.errors import LimitError, RegionError
+from aecodec.model import Model, model_with
+from aecodec.picture import Picture, to_gray
+from aecodec.picture.clipping import Clipper, read_clipping
+from aecodec.picture.lossless import fits_lossless, read_pixels, tiles_have_alpha
+from aecodec.picture.metadata import sound
+from aecodec.stages import networks
+from aecodec.stages.enhancement import NETWORK as ENHANCE
+from aecodec.stages.restoration import restored
+from aecodec.stages.upscaling import LEARNED, enlarged, network_name
 
 OF_PIXELS = (Box.ALPHA, Box.CLIPPING)  # boxes that are not metadata
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from codec.bitstream import QUALITY_UNITS
-from codec.engine import Floats, Tile, for_each, scaled, sharing, tiles
-from codec.entropy import Latents, turns
-from codec.hyperprior import scale_index
-from codec.model import Model
-from codec.pipeline import (
+from aecodec.bitstream import QUALITY_UNITS
+from aecodec.engine import Floats, Tile, for_each, scaled, sharing, tiles
+from aecodec.entropy import Latents, turns
+from aecodec.hyperprior import scale_index
+from aecodec.model import Model
+from aecodec.pipeline import (
     CELL,
     CORE,
     MEANS,
@@ -26,8 +26,8 @@ from codec.pipeline import (
     read_pixels,
     window,
 )
-from codec.progress import part_of_passes
-from codec.tables import Tables
+from aecodec.progress import part_of_passes
+from aecodec.tables import Tables
 
 GRADIENT_CORE = 16  # cells per tile of gradients, which take more memory
 GRADIENT_WHOLE = 24  # cells each way, up to which a picture is one tile of them

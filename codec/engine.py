@@ -2,7 +2,7 @@
 
 Tiles overlap by a halo, beyond which a network sees no more than rounding, so where they lie leaves no trace
 (hardly any in the encoder, whose products of 8 bits are rounded by the extremes of a tile and whose networks
-see farther: see `codec.pipeline` and `codec.descent`).
+see farther: see `aecodec.pipeline` and `aecodec.descent`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.background import begin
-from codec.errors import AecodecError, ModelError
-from codec.graph_constants import with_constant
-from codec.progress import Progress
+from aecodec.background import begin
+from aecodec.errors import AecodecError, ModelError
+from aecodec.graph_constants import with_constant
+from aecodec.progress import Progress
 
 Floats = NDArray[np.float32]
 ARENA = Lock()
@@ -175,7 +175,7 @@ class Session:
     """A graph that the engine has loaded, to be run with so many threads."""
 
     def __init__(self, graph: bytes, threads: int) -> None:
-        from codec.onnx_runtime import onnxruntime
+        from aecodec.onnx_runtime import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -217,7 +217,7 @@ def one_line(error: Exception) -> str:
 @cache
 def share_arena() -> None:
     """Gives the networks of this process one arena, as each keeps the most that it ever took."""
-    from codec.onnx_runtime import onnxruntime
+    from aecodec.onnx_runtime import onnxruntime
 
     kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kinds), None)

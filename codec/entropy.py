@@ -5,7 +5,7 @@ state, 24-bit probabilities), written as whole 32-bit words, little endian, in t
 `AnsCoder.get_compressed()`. Frequencies are those of its `Categorical(counts, perfect=False)`, of counts
 that are integers. In the order in which it is decoded:
 
-1. the hyper-latent, step after step (see `codec.hyperprior`), with the tables of one prior. An
+1. the hyper-latent, step after step (see `aecodec.hyperprior`), with the tables of one prior. An
    expectation e selects the context, turn * 88 + clamp(floor(4 e), -24, 63) + 24, and the origin,
    clamp(floor(e), z_low, z_high). The values of a step are grouped by context from the lowest to the
    highest, each group in raster order; a symbol is the value minus its origin, plus z_high - z_low;
@@ -18,7 +18,7 @@ that are integers. In the order in which it is decoded:
    large, it also fills the coder's state, without which the first symbols could cost nothing.
 
 In the first turn a latent's level is its scale index; later it is refined by what is known of its
-neighbours: see `codec.neighbours`.
+neighbours: see `aecodec.neighbours`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.errors import BitstreamError
-from codec.hyperprior import hyper_steps, scale_index
-from codec.neighbours import TURNS, coded_levels
-from codec.tables import ESCAPE_BITS, Integers, Levels, Symbols, Tables
+from aecodec.errors import BitstreamError
+from aecodec.hyperprior import hyper_steps, scale_index
+from aecodec.neighbours import TURNS, coded_levels
+from aecodec.tables import ESCAPE_BITS, Integers, Levels, Symbols, Tables
 
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
@@ -74,7 +74,7 @@ def turns(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def refine(tables: Tables, index: Levels, symbols: Symbols, turn: int) -> Levels:
     """The levels (M, 2h, 2w) of the coded symbols of a turn, from scale indices and the symbols before it.
 
-    The others are scale indices still. See `codec.neighbours`.
+    The others are scale indices still. See `aecodec.neighbours`.
     """
     levels = index.copy()
     for places, found in coded_levels(tables, index, symbols, turn) if turn else ():

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codec.engine import Finish, Tile, for_each, scaled, tiles
-from codec.entropy import Latents
-from codec.model import Model
-from codec.picture import Pixels, to_gray
-from codec.pipeline import CELL, DECODER_HALO, cells, decode_tile
+from aecodec.engine import Finish, Tile, for_each, scaled, tiles
+from aecodec.entropy import Latents
+from aecodec.model import Model
+from aecodec.picture import Pixels, to_gray
+from aecodec.pipeline import CELL, DECODER_HALO, cells, decode_tile
 
 MEASURED_WHOLE = 2**22  # pixels up to which all are compared: decoding them takes as long as encoding
 SAMPLE_CORE = 8  # cells of a sample's tile each way: 256 pixels

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from codec.errors import ModelError
+from aecodec.errors import ModelError
 
 GRAPH = 7  # of ModelProto
 INITIALIZER, INPUT = 5, 11  # of GraphProto

@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from codec.bitstream import QUALITY_UNITS
-from codec.engine import tiles
-from codec.tables import FRACTION_BITS, SCALE_LEVELS, Integers, Levels, Tables
+from aecodec.bitstream import QUALITY_UNITS
+from aecodec.engine import tiles
+from aecodec.tables import FRACTION_BITS, SCALE_LEVELS, Integers, Levels, Tables
 
 POSITIONS_AT_ONCE = 32  # of the hyper-latent each way, in one matrix product
 FULL_QUALITY = 100 * QUALITY_UNITS

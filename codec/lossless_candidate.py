@@ -10,10 +10,10 @@ from zlib import crc32
 
 import numpy as np
 
-from codec.background import begin
-from codec.bitstream import Box
-from codec.picture import Picture
-from codec.picture.lossless import LOSSLESS_EFFORTS, write_pixels
+from aecodec.background import begin
+from aecodec.bitstream import Box
+from aecodec.picture import Picture
+from aecodec.picture.lossless import LOSSLESS_EFFORTS, write_pixels
 
 LOSSLESS_PROMISING = 1.5  # times a limit: in a picture that is not small, a quick try above is the last
 SAMPLED = (8, 64)  # rows of so many

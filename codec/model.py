@@ -12,11 +12,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, overload
 
-from codec.background import begin
-from codec.engine import Network, at_once
-from codec.entropy import Coder
-from codec.errors import ModelError, UnknownModelError
-from codec.tables import Tables, read_tables
+from aecodec.background import begin
+from aecodec.engine import Network, at_once
+from aecodec.entropy import Coder
+from aecodec.errors import ModelError, UnknownModelError
+from aecodec.tables import Tables, read_tables
 
 DIRECTORY = Path(__file__).parent / "models"
 MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories

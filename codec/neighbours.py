@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.tables import SCALE_LEVELS, Integers, Levels, Symbols, Tables
+from aecodec.tables import SCALE_LEVELS, Integers, Levels, Symbols, Tables
 
 TURNS = 3
 LOUDEST = 200  # magnitude above which a neighbour says no more

@@ -1,17 +1,18 @@
-"""Teaches Pillow the format: after `import codec.pillow`, `Image.open` reads .aec and `Image.save` writes it.
+"""Teaches Pillow the format: after `import aecodec.pillow`, `Image.open` and `Image.save` know .aec files.
 
 >>> import io
 >>> from PIL import Image
->>> import codec.pillow
+>>> import aecodec.pillow
 >>> file = io.BytesIO()
 >>> Image.new("RGB", (64, 48), "teal").save(file, "AEC", quality=30)
 >>> Image.open(file).size
 (64, 48)
 
-`save` takes the arguments of `codec.compress`, and `exif`, `icc_profile`, `xmp`, `comment` and `dpi`. As with
-Pillow's own formats, colours alone (`icc_profile` and code points, `cicp`) are those of the image where they
-are not given. EXIF, XMP, comment and resolution are written if they are given; texts and IPTC are not. What
-is given empty, or as None, is left out. An image that was opened is decoded when pixels are first needed.
+`save` takes the arguments of `aecodec.compress`, and `exif`, `icc_profile`, `xmp`, `comment` and `dpi`. As
+with Pillow's own formats, colours alone (`icc_profile` and code points, `cicp`) are those of the image
+where they are not given. EXIF, XMP, comment and resolution are written if they are given; texts and IPTC
+are not. What is given empty, or as None, is left out. An image that was opened is decoded when pixels are
+first needed.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from codec.api import compress, decompress, mode_of
-from codec.attempt import Options
-from codec.bitstream import MAGIC, Box, parse, read_file
-from codec.errors import AecodecError
-from codec.picture import Picture
-from codec.picture.metadata import info_of, sound
-from codec.picture.reading import ReadOptions, from_pillow
-from codec.picture.stripping import strip
+from aecodec.api import compress, decompress, mode_of
+from aecodec.attempt import Options
+from aecodec.bitstream import MAGIC, Box, parse, read_file
+from aecodec.errors import AecodecError
+from aecodec.picture import Picture
+from aecodec.picture.metadata import info_of, sound
+from aecodec.picture.reading import ReadOptions, from_pillow
+from aecodec.picture.stripping import strip
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
 OPTIONS = tuple(field.name for field in fields(Options))

@@ -15,12 +15,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.bitstream import QUALITY_UNITS, Learned
-from codec.engine import Finish, Floats, Tile, Window, for_each, narrowed, overlap, scaled, tiles, within
-from codec.entropy import SYMBOL_LIMIT, Latents, turns
-from codec.errors import AecodecError
-from codec.model import Model
-from codec.tables import Integers, Levels, Symbols, Tables
+from aecodec.bitstream import QUALITY_UNITS, Learned
+from aecodec.engine import Finish, Floats, Tile, Window, for_each, narrowed, overlap, scaled, tiles, within
+from aecodec.entropy import SYMBOL_LIMIT, Latents, turns
+from aecodec.errors import AecodecError
+from aecodec.model import Model
+from aecodec.tables import Integers, Levels, Symbols, Tables
 
 PATCH = 16  # pixels per latent position, each way
 CELL = 32  # pixels per hyper-latent position, each way: the unit of tiles

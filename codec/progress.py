@@ -1,6 +1,6 @@
 """Tells whoever watches how far a network has come with the tiles of a picture.
 
->>> from codec.engine import tiles
+>>> from aecodec.engine import tiles
 >>> with watching(print):
 ...     places = [tile.place for tile in told("analysing", tiles(1, 3, core=2, halo=0))]
 analysing 1 2

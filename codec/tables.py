@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.engine import Floats
-from codec.errors import ModelError
+from aecodec.engine import Floats
+from aecodec.errors import ModelError
 
 SCALE_LEVELS = 64
 ESCAPE_BITS = 16

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, log
 
-from codec.errors import TargetError
+from aecodec.errors import TargetError
 
 FIRST = 50.0  # quality that is tried first
 MOST_TRIALS = 12

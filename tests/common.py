@@ -15,13 +15,13 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from codec.bitstream import MAGIC, Box
-from codec.engine import Floats
-from codec.entropy import Latents
-from codec.hyperprior import scale_index
-from codec.picture import Picture, psnr
-from codec.pipeline import Pixels
-from codec.tables import Tables
+from aecodec.bitstream import MAGIC, Box
+from aecodec.engine import Floats
+from aecodec.entropy import Latents
+from aecodec.hyperprior import scale_index
+from aecodec.picture import Picture, psnr
+from aecodec.pipeline import Pixels
+from aecodec.tables import Tables
 
 ROOT = Path(__file__).parent.parent
 MAKE, SOFTWARE, ORIENTATION, EXIF_IFD, TAKEN = 0x010F, 0x0131, 0x0112, 0x8769, 0x9003

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from codec.model import Model, model_named
-from codec.pipeline import Pixels
+from aecodec.model import Model, model_named
+from aecodec.pipeline import Pixels
 from tests.common import photograph
 
 settings.register_profile("aecodec", deadline=None, derandomize=True, database=None, max_examples=50)

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import codec
-from codec.bitstream import Container, parse
-from codec.entropy import Latents
-from codec.model import model_with
-from codec.pipeline import cells
+import aecodec
+from aecodec.bitstream import Container, parse
+from aecodec.entropy import Latents
+from aecodec.model import model_with
+from aecodec.pipeline import cells
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -94,7 +94,7 @@ def decode_golden() -> Report:
         if not container.learned:
             continue
         wrong += digests(latents_of(container)) != json.loads(path.with_suffix(".json").read_text())
-        pixels = np.asarray(codec.decompress(data).convert("RGB"))
+        pixels = np.asarray(aecodec.decompress(data).convert("RGB"))
         with Image.open(path.with_suffix(".png")) as image:
             expected = np.asarray(image.convert("RGB"))
         error = np.abs(pixels.astype(int) - expected)

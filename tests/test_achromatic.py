@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import codec
-from cli import app
-from codec import stages
-from codec.bitstream import parse
-from codec.picture import Picture, is_achromatic, to_gray
-from codec.picture.reading import from_pillow
+import aecodec
+from aecodec import stages
+from aecodec.bitstream import parse
+from aecodec.cli import app
+from aecodec.picture import Picture, is_achromatic, to_gray
+from aecodec.picture.reading import from_pillow
 from tests.common import photograph, picture_of_mode
 
 GRAY = Image.fromarray(photograph(150, 130)).convert("L")
@@ -29,16 +29,16 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 @pytest.mark.parametrize("options", [{}, {"quality": 5.0}, {"effort": 1}, {"psnr": 34}, {"enhance": True}])
 def test_three_equal_channels_take_the_bytes_of_gray(options: dict[str, float]) -> None:
-    gray, rgb = (codec.compress(image, **options) for image in (GRAY, as_rgb(GRAY)))  # type: ignore[arg-type]
-    assert codec.info(rgb).coding == "learned"
+    gray, rgb = (aecodec.compress(image, **options) for image in (GRAY, as_rgb(GRAY)))  # type: ignore[arg-type]
+    assert aecodec.info(rgb).coding == "learned"
     assert len(rgb) == len(gray)
     assert parse(rgb).payload == parse(gray).payload
-    found = codec.decompress(rgb)
-    assert found.mode == codec.info(rgb).mode == "RGB"
-    assert codec.info(rgb).coded_gray
+    found = aecodec.decompress(rgb)
+    assert found.mode == aecodec.info(rgb).mode == "RGB"
+    assert aecodec.info(rgb).coded_gray
     assert is_achromatic(np.asarray(found))
-    np.testing.assert_array_equal(np.asarray(found), np.asarray(codec.decompress(gray).convert("RGB")))
-    part = codec.decompress(rgb, region=(7, 9, 60, 50))
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(aecodec.decompress(gray).convert("RGB")))
+    part = aecodec.decompress(rgb, region=(7, 9, 60, 50))
     assert part.mode == "RGB"
     assert is_achromatic(np.asarray(part))
 
@@ -58,30 +58,30 @@ def test_wherever_equal_channels_come_from(mode: str) -> None:
         image.save(file, mode)
         image = Image.open(file)
     with pytest.warns(UserWarning, match="CMYK") if mode == "CMYK" else nullcontext():
-        data = codec.compress(image)
-    found = codec.decompress(data)
+        data = aecodec.compress(image)
+    found = aecodec.decompress(data)
     assert found.mode == ("RGBA" if mode == "RGBA" else "RGB")
     assert is_achromatic(np.asarray(found)[..., :3])
-    assert codec.info(data).coded_gray == (codec.info(data).coding == "learned")
+    assert aecodec.info(data).coded_gray == (aecodec.info(data).coding == "learned")
 
 
 def test_nearly_gray_is_not_gray() -> None:
     pixels = np.array(as_rgb(GRAY))
     pixels[-1, -1, 2] ^= 1
     assert not is_achromatic(pixels)
-    assert not codec.info(codec.compress(pixels)).coded_gray
+    assert not aecodec.info(aecodec.compress(pixels)).coded_gray
 
 
 def test_lossless_rgb_stays_rgb() -> None:
-    data = codec.compress(as_rgb(GRAY), lossless=True)
-    assert codec.info(data).mode == "RGB"
-    np.testing.assert_array_equal(np.asarray(codec.decompress(data)), np.asarray(as_rgb(GRAY)))
+    data = aecodec.compress(as_rgb(GRAY), lossless=True)
+    assert aecodec.info(data).mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(data)), np.asarray(as_rgb(GRAY)))
 
 
 @pytest.mark.parametrize("mode", ["L", "LA"])
 def test_gray_is_shown_as_gray(mode: str) -> None:
-    data = codec.compress(picture_of_mode(mode, 150, 130))
-    assert codec.info(data).mode == codec.decompress(data).mode == mode
+    data = aecodec.compress(picture_of_mode(mode, 150, 130))
+    assert aecodec.info(data).mode == aecodec.decompress(data).mode == mode
 
 
 @pytest.mark.parametrize(
@@ -104,16 +104,16 @@ def test_stages_keep_equal_channels_equal(stage: object) -> None:
 
 @pytest.mark.parametrize("options", [{"denoise": 10.0}, {"reduce": 2}])
 def test_stages_of_a_file_keep_equal_channels_equal(options: dict[str, float]) -> None:
-    data = codec.compress(as_rgb(GRAY), 20, **options)  # type: ignore[arg-type]
-    found = codec.decompress(data)
+    data = aecodec.compress(as_rgb(GRAY), 20, **options)  # type: ignore[arg-type]
+    found = aecodec.decompress(data)
     assert found.mode == "RGB"
     assert is_achromatic(np.asarray(found))
-    assert is_achromatic(np.asarray(codec.decompress(data, enhance=True, upscale=2)))
+    assert is_achromatic(np.asarray(aecodec.decompress(data, enhance=True, upscale=2)))
 
 
 def test_info_says_that_it_is_coded_as_gray(tmp_path: Path) -> None:
     path = tmp_path / "a.aec"
-    path.write_bytes(codec.compress(as_rgb(GRAY)))
+    path.write_bytes(aecodec.compress(as_rgb(GRAY)))
     printed = CliRunner().invoke(app, ["info", str(path)]).stdout
     assert "150x130 RGB" in printed
     assert "coded as gray" in printed

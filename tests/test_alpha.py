@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-import codec
-from cli import app
-from codec import stages
-from codec.picture import Picture, is_achromatic, psnr
-from codec.picture.alpha import fill_hidden, push_pull
-from codec.picture.reading import from_pillow
+import aecodec
+from aecodec import stages
+from aecodec.cli import app
+from aecodec.picture import Picture, is_achromatic, psnr
+from aecodec.picture.alpha import fill_hidden, push_pull
+from aecodec.picture.reading import from_pillow
 from tests.common import noise, photograph, picture_of_mode
 
 WIDTH, HEIGHT = 150, 130
@@ -57,29 +57,29 @@ def visible_psnr(image: Image.Image, decoded: Image.Image) -> float:
 @pytest.mark.parametrize("quality", [10, 50, 90])
 def test_noise_under_alpha_costs_nothing(mode: str, quality: float) -> None:
     noisy, flat = (sprite(hidden, mode) for hidden in (noise(WIDTH, HEIGHT), (255, 0, 255)))
-    files = [codec.compress(image, quality) for image in (noisy, flat)]
+    files = [aecodec.compress(image, quality) for image in (noisy, flat)]
     assert files[0] == files[1]
     if mode == "RGBA":
-        exact = codec.compress(noisy, quality, exact=True)
+        exact = aecodec.compress(noisy, quality, exact=True)
         assert len(exact) > 1.5 * len(files[0])
-        figures = [visible_psnr(noisy, codec.decompress(file)) for file in (files[0], exact)]
+        figures = [visible_psnr(noisy, aecodec.decompress(file)) for file in (files[0], exact)]
         assert figures[0] > figures[1] - 0.1
 
 
 @pytest.mark.parametrize("target", [{"psnr": 33}, {"max_bytes": 4000}, {"quality": 0.0, "reduce": "auto"}])
 def test_noise_under_alpha_moves_no_target(target: dict[str, object]) -> None:
-    files = [codec.compress(image, **target) for image in (NOISY, FLAT)]  # type: ignore[arg-type]
+    files = [aecodec.compress(image, **target) for image in (NOISY, FLAT)]  # type: ignore[arg-type]
     assert files[0] == files[1]
     if "psnr" in target:
-        assert 33 <= visible_psnr(NOISY, codec.decompress(files[0])) < 34
+        assert 33 <= visible_psnr(NOISY, aecodec.decompress(files[0])) < 34
 
 
 def test_visible_colours_hardly_change_because_of_hidden_ones() -> None:
     """As with the continued photograph itself under alpha 0."""
     figures, sizes = [], []
     for image in (NOISY, sprite(photograph(WIDTH, HEIGHT))):
-        file = codec.compress(image, 50)
-        figures.append(visible_psnr(image, codec.decompress(file)))
+        file = aecodec.compress(image, 50)
+        figures.append(visible_psnr(image, aecodec.decompress(file)))
         sizes.append(len(file))
     assert figures[0] == pytest.approx(figures[1], abs=0.1)
     assert sizes[0] == sizes[1]
@@ -87,16 +87,16 @@ def test_visible_colours_hardly_change_because_of_hidden_ones() -> None:
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"exact": True, "max_bytes": 10**6}])
 def test_what_is_kept_exactly_has_its_hidden_colours(options: dict[str, object]) -> None:
-    file = codec.compress(NOISY, **options)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(NOISY))
+    file = aecodec.compress(NOISY, **options)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(NOISY))
 
 
 @pytest.mark.parametrize(("exact", "kept"), [(True, True), (False, False)])
 def test_exact_keeps_hidden_colours_in_the_learned_coding(exact: bool, kept: bool) -> None:
     image = sprite(255 - photograph(WIDTH, HEIGHT))
-    file = codec.compress(image, 90, exact=exact)
-    assert codec.info(file).coding == "learned"
-    error = np.abs(colours(codec.decompress(file))[HIDDEN].astype(int) - colours(image)[HIDDEN]).mean()
+    file = aecodec.compress(image, 90, exact=exact)
+    assert aecodec.info(file).coding == "learned"
+    error = np.abs(colours(aecodec.decompress(file))[HIDDEN].astype(int) - colours(image)[HIDDEN]).mean()
     assert (error < 5) == kept
 
 
@@ -106,10 +106,10 @@ def test_a_lossless_file_by_choice_keeps_all_that_is_seen() -> None:
     alpha = np.asarray(icon.getchannel("A"))
     pixels = np.where(alpha[:, :, None] == 0, noise(64, 64), colours(icon))
     noisy = Image.fromarray(np.dstack([pixels, alpha]))
-    files = [codec.compress(image) for image in (icon, noisy)]
+    files = [aecodec.compress(image) for image in (icon, noisy)]
     assert files[0] == files[1]
-    assert codec.info(files[0]).coding == "lossless"
-    found = np.asarray(codec.decompress(files[0]))
+    assert aecodec.info(files[0]).coding == "lossless"
+    found = np.asarray(aecodec.decompress(files[0]))
     np.testing.assert_array_equal(found[..., 3], alpha)
     np.testing.assert_array_equal(found[alpha > 0], np.asarray(icon)[alpha > 0])
 
@@ -123,13 +123,13 @@ def test_the_command_keeps_and_verifies_what_it_says(tmp_path: Path, options: li
     made = CliRunner().invoke(app, ["compress", str(tmp_path / "a.png"), "--verify", *options])
     assert made.exit_code == 0, made.output
     assert "lossless" in made.output
-    found = np.asarray(codec.decompress((tmp_path / "a.aec").read_bytes()))
+    found = np.asarray(aecodec.decompress((tmp_path / "a.aec").read_bytes()))
     np.testing.assert_array_equal(found[20:], np.asarray(icon)[20:])
     assert (found == np.asarray(icon)).all() == bool(options)
 
 
 def test_the_plugin_keeps_hidden_colours_if_asked_to() -> None:
-    import codec.pillow  # noqa: F401  registers the format
+    import aecodec.pillow  # noqa: F401  registers the format
 
     files = [io.BytesIO(), io.BytesIO()]
     NOISY.save(files[0], "AEC")
@@ -165,8 +165,8 @@ def test_what_is_wholly_visible_or_hidden() -> None:
     opaque = Picture(noise(9, 7), alpha=np.full((7, 9), 1, np.uint8))
     assert fill_hidden(opaque) is opaque
     assert not fill_hidden(Picture(noise(9, 7), alpha=np.zeros((7, 9), np.uint8))).pixels.any()
-    file = codec.compress(Image.new("RGBA", (300, 200), (9, 8, 7, 0)))
-    assert codec.decompress(file).getchannel("A").getextrema() == (0, 0)
+    file = aecodec.compress(Image.new("RGBA", (300, 200), (9, 8, 7, 0)))
+    assert aecodec.decompress(file).getchannel("A").getextrema() == (0, 0)
 
 
 def test_channels_that_are_equal_where_seen_are_filled_equally() -> None:
@@ -194,8 +194,8 @@ def test_noise_is_measured_where_it_is_seen() -> None:
     pixels = np.clip(photograph(384, 384) + grain, 0, 255).astype(np.uint8)
     alpha = np.zeros((384, 384), np.uint8)
     alpha[100:300, 90:290] = 255
-    file = codec.compress(Image.fromarray(np.dstack([pixels, alpha])), denoise="auto")
-    assert codec.info(file).noise == pytest.approx(20, abs=4)
+    file = aecodec.compress(Image.fromarray(np.dstack([pixels, alpha])), denoise="auto")
+    assert aecodec.info(file).noise == pytest.approx(20, abs=4)
 
 
 def test_psnr_weighs_by_alpha() -> None:
@@ -214,4 +214,4 @@ def test_psnr_weighs_by_alpha() -> None:
 
 def test_modes_with_alpha_come_back() -> None:
     for mode in ("LA", "RGBA"):
-        assert codec.decompress(codec.compress(picture_of_mode(mode, 70, 50), exact=True)).mode == mode
+        assert aecodec.decompress(aecodec.compress(picture_of_mode(mode, 70, 50), exact=True)).mode == mode

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-import codec
-import codec.api
-from codec.attempt import check_input
-from codec.bitstream import MAX_PIXELS, MAX_SIDE, QUALITY_UNITS, Box, Container, parse, serialise
-from codec.decoding import decode_picture
-from codec.errors import BitstreamError, ImageError, LimitError, RegionError, UnknownModelError
-from codec.picture import Picture
-from codec.picture.lossless import write_lossless
-from codec.picture.reading import from_pillow
-from codec.picture.writing import to_pillow
-from codec.pipeline import Pixels
+import aecodec
+import aecodec.api
+from aecodec.attempt import check_input
+from aecodec.bitstream import MAX_PIXELS, MAX_SIDE, QUALITY_UNITS, Box, Container, parse, serialise
+from aecodec.decoding import decode_picture
+from aecodec.errors import BitstreamError, ImageError, LimitError, RegionError, UnknownModelError
+from aecodec.picture import Picture
+from aecodec.picture.lossless import write_lossless
+from aecodec.picture.reading import from_pillow
+from aecodec.picture.writing import to_pillow
+from aecodec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, read_exif, run_python
 
 BACK = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
@@ -61,7 +61,7 @@ def test_large_pictures_of_every_mode_come_back(mode: str) -> None:
 def assert_comes_back(image: Image.Image, metadata: Mapping[Box, bytes], lossless: bool = False) -> None:
     """Mode, size and metadata, alpha exactly, and pixels about."""
     picture = replace(from_pillow(image), metadata=metadata)
-    result = codec.decompress(codec.compress(picture, 60, effort=0, lossless=lossless))
+    result = aecodec.decompress(aecodec.compress(picture, 60, effort=0, lossless=lossless))
     assert (result.mode, result.size) == (BACK[image.mode], image.size)
     assert psnr_of(picture.pixels, np.asarray(result.convert("RGB"))) > 15
     if image.mode.endswith("A"):
@@ -74,26 +74,26 @@ def assert_comes_back(image: Image.Image, metadata: Mapping[Box, bytes], lossles
 
 
 def test_gray_has_three_equal_channels() -> None:
-    file = codec.compress(picture_of_mode("L", 97, 61), 30)
-    assert codec.info(file).coding == "learned"
+    file = aecodec.compress(picture_of_mode("L", 97, 61), 30)
+    assert aecodec.info(file).coding == "learned"
     pixels = decode_picture(parse(file)).pixels
     np.testing.assert_array_equal(pixels, pixels[:, :, :1].repeat(3, axis=2))
 
 
 def test_pictures_arrays_and_pillow_images_are_one() -> None:
     pixels = photograph(97, 61)
-    files = {codec.compress(image) for image in (pixels, Image.fromarray(pixels), Picture(pixels))}
+    files = {aecodec.compress(image) for image in (pixels, Image.fromarray(pixels), Picture(pixels))}
     assert len(files) == 1
 
 
 def test_gray_arrays_are_gray() -> None:
     gray = photograph(97, 61)[:, :, 0]
-    assert codec.decompress(codec.compress(gray)).mode == "L"
+    assert aecodec.decompress(aecodec.compress(gray)).mode == "L"
 
 
 def test_arrays_with_gaps_are_read_right() -> None:
     pixels = photograph(194, 122)[::2, ::-2]
-    assert codec.compress(pixels) == codec.compress(np.ascontiguousarray(pixels))
+    assert aecodec.compress(pixels) == aecodec.compress(np.ascontiguousarray(pixels))
 
 
 @pytest.mark.parametrize("colour", ["black", "white", "teal", "#010203"])
@@ -103,9 +103,9 @@ def test_flat_colours_are_lossless(colour: str, size: tuple[int, int]) -> None:
 
 
 def assert_lossless(image: Image.Image) -> None:
-    file = codec.compress(image, 50)
-    assert codec.info(file).coding == "lossless"
-    result = codec.decompress(file)
+    file = aecodec.compress(image, 50)
+    assert aecodec.info(file).coding == "lossless"
+    result = aecodec.decompress(file)
     assert result.mode == image.mode
     np.testing.assert_array_equal(np.asarray(result), np.asarray(image))
 
@@ -116,7 +116,7 @@ def test_repetitions_are_lossless_and_smaller_than_png(tile: Pixels) -> None:
     image, png = Image.fromarray(np.tile(tile, (12, 12, 1))), io.BytesIO()
     image.save(png, "PNG", optimize=True)
     assert_lossless(image)
-    assert len(codec.compress(image)) <= len(png.getvalue()) + 16
+    assert len(aecodec.compress(image)) <= len(png.getvalue()) + 16
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
@@ -137,10 +137,10 @@ def test_an_icon_with_alpha_is_lossless_and_no_larger_than_png(mode: str, side: 
     icon, png = large.resize((side, side)).quantize(16), io.BytesIO()
     icon = icon if mode == "P" else icon.convert("RGBA").convert(mode)
     icon.save(png, "PNG", optimize=True)
-    file = codec.compress(icon)
-    assert codec.info(file).coding == "lossless"
+    file = aecodec.compress(icon)
+    assert aecodec.info(file).coding == "lossless"
     assert len(file) <= len(png.getvalue()) + 16
-    assert codec.decompress(file).convert("RGBA").tobytes() == icon.convert("RGBA").tobytes()
+    assert aecodec.decompress(file).convert("RGBA").tobytes() == icon.convert("RGBA").tobytes()
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
@@ -148,11 +148,11 @@ def test_an_icon_with_alpha_is_lossless_and_no_larger_than_png(mode: str, side: 
 def test_lossless_alpha_needs_no_box(mode: str, opaque: bool) -> None:
     image = picture_of_mode("L", 31, 17).convert(mode)
     image.putalpha(Image.new("L", image.size, 255) if opaque else image.getchannel(0))
-    file = codec.compress(image, lossless=True)
+    file = aecodec.compress(image, lossless=True)
     assert not parse(file).boxes
-    assert codec.info(file).mode == codec.decompress(file).mode == mode
-    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(image))
-    part = codec.decompress(file, region=(5, 3, 11, 7))
+    assert aecodec.info(file).mode == aecodec.decompress(file).mode == mode
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
+    part = aecodec.decompress(file, region=(5, 3, 11, 7))
     np.testing.assert_array_equal(np.asarray(part), np.asarray(image.crop((5, 3, 16, 10))))
 
 
@@ -161,15 +161,15 @@ def test_lossless_files_with_alpha_in_a_box_are_read(gray: bool) -> None:
     image = picture_of_mode("LA" if gray else "RGBA", 31, 17)
     payload, alpha = write_lossless(image.convert("RGB")), write_lossless(image.getchannel("A"))
     file = serialise(Container(31, 17, gray, payload, boxes={Box.ALPHA: alpha}))
-    assert codec.info(file).mode == image.mode
-    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(image))
+    assert aecodec.info(file).mode == image.mode
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
 
 def test_alpha_in_both_places_is_refused() -> None:
     image = picture_of_mode("RGBA", 31, 17)
     boxes = {Box.ALPHA: write_lossless(image.getchannel("A"))}
     file = serialise(Container(31, 17, False, write_lossless(image), boxes=boxes))
-    for read in (codec.decompress, codec.info):
+    for read in (aecodec.decompress, aecodec.info):
         with pytest.raises(BitstreamError, match="the WebP inside has alpha, and so has a box"):
             read(file)
 
@@ -177,17 +177,17 @@ def test_alpha_in_both_places_is_refused() -> None:
 def test_alpha_counts_in_the_choice_of_coding() -> None:
     """Coding makes the colours smaller, but not the alpha that repeats them: lossless both are one."""
     grain = Image.fromarray(noise(64, 64)[:, :, 0])
-    assert codec.info(codec.compress(grain)).coding == "learned"
+    assert aecodec.info(aecodec.compress(grain)).coding == "learned"
     assert_lossless(Image.merge("LA", (grain, grain)))
 
 
 def test_lossless_alpha_that_has_nothing_of_the_colours_has_a_box() -> None:
     image = Image.fromarray(photograph(97, 61))
     image.putalpha(Image.linear_gradient("L").resize(image.size))
-    file = codec.compress(image, lossless=True)
+    file = aecodec.compress(image, lossless=True)
     assert len(file) < len(write_lossless(image))
     assert parse(file).boxes.keys() == {Box.ALPHA}
-    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(image))
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
 
 @pytest.mark.parametrize("quality", [0, 50, 100])
@@ -200,15 +200,15 @@ def test_odd_pictures_never_fail(kind: str, quality: float) -> None:
         "white": np.full((61, 97, 3), 255, np.uint8),
         "checks": checks.astype(np.uint8),
     }
-    file = codec.compress(pictures[kind], quality)
-    assert codec.decompress(file).size == (97, 61)
+    file = aecodec.compress(pictures[kind], quality)
+    assert aecodec.decompress(file).size == (97, 61)
     assert len(file) <= len(write_lossless(Image.fromarray(pictures[kind]))) + 32
 
 
 @pytest.mark.parametrize("quality", [-0.01, 100.01, float("nan"), float("inf")])
 def test_quality_out_of_range(quality: float) -> None:
     with pytest.raises(ValueError, match=r"quality .* is out of range: choose 0 to 100"):
-        codec.compress(photograph(9, 7), quality)
+        aecodec.compress(photograph(9, 7), quality)
 
 
 @pytest.mark.parametrize(
@@ -226,13 +226,13 @@ def test_quality_out_of_range(quality: float) -> None:
 )
 def test_wrong_arrays_are_refused(array: Pixels) -> None:
     with pytest.raises(ImageError, match="expected bytes of shape"):
-        codec.compress(array)
+        aecodec.compress(array)
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3)])
 def test_pictures_without_pixels_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ImageError, match="cannot be coded"):
-        codec.compress(np.zeros(shape, np.uint8))
+        aecodec.compress(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("size", [(0, 1), (MAX_PIXELS + 1, 1), (2**14 + 1, 2**14), (MAX_SIDE + 1, 1)])
@@ -243,12 +243,12 @@ def test_what_no_reader_accepts_is_refused(size: tuple[int, int]) -> None:
 
 def test_unknown_model_by_name() -> None:
     with pytest.raises(UnknownModelError, match=r"no model is called nothing: installed are .*base"):
-        codec.compress(photograph(9, 7), model="nothing")
+        aecodec.compress(photograph(9, 7), model="nothing")
 
 
 def learned_file() -> bytes:
-    file = codec.compress(photograph(97, 61), 30)
-    assert codec.info(file).coding == "learned"
+    file = aecodec.compress(photograph(97, 61), 30)
+    assert aecodec.info(file).coding == "learned"
     return file
 
 
@@ -261,39 +261,39 @@ def with_learned(file: bytes, **changes: Any) -> bytes:
 
 def test_unknown_fingerprint() -> None:
     file = with_learned(learned_file(), fingerprint=b"\0\x01\x02\x03")
-    assert codec.info(file).model == "00010203"
+    assert aecodec.info(file).model == "00010203"
     with pytest.raises(UnknownModelError, match="00010203, which is not installed"):
-        codec.decompress(file)
+        aecodec.decompress(file)
 
 
 def test_unknown_prior() -> None:
     with pytest.raises(BitstreamError, match="does not fit its header"):
-        codec.decompress(with_learned(learned_file(), prior=255))
+        aecodec.decompress(with_learned(learned_file(), prior=255))
 
 
 @pytest.mark.parametrize("payload", [b"abc", b"abcd" * 1000, bytes(4)])
 def test_foreign_payload(payload: bytes) -> None:
     with pytest.raises(BitstreamError):
-        codec.decompress(serialise(replace(parse(learned_file()), payload=payload)))
+        aecodec.decompress(serialise(replace(parse(learned_file()), payload=payload)))
 
 
 @pytest.mark.parametrize("payload", FOREIGN_WEBP.values(), ids=FOREIGN_WEBP)
 def test_foreign_lossless_payload(payload: bytes) -> None:
     with pytest.raises(BitstreamError):
-        codec.decompress(serialise(Container(5, 4, False, payload)))
+        aecodec.decompress(serialise(Container(5, 4, False, payload)))
 
 
 @pytest.mark.parametrize("alpha", FOREIGN_WEBP.values(), ids=FOREIGN_WEBP)
 def test_foreign_alpha(alpha: bytes) -> None:
     with pytest.raises(BitstreamError):
-        codec.decompress(serialise(replace(parse(learned_file()), boxes={Box.ALPHA: alpha})))
+        aecodec.decompress(serialise(replace(parse(learned_file()), boxes={Box.ALPHA: alpha})))
 
 
 def test_max_pixels() -> None:
     file, pixels = learned_file(), 97 * 61
-    assert codec.decompress(file, max_pixels=pixels).size == (97, 61)
-    assert codec.info(file, max_pixels=pixels).width == 97
-    for read in (codec.decompress, codec.info):
+    assert aecodec.decompress(file, max_pixels=pixels).size == (97, 61)
+    assert aecodec.info(file, max_pixels=pixels).width == 97
+    for read in (aecodec.decompress, aecodec.info):
         with pytest.raises(LimitError, match=f"over the limit of {pixels - 1} pixels"):
             read(file, max_pixels=pixels - 1)
 
@@ -301,15 +301,15 @@ def test_max_pixels() -> None:
 @pytest.mark.parametrize("region", [(0, 0, 0, 10), (0, 0, 10, 0), (0, 0, 10, -1), (0, 0, MAX_PIXELS, 2)])
 def test_a_region_that_is_none_is_no_damage(region: tuple[int, int, int, int]) -> None:
     with pytest.raises(RegionError, match="is not inside 97x61 pixels"):
-        codec.decompress(learned_file(), region=region)
+        aecodec.decompress(learned_file(), region=region)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 @pytest.mark.parametrize("size", [(1, 1), (97, 61)])
 def test_info_agrees_with_decompress(mode: str, size: tuple[int, int]) -> None:
     picture = replace(from_pillow(picture_of_mode(mode, *size)), metadata=METADATA)
-    file = codec.compress(to_pillow(picture), 30.25)
-    info, result = codec.info(file), codec.decompress(file)
+    file = aecodec.compress(to_pillow(picture), 30.25)
+    info, result = aecodec.info(file), aecodec.decompress(file)
     assert (info.width, info.height) == result.size == size
     assert info.mode == result.mode == mode
     assert info.size == len(file)
@@ -319,7 +319,10 @@ def test_info_agrees_with_decompress(mode: str, size: tuple[int, int]) -> None:
 
 
 def test_info_of_both_codings() -> None:
-    learned, lossless = codec.info(learned_file()), codec.info(codec.compress(Image.new("L", (300, 200))))
+    learned, lossless = (
+        aecodec.info(learned_file()),
+        aecodec.info(aecodec.compress(Image.new("L", (300, 200)))),
+    )
     container = parse(learned_file())
     assert container.learned
     assert learned.quality == 30 == container.learned.quality / QUALITY_UNITS
@@ -331,19 +334,19 @@ def test_all_is_the_public_names() -> None:
     private = {"annotations"}
     names = {
         name
-        for name, value in vars(codec).items()
+        for name, value in vars(aecodec).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType) and name not in private
     }
-    assert set(codec.__all__) == names | {"__version__"}
-    assert len(codec.__all__) == len(set(codec.__all__))
+    assert set(aecodec.__all__) == names | {"__version__"}
+    assert len(aecodec.__all__) == len(set(aecodec.__all__))
 
 
 def test_import_is_light() -> None:
-    script = "import codec, sys; print({'torch', 'onnxruntime', 'compressai'} & set(sys.modules))"
+    script = "import aecodec, sys; print({'torch', 'onnxruntime', 'compressai'} & set(sys.modules))"
     assert run_python(script).strip() == "set()"
 
 
-@pytest.mark.parametrize("module", [codec, codec.api])
+@pytest.mark.parametrize("module", [aecodec, aecodec.api])
 def test_examples_of_the_documentation(module: types.ModuleType) -> None:
     results = doctest.testmod(module)
     assert results.attempted > 0

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from codec.background import begin
+from aecodec.background import begin
 
 
 def test_work_is_done_beside_the_caller() -> None:

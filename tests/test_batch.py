@@ -16,13 +16,13 @@ from threading import Timer, main_thread
 import pytest
 from PIL import Image, ImageChops
 
-import codec
-from cli.batch import outcomes
-from cli.files import UsageError
-from cli.jobs import Batch, Job
-from cli.naming import pictures, plan
+import aecodec
+from aecodec.cli.batch import outcomes
+from aecodec.cli.files import UsageError
+from aecodec.cli.jobs import Batch, Job
+from aecodec.cli.naming import pictures, plan
 from tests.common import make_exif, make_icc, photograph
-from tests.test_cli import aecodec, refusal
+from tests.test_cli import refusal, run_command
 
 
 @pytest.fixture
@@ -58,18 +58,18 @@ def test_output_dir_keeps_folders(folder: Path) -> None:
 
 def test_the_second_of_two_inputs_that_would_become_one_file_is_refused(folder: Path) -> None:
     Image.fromarray(photograph(50, 60)).save(folder / "in" / "a.bmp")
-    result = aecodec("compress", "-r", folder / "in", "-d", folder / "out")
+    result = run_command("compress", "-r", folder / "in", "-d", folder / "out")
     assert result.returncode == 1
     assert "a.bmp and" in result.stderr
     assert "a.png would both become" in result.stderr
     assert "2 of 3 files" in result.stderr
-    assert codec.info((folder / "out" / "a.aec").read_bytes()).width == 50
+    assert aecodec.info((folder / "out" / "a.aec").read_bytes()).width == 50
     assert (folder / "out" / "below" / "b.aec").exists()
 
 
 def test_an_input_given_twice_is_done_once(folder: Path) -> None:
     source = folder / "in" / "a.png"
-    result = aecodec("compress", source, source, "-d", folder / "out")
+    result = run_command("compress", source, source, "-d", folder / "out")
     assert result.returncode == 1
     assert f"aecodec: {source} is an input twice" in result.stderr
     assert "1 of 2 files" in result.stderr
@@ -78,7 +78,7 @@ def test_an_input_given_twice_is_done_once(folder: Path) -> None:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_bad_file_is_said_and_the_rest_done(folder: Path, jobs: int) -> None:
     (folder / "in" / "bad.png").write_bytes(b"no picture")
-    result = aecodec("compress", "-r", folder / "in", "-d", folder / "out", "-j", jobs, "--json")
+    result = run_command("compress", "-r", folder / "in", "-d", folder / "out", "-j", jobs, "--json")
     assert result.returncode == 1
     assert "bad.png" in result.stderr
     assert "2 of 3 files" in result.stderr
@@ -87,7 +87,9 @@ def test_a_bad_file_is_said_and_the_rest_done(folder: Path, jobs: int) -> None:
     assert sorted("error" in record for record in records) == [False, False, True]
     written = sorted(path.name for path in (folder / "out").rglob("*") if path.is_file())
     assert written == ["a.aec", "b.aec"]
-    back = aecodec("decompress", "-r", folder / "out", "-d", folder / "back", "--format", "webp", "-j", jobs)
+    back = run_command(
+        "decompress", "-r", folder / "out", "-d", folder / "back", "--format", "webp", "-j", jobs
+    )
     assert back.returncode == 0, back.stderr
     with Image.open(folder / "back" / "below" / "b.webp") as image:
         assert image.size == (50, 60)
@@ -95,7 +97,7 @@ def test_a_bad_file_is_said_and_the_rest_done(folder: Path, jobs: int) -> None:
 
 def test_a_single_bad_file_has_its_line_of_json(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    result = aecodec("compress", tmp_path / "bad.png", "--json")
+    result = run_command("compress", tmp_path / "bad.png", "--json")
     assert result.returncode == 1
     record = json.loads(result.stdout)
     assert record["input"] == str(tmp_path / "bad.png")
@@ -104,7 +106,7 @@ def test_a_single_bad_file_has_its_line_of_json(tmp_path: Path) -> None:
 
 def test_outputs_that_exist_are_kept_and_the_rest_is_done(folder: Path) -> None:
     (folder / "in" / "a.aec").write_bytes(b"precious")
-    result = aecodec("compress", "-r", folder / "in")
+    result = run_command("compress", "-r", folder / "in")
     assert result.returncode == 1
     assert "exists" in result.stderr
     assert (folder / "in" / "a.aec").read_bytes() == b"precious"
@@ -114,22 +116,22 @@ def test_outputs_that_exist_are_kept_and_the_rest_is_done(folder: Path) -> None:
 def test_what_makes_no_sense_is_refused_before_anything_is_done(folder: Path) -> None:
     source, out = folder / "in" / "a.png", folder / "out"
     (folder / "empty").mkdir()
-    refusal(aecodec("compress", "-r", folder / "empty"), 2, "nothing in there")
+    refusal(run_command("compress", "-r", folder / "empty"), 2, "nothing in there")
     for below in ("notes.txt", "notes.txt/out"):
-        result = aecodec("compress", "-r", folder / "in", "-d", folder / "in" / below)
+        result = run_command("compress", "-r", folder / "in", "-d", folder / "in" / below)
         refusal(result, 2, "notes.txt is a file: name a folder")
-    refusal(aecodec("compress", source, folder / "in" / "notes.txt" / "x.aec"), 2, "notes.txt is a file")
-    refusal(aecodec("compress", "-", source), 2, "goes alone")
-    refusal(aecodec("compress", "-", "-d", out), 2, "goes alone")
-    refusal(aecodec("compress", source, "x" * 300), 2, "too long")
-    refusal(aecodec("compress", source, "-d", out, "--strip", "gpx"), 2, "choose of")
-    refusal(aecodec("decompress", "-", "--format", "xyz"), 2, "choose of")
-    refusal(aecodec("compress", source, "-", "--json"), 2, "--json")
+    refusal(run_command("compress", source, folder / "in" / "notes.txt" / "x.aec"), 2, "notes.txt is a file")
+    refusal(run_command("compress", "-", source), 2, "goes alone")
+    refusal(run_command("compress", "-", "-d", out), 2, "goes alone")
+    refusal(run_command("compress", source, "x" * 300), 2, "too long")
+    refusal(run_command("compress", source, "-d", out, "--strip", "gpx"), 2, "choose of")
+    refusal(run_command("decompress", "-", "--format", "xyz"), 2, "choose of")
+    refusal(run_command("compress", source, "-", "--json"), 2, "--json")
     assert not out.exists()
 
 
 def test_a_missing_standard_input_is_said(folder: Path) -> None:
-    command = f"{sys.executable} -m cli compress - {folder / 'out.aec'} <&-"
+    command = f"{sys.executable} -m aecodec.cli compress - {folder / 'out.aec'} <&-"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
@@ -177,17 +179,17 @@ def test_an_interrupt_ends_the_batch_after_the_files_in_work(tmp_path: Path) -> 
 
 
 def test_dry_run_does_nothing(folder: Path) -> None:
-    result = aecodec("compress", "-r", folder / "in", "-d", folder / "out", "--dry-run")
+    result = run_command("compress", "-r", folder / "in", "-d", folder / "out", "--dry-run")
     assert result.returncode == 0
     assert result.stdout.count(" -> ") == 2
     assert not (folder / "out").exists()
 
 
 def test_pipes(folder: Path) -> None:
-    command = [sys.executable, "-m", "cli"]
+    command = [sys.executable, "-m", "aecodec.cli"]
     picture = (folder / "in" / "a.png").read_bytes()
     packed = subprocess.run([*command, "compress", "-"], input=picture, capture_output=True, check=True)
-    assert codec.info(packed.stdout).width == 60
+    assert aecodec.info(packed.stdout).width == 60
     back = subprocess.run(
         [*command, "decompress", "-", "-", "--format", "bmp"],
         input=packed.stdout,
@@ -199,7 +201,7 @@ def test_pipes(folder: Path) -> None:
 
 
 def test_a_pipe_that_closes_early_is_an_error_of_one_line(folder: Path) -> None:
-    compress = f"{sys.executable} -m cli compress --quiet {folder / 'in' / 'a.png'} -"
+    compress = f"{sys.executable} -m aecodec.cli compress --quiet {folder / 'in' / 'a.png'} -"
     command = f"{compress} | true; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert result.stdout.strip() in ("0", "1")  # 0 where the pipe took all before it closed
@@ -210,52 +212,54 @@ def test_strip_and_keep_times(folder: Path) -> None:
     source = folder / "in" / "c.png"
     Image.fromarray(photograph(40, 40)).save(source, exif=make_exif(), icc_profile=make_icc())
     os.utime(source, (1e9, 1e9))
-    assert aecodec("compress", source, "--strip", "exif", "--keep-times").returncode == 0
+    assert run_command("compress", source, "--strip", "exif", "--keep-times").returncode == 0
     target = source.with_suffix(".aec")
-    assert set(codec.info(target.read_bytes()).metadata) == {"icc"}
+    assert set(aecodec.info(target.read_bytes()).metadata) == {"icc"}
     assert target.stat().st_mtime == 1e9
-    assert aecodec("compress", source, "--strip", "all", "-f").returncode == 0
-    assert not codec.info(target.read_bytes()).metadata
-    refusal(aecodec("compress", source, "--strip", "gpx", "-f"), 2, "choose of")
+    assert run_command("compress", source, "--strip", "all", "-f").returncode == 0
+    assert not aecodec.info(target.read_bytes()).metadata
+    refusal(run_command("compress", source, "--strip", "gpx", "-f"), 2, "choose of")
 
 
 def test_what_is_not_kept_is_noted(tmp_path: Path) -> None:
     Image.new("CMYK", (8, 8)).save(tmp_path / "inks.jpg")
-    result = aecodec("compress", tmp_path / "inks.jpg", "--json")
+    result = run_command("compress", tmp_path / "inks.jpg", "--json")
     assert json.loads(result.stdout)["notes"] == [
         "CMYK without an ICC profile became RGB by a formula: colours may differ"
     ]
     assert "inks.aec: CMYK without" in result.stderr
     Image.new("L", (8, 8)).save(tmp_path / "profiled.png", icc_profile=make_icc())
-    assert aecodec("compress", tmp_path / "profiled.png").returncode == 0
-    result = aecodec("decompress", tmp_path / "profiled.aec", tmp_path / "plain.bmp")
+    assert run_command("compress", tmp_path / "profiled.png").returncode == 0
+    result = run_command("decompress", tmp_path / "profiled.aec", tmp_path / "plain.bmp")
     assert "plain.bmp: BMP holds no ICC: left out" in result.stderr
 
 
 def test_targets_on_the_command_line(folder: Path) -> None:
     source, target = folder / "in" / "a.png", folder / "in" / "a.aec"
-    assert aecodec("compress", source, "--max-bytes", 600).returncode == 0
+    assert run_command("compress", source, "--max-bytes", 600).returncode == 0
     assert target.stat().st_size <= 600
-    refusal(aecodec("compress", source, "-f", "--max-bytes", 10), 5, "out of reach")
-    refusal(aecodec("compress", source, "-f", "--bpp", 1, "--lossless"), 2, "exclude each other")
-    assert aecodec("compress", source, "-f", "--lossless").returncode == 0
-    assert codec.info(target.read_bytes()).coding == "lossless"
+    refusal(run_command("compress", source, "-f", "--max-bytes", 10), 5, "out of reach")
+    refusal(run_command("compress", source, "-f", "--bpp", 1, "--lossless"), 2, "exclude each other")
+    assert run_command("compress", source, "-f", "--lossless").returncode == 0
+    assert aecodec.info(target.read_bytes()).coding == "lossless"
 
 
 @pytest.mark.parametrize("option", ["--psnr=0", "--psnr=nan", "--psnr=inf", "--bpp=0", "--bpp=nan", "-qnan"])
 def test_what_is_no_target_is_wrong_usage(option: str) -> None:
-    refusal(aecodec("compress", "x.png", option), 2)
+    refusal(run_command("compress", "x.png", option), 2)
 
 
 def test_regions(folder: Path) -> None:
     source, packed = folder / "in" / "a.png", folder / "in" / "a.aec"
-    assert aecodec("compress", source, packed).returncode == 0
-    assert aecodec("decompress", packed, folder / "part.png", "--region", "10,5,30,20").returncode == 0
-    with Image.open(folder / "part.png") as part, codec.decompress(packed.read_bytes()) as whole:
+    assert run_command("compress", source, packed).returncode == 0
+    assert run_command("decompress", packed, folder / "part.png", "--region", "10,5,30,20").returncode == 0
+    with Image.open(folder / "part.png") as part, aecodec.decompress(packed.read_bytes()) as whole:
         assert part.size == (30, 20)
         difference = ImageChops.difference(part, whole.crop((10, 5, 40, 25)))
         assert max(high for _, high in difference.getextrema()) <= 1
-    refusal(aecodec("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 2, "not inside 60x50")
+    refusal(
+        run_command("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 2, "not inside 60x50"
+    )
     for region in ("1,2,3", "-1,0,5,5", "0,0,0,5", "0,0,5,-5"):
-        result = aecodec("decompress", packed, folder / "x.png", f"--region={region}")
+        result = run_command("decompress", packed, folder / "x.png", f"--region={region}")
         refusal(result, 2, f"--region {region}: give left,top,width,height")

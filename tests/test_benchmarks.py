@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import metrics
-from benchmarks.bd_rate import NotComparableError, bd_rate, compare, rising
-from benchmarks.measure import find_photographs, measure_one
-from benchmarks.metrics import METRICS, measure_all, ms_ssim_db, psnr_rgb, psnr_y, ssim, ssimulacra2
-from benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, all_peers, of_pillow, ours
-from benchmarks.run import KODAK
+from aecodec.benchmarks import metrics
+from aecodec.benchmarks.bd_rate import NotComparableError, bd_rate, compare, rising
+from aecodec.benchmarks.measure import find_photographs, measure_one
+from aecodec.benchmarks.metrics import METRICS, measure_all, ms_ssim_db, psnr_rgb, psnr_y, ssim, ssimulacra2
+from aecodec.benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, all_peers, of_pillow, ours
+from aecodec.benchmarks.run import KODAK
 from tests.common import noise, photograph
 
 PEERS = {peer.name: peer for peer in of_pillow()[0]}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from codec.bitstream import (
+from aecodec.bitstream import (
     ANY_SIZE,
     MAGIC,
     MAX_PIXELS,
@@ -23,7 +23,7 @@ from codec.bitstream import (
     serialise,
     write_varint,
 )
-from codec.errors import (
+from aecodec.errors import (
     BitstreamError,
     ChecksumError,
     LimitError,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import stages
-from benchmarks.metrics import psnr_of, psnr_rgb
-from benchmarks.peers import JPEG, of_pillow
-from codec.stages.denoising import non_local_means
+from aecodec.benchmarks import stages
+from aecodec.benchmarks.metrics import psnr_of, psnr_rgb
+from aecodec.benchmarks.peers import JPEG, of_pillow
+from aecodec.stages.denoising import non_local_means
 
 SETS = Path(__file__).parents[2] / "shared" / "data" / "sets"
 

@@ -13,16 +13,16 @@ from typing import IO
 import pytest
 from PIL import Image
 
-import codec
-from codec.bitstream import parse, serialise
+import aecodec
+from aecodec.bitstream import parse, serialise
 from tests.common import ROOT, photograph
 
 
-def aecodec(
+def run_command(
     *arguments: object, cwd: Path | None = None, stdin: IO[str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     command, environment = (
-        [sys.executable, "-m", "cli", *map(str, arguments)],
+        [sys.executable, "-m", "aecodec.cli", *map(str, arguments)],
         {**os.environ, "PYTHONPATH": str(ROOT)},
     )
     return subprocess.run(
@@ -59,28 +59,28 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compressed(photo: Path) -> Path:
     path = photo.with_suffix(".aec")
-    assert aecodec("compress", photo, path).returncode == 0
+    assert run_command("compress", photo, path).returncode == 0
     return path
 
 
 def test_round_trip_with_derived_names(photo: Path, tmp_path: Path) -> None:
     source = tmp_path / "cat.png"
     source.write_bytes(photo.read_bytes())
-    result = aecodec("compress", source)
+    result = run_command("compress", source)
     assert result.returncode == 0
     assert result.stdout == ""
     for fragment in ("cat.aec", "kB", ":1", "bpp", "dB", " s"):
         assert fragment in result.stderr
     source.unlink()
-    assert aecodec("decompress", tmp_path / "cat.aec").returncode == 0
+    assert run_command("decompress", tmp_path / "cat.aec").returncode == 0
     with Image.open(source) as image:
         assert (image.size, image.mode) == ((451, 300), "RGB")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cat.aec", "cat.png"]
 
 
 def test_any_name_works(photo: Path, tmp_path: Path) -> None:
-    assert aecodec("compress", photo, tmp_path / "out.bin", "-q", 10).returncode == 0
-    assert aecodec("decompress", tmp_path / "out.bin", tmp_path / "back.jpg").returncode == 0
+    assert run_command("compress", photo, tmp_path / "out.bin", "-q", 10).returncode == 0
+    assert run_command("decompress", tmp_path / "out.bin", tmp_path / "back.jpg").returncode == 0
     with Image.open(tmp_path / "back.jpg") as image:
         assert image.format == "JPEG"
 
@@ -89,7 +89,7 @@ def test_any_name_works(photo: Path, tmp_path: Path) -> None:
 def test_a_name_without_suffix_leaves_the_format_open(
     compressed: Path, tmp_path: Path, options: list[str], format: str
 ) -> None:
-    assert aecodec("decompress", compressed, tmp_path / "back", *options).returncode == 0
+    assert run_command("decompress", compressed, tmp_path / "back", *options).returncode == 0
     with Image.open(tmp_path / "back") as image:
         assert image.format == format
 
@@ -97,12 +97,12 @@ def test_a_name_without_suffix_leaves_the_format_open(
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tiff"])
 def test_formats_in_and_out(photo: Path, compressed: Path, tmp_path: Path, suffix: str) -> None:
     picture = tmp_path / f"picture{suffix}"
-    assert aecodec("decompress", compressed, picture).returncode == 0
-    assert aecodec("compress", picture, tmp_path / "again.aec").returncode == 0
+    assert run_command("decompress", compressed, picture).returncode == 0
+    assert run_command("compress", picture, tmp_path / "again.aec").returncode == 0
 
 
 def test_json_and_quiet(photo: Path, tmp_path: Path) -> None:
-    result = aecodec("compress", photo, tmp_path / "a.aec", "--json", "--quiet")
+    result = run_command("compress", photo, tmp_path / "a.aec", "--json", "--quiet")
     assert result.stderr == ""
     record = json.loads(result.stdout)
     size = (tmp_path / "a.aec").stat().st_size
@@ -113,17 +113,17 @@ def test_json_and_quiet(photo: Path, tmp_path: Path) -> None:
 
 
 def test_info_and_models_agree(compressed: Path) -> None:
-    about = json.loads(aecodec("info", compressed, "--json").stdout)
-    models = json.loads(aecodec("models", "--json").stdout)
+    about = json.loads(run_command("info", compressed, "--json").stdout)
+    models = json.loads(run_command("models", "--json").stdout)
     assert about["model"] == models["visual"]["fingerprint"]
     assert (about["width"], about["height"], about["mode"], about["quality"]) == (451, 300, "RGB", 50.0)
-    assert f"quality 50, model visual ({about['model']})" in aecodec("info", compressed).stdout
-    assert about["model"] in aecodec("models").stdout
+    assert f"quality 50, model visual ({about['model']})" in run_command("info", compressed).stdout
+    assert about["model"] in run_command("models").stdout
 
 
 def test_the_release_is_said() -> None:
-    result = aecodec("--version")
-    assert (result.returncode, result.stdout) == (0, f"aecodec {codec.__version__}\n")
+    result = run_command("--version")
+    assert (result.returncode, result.stdout) == (0, f"aecodec {aecodec.__version__}\n")
 
 
 def test_info_of_many_files(compressed: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_info_of_many_files(compressed: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(compressed.read_bytes())
     (tmp_path / "bad.aec").write_bytes(b"bad")
     (tmp_path / "notes").write_text("no picture")
-    result = aecodec("info", "-r", tmp_path, "--json")
+    result = run_command("info", "-r", tmp_path, "--json")
     assert result.returncode == 1
     records = {Path(record["input"]).name: record for record in map(json.loads, result.stdout.splitlines())}
     assert list(records) == ["a.aec", "bad.aec", "b"]
@@ -140,11 +140,11 @@ def test_info_of_many_files(compressed: Path, tmp_path: Path) -> None:
     assert "not an aecodec file" in records["bad.aec"]["error"]
     assert result.stderr.splitlines()[-1].startswith("2 of 3 files: ")
     assert result.stderr.endswith(", 1 failed\n")
-    result = aecodec("info", tmp_path / "a.aec", tmp_path / "below" / "b")
+    result = run_command("info", tmp_path / "a.aec", tmp_path / "below" / "b")
     assert (result.returncode, result.stdout.count("451x300 RGB")) == (0, 2)
     assert result.stderr.startswith("2 of 2 files: ")
     (tmp_path / "below" / "b").unlink()
-    refusal(aecodec("info", "-r", tmp_path / "below"), 2, "no file of ours")
+    refusal(run_command("info", "-r", tmp_path / "below"), 2, "no file of ours")
 
 
 def test_info_names_a_missing_model(compressed: Path, tmp_path: Path) -> None:
@@ -152,21 +152,21 @@ def test_info_names_a_missing_model(compressed: Path, tmp_path: Path) -> None:
     assert container.learned
     foreign = replace(container, learned=replace(container.learned, fingerprint=b"\0\x01\x02\x03"))
     (tmp_path / "foreign.aec").write_bytes(serialise(foreign))
-    assert "model 00010203, which is not installed" in aecodec("info", tmp_path / "foreign.aec").stdout
+    assert "model 00010203, which is not installed" in run_command("info", tmp_path / "foreign.aec").stdout
 
 
 def test_an_existing_output_is_kept_unless_forced(photo: Path, tmp_path: Path) -> None:
     target = tmp_path / "kept.aec"
     target.write_bytes(b"precious")
-    refusal(aecodec("compress", photo, target), 2, "exists", "--force")
+    refusal(run_command("compress", photo, target), 2, "exists", "--force")
     assert target.read_bytes() == b"precious"
-    assert aecodec("compress", photo, target, "--force").returncode == 0
+    assert run_command("compress", photo, target, "--force").returncode == 0
     assert target.read_bytes() != b"precious"
 
 
 def test_the_input_is_never_the_output(compressed: Path, tmp_path: Path) -> None:
     before = compressed.read_bytes()
-    refusal(aecodec("decompress", compressed, compressed, "--force"), 2, "is the input")
+    refusal(run_command("decompress", compressed, compressed, "--force"), 2, "is the input")
     assert compressed.read_bytes() == before
 
 
@@ -177,7 +177,7 @@ def test_the_input_is_never_the_output(compressed: Path, tmp_path: Path) -> None
 def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, fragment: str) -> None:
     source = tmp_path / "in.png"
     source.write_bytes(content)
-    result = aecodec("compress", source)
+    result = run_command("compress", source)
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert "in.png" in result.stderr
@@ -187,21 +187,21 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, fragment:
 def test_a_truncated_picture_is_refused(photo: Path, tmp_path: Path) -> None:
     source = tmp_path / "half.png"
     source.write_bytes(photo.read_bytes()[:20_000])
-    refusal(aecodec("compress", source), 1, "half.png", "cannot be read")
+    refusal(run_command("compress", source), 1, "half.png", "cannot be read")
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
-    refusal(aecodec("compress", tmp_path / "no.png"), 1, "no.png", "No such file")
-    refusal(aecodec("compress", tmp_path, tmp_path / "x.aec"), 2, "directory")
-    refusal(aecodec("decompress", tmp_path / "no.aec"), 1, "No such file")
-    refusal(aecodec("info", tmp_path), 1, "directory")
+    refusal(run_command("compress", tmp_path / "no.png"), 1, "no.png", "No such file")
+    refusal(run_command("compress", tmp_path, tmp_path / "x.aec"), 2, "directory")
+    refusal(run_command("decompress", tmp_path / "no.aec"), 1, "No such file")
+    refusal(run_command("info", tmp_path), 1, "directory")
 
 
 def test_outputs_that_cannot_be_are_refused(photo: Path, compressed: Path, tmp_path: Path) -> None:
-    refusal(aecodec("compress", photo, tmp_path), 2, "is a directory")
-    refusal(aecodec("compress", photo, tmp_path / "no" / "x.aec"), 2, "no directory")
-    refusal(aecodec("decompress", compressed, tmp_path / "x.xyz"), 2, "unknown suffix")
+    refusal(run_command("compress", photo, tmp_path), 2, "is a directory")
+    refusal(run_command("compress", photo, tmp_path / "no" / "x.aec"), 2, "no directory")
+    refusal(run_command("decompress", compressed, tmp_path / "x.xyz"), 2, "unknown suffix")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "longer", "foreign"])
@@ -213,7 +213,7 @@ def test_damaged_files_are_refused(compressed: Path, tmp_path: Path, damage: str
     source, target = tmp_path / "bad.aec", tmp_path / "bad.png"
     source.write_bytes(spoilt)
     target.write_bytes(b"precious")
-    refusal(aecodec("decompress", source, target, "--force"), 3)
+    refusal(run_command("decompress", source, target, "--force"), 3)
     assert target.read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.aec", "bad.png"]
 
@@ -221,14 +221,14 @@ def test_damaged_files_are_refused(compressed: Path, tmp_path: Path, damage: str
 def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from codec.bitstream import parse, serialise
+    from aecodec.bitstream import parse, serialise
 
     container = parse(compressed.read_bytes())
     assert container.learned
     foreign = replace(container, learned=replace(container.learned, fingerprint=b"\1\2\3\4"))
     (tmp_path / "foreign.aec").write_bytes(serialise(foreign))
-    refusal(aecodec("decompress", tmp_path / "foreign.aec"), 4, "01020304")
-    refusal(aecodec("compress", photo, tmp_path / "x.aec", "--model", "none"), 4, "none", "base")
+    refusal(run_command("decompress", tmp_path / "foreign.aec"), 4, "01020304")
+    refusal(run_command("compress", photo, tmp_path / "x.aec", "--model", "none"), 4, "none", "base")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_pa
     ],
 )
 def test_wrong_usage_is_a_line_and_code_two(arguments: list[str], fragment: str) -> None:
-    refusal(aecodec(*arguments), 2, fragment)
+    refusal(run_command(*arguments), 2, fragment)
 
 
 @pytest.mark.parametrize(
@@ -266,32 +266,32 @@ def test_wrong_usage_is_a_line_and_code_two(arguments: list[str], fragment: str)
 def test_a_training_without_end_or_rate_is_refused(
     tmp_path: Path, schedule: tuple[str, ...], named: str
 ) -> None:
-    result = aecodec("train", "codec", "--data", tmp_path, "--out", tmp_path / "run", *schedule)
+    result = run_command("train", "codec", "--data", tmp_path, "--out", tmp_path / "run", *schedule)
     refusal(result, 2, named)
 
 
 @pytest.mark.parametrize("command", [[], ["train"]])
 def test_a_command_by_itself_shows_its_help(command: list[str]) -> None:
-    result = aecodec(*command)
-    asked = aecodec(*command, "--help")
+    result = run_command(*command)
+    asked = run_command(*command, "--help")
     assert (asked.returncode, asked.stderr) == (0, "")
     assert (result.stdout or result.stderr).strip() == asked.stdout.strip()
 
 
 def test_a_shell_gets_its_completion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_AECODEC_COMPLETE", "source_bash")
-    result = aecodec()
+    result = run_command()
     assert result.returncode == 0
     assert "_AECODEC_COMPLETE=complete_bash" in result.stdout
 
 
 def test_the_pixel_limit_holds(compressed: Path, tmp_path: Path) -> None:
-    refusal(aecodec("decompress", compressed, tmp_path / "x.png", "--max-pixels", 1000), 3, "451x300")
+    refusal(run_command("decompress", compressed, tmp_path / "x.png", "--max-pixels", 1000), 3, "451x300")
 
 
 def without(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """The command where a module is not installed."""
-    program = f"import sys; sys.modules['{module}'] = None; from cli import main; main()"
+    program = f"import sys; sys.modules['{module}'] = None; from aecodec.cli import main; main()"
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
@@ -315,7 +315,7 @@ def test_what_is_missing_names_its_extra(photo: Path, tmp_path: Path) -> None:
 def test_help_starts_without_heavy_imports() -> None:
     program = (
         "import sys\n"
-        "from cli import app\n"
+        "from aecodec.cli import app\n"
         "try:\n"
         "    app(['--help'])\n"
         "except SystemExit:\n"

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-import codec
-from codec import pipeline
-from codec.bitstream import Box, parse, serialise
-from codec.errors import LimitError, TruncatedError
-from codec.picture import Pixels
-from codec.picture.clipping import (
+import aecodec
+from aecodec import pipeline
+from aecodec.bitstream import Box, parse, serialise
+from aecodec.errors import LimitError, TruncatedError
+from aecodec.picture import Pixels
+from aecodec.picture.clipping import (
     Clipper,
     Clipping,
     compress_runs,
@@ -48,7 +48,7 @@ def product(ground: int, shadow: bool) -> Pixels:
 def share_changed(pixels: Pixels, file: bytes, level: int) -> float:
     pure = (pixels == level).all(2)
     assert pure.mean() > 0.3
-    return float((np.asarray(codec.decompress(file).convert("RGB")) != level).any(2)[pure].mean())
+    return float((np.asarray(aecodec.decompress(file).convert("RGB")) != level).any(2)[pure].mean())
 
 
 def without_box(file: bytes) -> bytes:
@@ -61,23 +61,23 @@ def without_box(file: bytes) -> bytes:
 @pytest.mark.parametrize("quality", [25, 50, 80])
 def test_the_ground_of_a_product_shot_stays(ground: int, shadow: bool, quality: float) -> None:
     pixels = product(ground, shadow)
-    file = codec.compress(pixels, quality)
+    file = aecodec.compress(pixels, quality)
     plain = without_box(file)
     assert share_changed(pixels, plain, ground) > 0.02
     assert share_changed(pixels, file, ground) < 0.003
-    figures = [psnr_of(pixels, np.asarray(codec.decompress(data))) for data in (plain, file)]
+    figures = [psnr_of(pixels, np.asarray(aecodec.decompress(data))) for data in (plain, file)]
     assert figures[1] >= figures[0]
     assert len(file) <= 1.02 * len(plain)
 
 
 def test_gray_and_transparent_pictures_keep_white_too() -> None:
     gray = product(255, True)[..., 1]
-    assert share_changed(np.repeat(gray[..., None], 3, 2), codec.compress(gray), 255) < 0.002
+    assert share_changed(np.repeat(gray[..., None], 3, 2), aecodec.compress(gray), 255) < 0.002
     pixels = product(255, False)
     alpha = np.full((*pixels.shape[:2], 1), 255, np.uint8)
     alpha[:200] = 0
-    file = codec.compress(Image.fromarray(np.dstack([pixels, alpha])))
-    found = np.asarray(codec.decompress(file))
+    file = aecodec.compress(Image.fromarray(np.dstack([pixels, alpha])))
+    found = np.asarray(aecodec.decompress(file))
     white = (pixels == 255).all(2) & (alpha[..., 0] > 0)
     assert (found[white] != 255).any(1).mean() < 0.005
 
@@ -85,48 +85,48 @@ def test_gray_and_transparent_pictures_keep_white_too() -> None:
 @pytest.mark.parametrize("options", [{"enhance": True}, {"reduce": 2}])
 def test_white_is_kept_after_the_stages(options: dict[str, int]) -> None:
     pixels = product(255, False)
-    file = codec.compress(pixels, 30, **options)  # type: ignore[arg-type]
-    assert codec.info(file).enhanced or codec.info(file).scale == 2
+    file = aecodec.compress(pixels, 30, **options)  # type: ignore[arg-type]
+    assert aecodec.info(file).enhanced or aecodec.info(file).scale == 2
     assert share_changed(pixels, file, 255) < 0.015 < share_changed(pixels, without_box(file), 255)
-    region = codec.decompress(file, region=(101, 37, 210, 301))
-    assert_close(np.asarray(region), np.asarray(codec.decompress(file))[37:338, 101:311])
+    region = aecodec.decompress(file, region=(101, 37, 210, 301))
+    assert_close(np.asarray(region), np.asarray(aecodec.decompress(file))[37:338, 101:311])
 
 
 def test_white_is_kept_within_a_target() -> None:
     pixels = product(255, True)
-    file = codec.compress(pixels, max_bytes=5000)
+    file = aecodec.compress(pixels, max_bytes=5000)
     assert len(file) <= 5000
     assert share_changed(pixels, file, 255) < 0.002
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea"])
 def test_photographs_without_white_areas_have_no_box(name: str) -> None:
-    file = codec.compress(shipped_photograph(name)[:256, :256])
+    file = aecodec.compress(shipped_photograph(name)[:256, :256])
     assert not parse(file).boxes
 
 
 def test_a_few_highlights_have_no_box() -> None:
     pixels = photograph(256, 256).clip(1, 254)
     pixels[10:20, 10:20] = 255
-    assert not parse(codec.compress(pixels)).boxes
+    assert not parse(aecodec.compress(pixels)).boxes
 
 
 def test_regions_are_those_of_the_whole() -> None:
     pixels = product(255, True)
-    file = codec.compress(pixels)
-    whole = np.asarray(codec.decompress(file))
+    file = aecodec.compress(pixels)
+    whole = np.asarray(aecodec.decompress(file))
     for region in [(0, 0, 500, 400), (33, 65, 1, 1), (250, 130, 250, 270), (7, 390, 90, 10)]:
         left, top, width, height = region
-        part = codec.decompress(file, region=region)
+        part = aecodec.decompress(file, region=region)
         assert_close(np.asarray(part), whole[top : top + height, left : left + width])
 
 
 def test_pixels_do_not_depend_on_the_tiles() -> None:
-    container = parse(codec.compress(product(255, True)))
+    container = parse(aecodec.compress(product(255, True)))
     learned = container.learned
     assert learned
     finish = Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
-    model = codec.model.model_with(learned.fingerprint)
+    model = aecodec.model.model_with(learned.fingerprint)
     latents = pipeline.read_latents(model, learned, container.payload, container.coded_size)
     found = [
         pipeline.synthesise(model, latents, pipeline.whole(container.coded_size), core, finish)
@@ -238,8 +238,8 @@ def test_malformed_boxes_are_refused(box: bytes, error: type[Exception], message
 
 
 def test_a_malformed_box_is_refused_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    container = parse(codec.compress(photograph(64, 48)))
+    container = parse(aecodec.compress(photograph(64, 48)))
     spoilt = serialise(replace(container, boxes={Box.CLIPPING: b"\x30\0"}))
     monkeypatch.setattr(pipeline, "read_latents", None)
     with pytest.raises(LimitError, match="says nothing"):
-        codec.decompress(spoilt)
+        aecodec.decompress(spoilt)

@@ -17,14 +17,14 @@ import psutil
 import pytest
 from PIL import Image
 
-import codec
-from cli.batch import THERE, outcomes, run
-from cli.cluster import attempt_as, difference, installation
-from cli.files import STANDARD, UsageError, write
-from cli.jobs import Batch, Job, Record
-from codec.model import DIRECTORY, MORE_MODELS, TUNED
+import aecodec
+from aecodec.cli.batch import THERE, outcomes, run
+from aecodec.cli.cluster import attempt_as, difference, installation
+from aecodec.cli.files import STANDARD, UsageError, write
+from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.model import DIRECTORY, MORE_MODELS, TUNED
 from tests.common import ROOT, photograph
-from tests.test_cli import aecodec, refusal
+from tests.test_cli import refusal, run_command
 
 WORKERS, PICTURES = 3, 9
 SETTINGS = {  # what makes deaths count where they happen, and twice enough
@@ -82,7 +82,7 @@ def pictures(tmp_path: Path) -> Path:
 def test_a_worker_is_killed_midway(cluster: tuple[str, int], pictures: Path) -> None:
     address, workers = cluster
     arguments = ["compress", "-r", pictures / "in", "-d", pictures / "out", "--cluster", address, "--json"]
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "aecodec.cli", *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as batch:
         wait_until(lambda: any((pictures / "out").glob("*.aec")))
         os.kill(workers_of(workers)[0].pid, signal.SIGKILL)
@@ -92,12 +92,12 @@ def test_a_worker_is_killed_midway(cluster: tuple[str, int], pictures: Path) -> 
     inputs = sorted(Path(json.loads(line)["input"]).name for line in stdout.splitlines())
     assert inputs == [f"{number:02}.png" for number in range(PICTURES)]
     files = sorted((pictures / "out").glob("*.aec"))
-    assert [codec.decompress(file.read_bytes()).size for file in files] == [
+    assert [aecodec.decompress(file.read_bytes()).size for file in files] == [
         (200 + n, 120) for n in range(PICTURES)
     ]
     files[3].unlink()
     times = {file: file.stat().st_mtime_ns for file in files if file.exists()}
-    resumed = aecodec(*arguments, "--resume")
+    resumed = run_command(*arguments, "--resume")
     assert resumed.returncode == 0
     assert f"1 of {PICTURES} files" in resumed.stderr
     assert f"{PICTURES - 1} there already" in resumed.stderr
@@ -128,7 +128,7 @@ def test_deaths_before_and_after_writing_and_always(cluster: tuple[str, int], tm
     assert sorted(job.source.stem for job, _ in found) == sorted(names)
     by_name = {job.source.stem: outcome for job, outcome in found}
     poisoned = by_name.pop("poison")
-    assert isinstance(poisoned, codec.AecodecError)
+    assert isinstance(poisoned, aecodec.AecodecError)
     assert "not done by the cluster: KilledWorker" in str(poisoned)
     notes = {name: outcome["notes"] for name, outcome in by_name.items() if isinstance(outcome, dict)}
     assert notes["late"] == notes["odd"] == (THERE,)
@@ -138,7 +138,9 @@ def test_deaths_before_and_after_writing_and_always(cluster: tuple[str, int], tm
 
 def test_one_picture_has_its_own_exit_code(cluster: tuple[str, int], tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    refusal(aecodec("compress", tmp_path / "bad.png", "--cluster", cluster[0]), 1, "bad.png: not a picture")
+    refusal(
+        run_command("compress", tmp_path / "bad.png", "--cluster", cluster[0]), 1, "bad.png: not a picture"
+    )
 
 
 def test_workers_of_other_models_are_refused_by_name(
@@ -147,7 +149,7 @@ def test_workers_of_other_models_are_refused_by_name(
     shutil.copytree(DIRECTORY / TUNED["psnr"], tmp_path / "models" / "mine")
     Image.fromarray(photograph(20, 20)).save(tmp_path / "a.png")
     monkeypatch.setenv(MORE_MODELS, str(tmp_path / "models"))
-    result = aecodec("compress", tmp_path / "a.png", "--cluster", cluster[0])
+    result = run_command("compress", tmp_path / "a.png", "--cluster", cluster[0])
     refusal(result, 2, "tcp://127.0.0.1:", "has model mine missing (here ", "install the same release there")
     assert result.stderr.count("has model mine missing") == WORKERS
     assert not (tmp_path / "a.aec").exists()
@@ -156,7 +158,7 @@ def test_workers_of_other_models_are_refused_by_name(
 def test_a_worker_of_another_release_does_nothing(tmp_path: Path) -> None:
     job, ours = Job(tmp_path / "a.png", tmp_path / "a.aec"), {**installation(), "release": "9.0"}
     outcome = attempt_as(ours, work_and_die, job)
-    assert f"a worker has release {codec.__version__} (here 9.0)" in str(outcome)
+    assert f"a worker has release {aecodec.__version__} (here 9.0)" in str(outcome)
     assert list(tmp_path.iterdir()) == []
     assert difference({**installation(), "model of theirs": "00000000"}, installation()) == ""
 
@@ -173,7 +175,7 @@ def test_what_a_cluster_cannot_do_is_said(tmp_path: Path) -> None:
 
 def test_a_missing_extra_names_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(codec.MissingExtraError, match=r"pip install 'aecodec\[cluster\]'"):
+    with pytest.raises(aecodec.MissingExtraError, match=r"pip install 'aecodec\[cluster\]'"):
         list(outcomes([Job(Path("a.png"), Path("a.aec"))], work_and_die, Batch(cluster="tcp://host:1")))
 
 

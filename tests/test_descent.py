@@ -7,11 +7,11 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from codec import QualityError, compress, decompress, descent, pipeline
-from codec.engine import Floats, tiles
-from codec.entropy import turns
-from codec.model import TUNED, Model, model_named
-from codec.pipeline import Pixels
+from aecodec import QualityError, compress, decompress, descent, pipeline
+from aecodec.engine import Floats, tiles
+from aecodec.entropy import turns
+from aecodec.model import TUNED, Model, model_named
+from aecodec.pipeline import Pixels
 from tests.common import photograph, psnr_of, slopes_along
 
 QUALITY = 5000

@@ -24,9 +24,9 @@ import torch
 from skimage import data
 from torch import distributed
 
-from codec.errors import AecodecError
-from codec.training.loop import Schedule, train
-from codec.training.restoration import Denoising
+from aecodec.errors import AecodecError
+from aecodec.training.loop import Schedule, train
+from aecodec.training.restoration import Denoising
 
 torch.manual_seed(int(os.environ["RANK"]))  # the start of each is its own
 task = Denoising([data.astronaut()], [], batch=2, side=32)
@@ -74,8 +74,8 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_process_alone_needs_no_others() -> None:
-    from codec.training import distributed
-    from codec.training.stages import SRCNN
+    from aecodec.training import distributed
+    from aecodec.training.stages import SRCNN
 
     network = SRCNN()
     network(torch.from_numpy(np.asarray(data.camera(), np.float32)[None, None, :32, :32])).mean().backward()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.engine import (
+from aecodec.engine import (
     SESSIONS,
     Network,
     at_once,
@@ -21,9 +21,9 @@ from codec.engine import (
     thread_count,
     tiles,
 )
-from codec.errors import AecodecError, ModelError
-from codec.model import Model
-from codec.progress import watching
+from aecodec.errors import AecodecError, ModelError
+from aecodec.model import Model
+from aecodec.progress import watching
 
 SIDES = st.integers(1, 40)
 

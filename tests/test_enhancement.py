@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import codec
-from codec import stages
-from codec.picture import Picture
-from codec.pipeline import Pixels
-from codec.stages.traces import may_be_coded
+import aecodec
+from aecodec import stages
+from aecodec.picture import Picture
+from aecodec.pipeline import Pixels
+from aecodec.stages.traces import may_be_coded
 from tests.common import psnr_of, shipped_photograph
 from tests.drawn import EDGED, SMOOTH, jpeg
 
@@ -63,13 +63,13 @@ def test_jpegs_of_what_was_drawn_show_it(name: str, quality: int) -> None:
 
 @pytest.mark.parametrize("quality", [0, 20, 50, 80, 100])
 def test_our_files_show_it(quality: float) -> None:
-    assert may_be_coded(np.asarray(codec.decompress(codec.compress(part("astronaut"), quality))))
+    assert may_be_coded(np.asarray(aecodec.decompress(aecodec.compress(part("astronaut"), quality))))
 
 
 def test_decompress_enhances_what_it_knows_to_be_coded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codec.stages.enhancement.may_be_coded", lambda pixels: False)
-    file = codec.compress(part("chelsea"), 10)
-    assert codec.decompress(file, enhance=True).tobytes() != codec.decompress(file).tobytes()
+    monkeypatch.setattr("aecodec.stages.enhancement.may_be_coded", lambda pixels: False)
+    file = aecodec.compress(part("chelsea"), 10)
+    assert aecodec.decompress(file, enhance=True).tobytes() != aecodec.decompress(file).tobytes()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 60), (60, 1), (9, 9), (10, 10), (300, 11)])

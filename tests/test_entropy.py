@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.engine import Floats
-from codec.entropy import (
+from aecodec.engine import Floats
+from aecodec.entropy import (
     SYMBOL_LIMIT,
     Coder,
     Latents,
@@ -19,12 +19,12 @@ from codec.entropy import (
     turns,
     z_histogram,
 )
-from codec.errors import BitstreamError
-from codec.hyperprior import FULL_QUALITY, scale_index
-from codec.model import Model, model_named
-from codec.neighbours import FARTHEST, LOUDEST, RATIOS, WEIGHT_SUM, around
-from codec.pipeline import dequantise
-from codec.tables import SCALE_LEVELS, Integers, Levels, Symbols
+from aecodec.errors import BitstreamError
+from aecodec.hyperprior import FULL_QUALITY, scale_index
+from aecodec.model import Model, model_named
+from aecodec.neighbours import FARTHEST, LOUDEST, RATIOS, WEIGHT_SUM, around
+from aecodec.pipeline import dequantise
+from aecodec.tables import SCALE_LEVELS, Integers, Levels, Symbols
 from tests.common import random_latents
 
 CODER = model_named("base").coder
@@ -206,7 +206,7 @@ def test_streams_do_not_depend_on_how_places_are_listed(
 ) -> None:
     latents = random_latents(TABLES, (3, 2), 5000, 14)
     stream = CODER.encode(latents, 0)
-    monkeypatch.setattr("codec.neighbours.LATENTS_AT_ONCE", latents_at_once)
+    monkeypatch.setattr("aecodec.neighbours.LATENTS_AT_ONCE", latents_at_once)
     assert CODER.encode(latents, 0) == stream
 
 
@@ -266,7 +266,7 @@ def test_sums_of_the_loudest_do_not_wrap(turn: int, loudest: int) -> None:
 def test_levels_do_not_depend_on_the_type_of_the_sums(turn: int, monkeypatch: pytest.MonkeyPatch) -> None:
     latents = random_latents(TABLES, (3, 70), 5000, 15)
     levels = refine(TABLES, latents.index, latents.symbols, turn)
-    monkeypatch.setattr("codec.neighbours.WEIGHT_SUM", 2**16)  # so that 16 bits are taken to be too few
+    monkeypatch.setattr("aecodec.neighbours.WEIGHT_SUM", 2**16)  # so that 16 bits are taken to be too few
     np.testing.assert_array_equal(refine(TABLES, latents.index, latents.symbols, turn), levels)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from codec import errors
+from aecodec import errors
 
 
 def drawn_parents() -> dict[str, str]:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from codec.bitstream import Box
-from codec.picture import Picture, exif
-from codec.picture.reading import from_pillow, read_picture
-from codec.picture.writing import encode_image, to_pillow
+from aecodec.bitstream import Box
+from aecodec.picture import Picture, exif
+from aecodec.picture.reading import from_pillow, read_picture
+from aecodec.picture.writing import encode_image, to_pillow
 from tests.common import MAKE, ORIENTATION, make_exif, noise
 
 PICTURE = Image.fromarray(noise(9, 5))

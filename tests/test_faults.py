@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-import codec
-from cli.batch import run
-from cli.files import TEMPORARY, write_atomically
-from cli.jobs import Batch, Job, Record
-from codec.bitstream import MAGIC, MAX_FILE, SKIPPABLE, Box, parse, read_file
-from codec.model import DIRECTORY, MORE_MODELS, TUNED
-from codec.picture.text import MOST_BYTES
+import aecodec
+from aecodec.bitstream import MAGIC, MAX_FILE, SKIPPABLE, Box, parse, read_file
+from aecodec.cli.batch import run
+from aecodec.cli.files import TEMPORARY, write_atomically
+from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.model import DIRECTORY, MORE_MODELS, TUNED
+from aecodec.picture.text import MOST_BYTES
 from tests.common import ROOT, photograph
 from tests.test_cli import refusal
 
@@ -34,7 +34,7 @@ UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # r
 @pytest.fixture(scope="module")
 def data() -> bytes:
     """A learned file."""
-    return codec.compress(photograph(150, 120), 70)
+    return aecodec.compress(photograph(150, 120), 70)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def source(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
-def aecodec(
+def run_command(
     *arguments: object,
     before: list[str] | None = None,
     limit: Callable[[], None] | None = None,
@@ -52,7 +52,7 @@ def aecodec(
 ) -> subprocess.CompletedProcess[str]:
     """The command, perhaps as an argument of another, perhaps with a limit set in its process."""
     return subprocess.run(
-        [*(before or []), sys.executable, "-m", "cli", *map(str, arguments)],
+        [*(before or []), sys.executable, "-m", "aecodec.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -65,7 +65,7 @@ def aecodec(
 
 def shell(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """A script of the shell in which $AECODEC is the command and $1 the first argument."""
-    environment = {**os.environ, "AECODEC": f"{sys.executable} -m cli"}
+    environment = {**os.environ, "AECODEC": f"{sys.executable} -m aecodec.cli"}
     command = ["bash", "-c", script, "bash", *map(str, arguments)]
     return subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_what_was_there(source: Path, existing: bytes | None)
     target = source.with_suffix(".png")
     if existing:
         target.write_bytes(existing)
-    refusal(aecodec("decompress", source, target, "--force", limit=limit_files), 1, "cannot be written")
+    refusal(run_command("decompress", source, target, "--force", limit=limit_files), 1, "cannot be written")
     assert names(source.parent) == ["photo.aec", *(["photo.png"] if existing else [])]
     if existing:
         assert target.read_bytes() == existing
@@ -100,7 +100,7 @@ def test_a_read_only_folder_is_said(source: Path) -> None:
     folder = source.parent / "closed"
     folder.mkdir(mode=0o500)
     before = UNPRIVILEGED if os.geteuid() == 0 else []
-    refusal(aecodec("decompress", source, folder / "a.png", before=before), 1, "Permission denied")
+    refusal(run_command("decompress", source, folder / "a.png", before=before), 1, "Permission denied")
     assert names(folder) == []
 
 
@@ -113,9 +113,9 @@ def test_a_pipe_that_closes_early(source: Path) -> None:
 WRITE = f"""
 import sys
 from pathlib import Path
-from cli.batch import run
-from cli.jobs import Batch, Job, Record
-from cli.files import write_atomically
+from aecodec.cli.batch import run
+from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.cli.files import write_atomically
 print("ready", flush=True)
 for number in range(10**6):
     write_atomically(Path(sys.argv[1]), bytes([number % 256]) * {SIZE}, True)
@@ -175,7 +175,7 @@ def test_of_concurrent_writers_without_force_one_wins(tmp_path: Path) -> None:
     def write(number: int) -> str:
         try:
             write_atomically(target, bytes([number]) * SIZE, False)
-        except codec.AecodecError as error:
+        except aecodec.AecodecError as error:
             return str(error)
         return "won"
 
@@ -220,7 +220,7 @@ def test_file_systems_without_links_are_written_to(
     if force:
         write_atomically(target, b"second", force)
     else:
-        with pytest.raises(codec.AecodecError, match="File exists"):
+        with pytest.raises(aecodec.AecodecError, match="File exists"):
             write_atomically(target, b"second", force)
     assert target.read_bytes() == (b"second" if force else b"first")
     assert names(tmp_path) == ["target"]
@@ -253,7 +253,7 @@ def test_a_tampered_model_is_refused(source: Path, tmp_path: Path, damage: str) 
         (directory / "manifest.json").write_text("{")
     before = UNPRIVILEGED if os.geteuid() == 0 else []
     arguments = ("compress", ROOT / "tests" / "golden" / "lossless-1.png", tmp_path / "a.aec")
-    result = aecodec(*arguments, "--model", "other", before=before, **{MORE_MODELS: str(folder)})
+    result = run_command(*arguments, "--model", "other", before=before, **{MORE_MODELS: str(folder)})
     refusal(result, 1, "reinstall it")
     assert not (tmp_path / "a.aec").exists()
 
@@ -262,7 +262,7 @@ def test_too_little_memory_is_said() -> None:
     def work(_: Job) -> Record:
         raise MemoryError
 
-    with pytest.raises(codec.AecodecError, match="too little memory"):
+    with pytest.raises(aecodec.AecodecError, match="too little memory"):
         run([Job(Path("a"), Path("b"))], work, str, Batch())
 
 
@@ -285,10 +285,10 @@ class Endless:
 
 
 def test_an_endless_file_of_ours_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codec.bitstream.MAX_FILE", 2**22)
+    monkeypatch.setattr("aecodec.bitstream.MAX_FILE", 2**22)
     endless = Endless()
     assert len(read_file(endless)) <= 2**22 + len(MAGIC)  # type: ignore[arg-type]
-    with pytest.raises(codec.BitstreamError):
+    with pytest.raises(aecodec.BitstreamError):
         parse(bytes(MAGIC) + bytes(2**20))
     long = [box for box in Box if not box & SKIPPABLE]
     assert (len(long) + 1) * 2**28 + 2 * MOST_BYTES < MAX_FILE  # with the text, packed or not

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from codec import compress, decompress, fidelity
-from codec.attempt import Attempt, Options, compress_picture
-from codec.picture import Picture
-from codec.picture import psnr as psnr_of
-from codec.pipeline import CELL
+from aecodec import compress, decompress, fidelity
+from aecodec.attempt import Attempt, Options, compress_picture
+from aecodec.picture import Picture
+from aecodec.picture import psnr as psnr_of
+from aecodec.pipeline import CELL
 from tests.common import photograph
-from tests.test_cli import aecodec
+from tests.test_cli import run_command
 
 SIZE = 420, 300  # pixels (W, H)
 
@@ -24,7 +24,7 @@ SIZE = 420, 300  # pixels (W, H)
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fidelity, "SAMPLE_CORE", 2)
     monkeypatch.setattr(fidelity, "SAMPLES", 5)
-    monkeypatch.setattr("codec.attempt.MEASURED_WHOLE", SIZE[0] * SIZE[1] - 1)
+    monkeypatch.setattr("aecodec.attempt.MEASURED_WHOLE", SIZE[0] * SIZE[1] - 1)
 
 
 def coded(picture: Picture, quality: float = 40) -> tuple[Attempt, bytes]:
@@ -76,7 +76,7 @@ def test_what_the_encoder_knows_of_y_is_what_the_decoder_finds(quality: float) -
 def test_a_lossless_file_has_no_psnr(tmp_path: Path) -> None:
     path = tmp_path / "icon.png"
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(path)
-    record = json.loads(aecodec("compress", path, tmp_path / "a.aec", "--json").stdout)
+    record = json.loads(run_command("compress", path, tmp_path / "a.aec", "--json").stdout)
     assert record["psnr"] is None
     assert record["psnr_sampled"] is False
 
@@ -84,7 +84,9 @@ def test_a_lossless_file_has_no_psnr(tmp_path: Path) -> None:
 def test_files_do_not_depend_on_how_psnr_is_measured(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(photograph(*SIZE)).save(path)
-    record = json.loads(aecodec("compress", path, "-o", tmp_path / "a.aec", "--exact-psnr", "--json").stdout)
+    record = json.loads(
+        run_command("compress", path, "-o", tmp_path / "a.aec", "--exact-psnr", "--json").stdout
+    )
     assert 20 < record["psnr"] < 60
     assert record["psnr_sampled"] is False
     assert (tmp_path / "a.aec").read_bytes() == compress(photograph(*SIZE))

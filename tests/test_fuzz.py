@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import codec
-from codec import errors
-from codec.bitstream import Container, parse, serialise
+import aecodec
+from aecodec import errors
+from aecodec.bitstream import Container, parse, serialise
 from tests.common import run_python
 from tests.fuzz.campaign import claims
 from tests.fuzz.files import broken, each_field_broken, each_field_of_another, fields, mutated, seeds
@@ -42,8 +42,8 @@ def test_corpus(path: Path) -> None:
 def test_truncated_at_every_length(name: str) -> None:
     data = SEEDS[name]
     for length in range(len(data)):
-        with pytest.raises(codec.BitstreamError):
-            codec.decompress(data[:length])
+        with pytest.raises(aecodec.BitstreamError):
+            aecodec.decompress(data[:length])
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -52,7 +52,7 @@ def test_every_flipped_bit_is_noticed(name: str) -> None:
     for place in range(len(data)):
         for bit in range(8):
             damaged = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
-            with pytest.raises(codec.BitstreamError):
+            with pytest.raises(aecodec.BitstreamError):
                 parse(damaged)
 
 
@@ -61,7 +61,7 @@ def test_every_other_value_of_every_byte_is_noticed(name: str) -> None:
     data = SEEDS[name]
     for place, byte in enumerate(data):
         for other in {*range(256)} - {byte}:
-            with pytest.raises(codec.BitstreamError):
+            with pytest.raises(aecodec.BitstreamError):
                 parse(data[:place] + bytes([other]) + data[place + 1 :])
 
 
@@ -85,8 +85,8 @@ def test_a_payload_of_another_picture_is_refused(name: str) -> None:
         foreign = Container(
             container.width, container.height, False, parse(other).payload, container.learned, container.boxes
         )
-        with pytest.raises(codec.BitstreamError):
-            codec.decompress(serialise(foreign))
+        with pytest.raises(aecodec.BitstreamError):
+            aecodec.decompress(serialise(foreign))
 
 
 @settings(max_examples=200)

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import codec
-from codec.bitstream import parse
-from codec.model import list_models, load_model
+import aecodec
+from aecodec.bitstream import parse
+from aecodec.model import list_models, load_model
 from tests.common import ROOT, run_python
 from tests.portability import GOLDEN, WAYS, digests, dispatched, latents_of, run
 
@@ -26,14 +26,14 @@ FILES = sorted(GOLDEN.glob("*.aec"))
 
 
 def test_there_are_golden_files() -> None:
-    about = [codec.info(path.read_bytes()) for path in FILES]
+    about = [aecodec.info(path.read_bytes()) for path in FILES]
     assert {each.coding for each in about} == {"learned", "lossless"}
     assert {each.model for each in about} >= {load_model(path).fingerprint.hex() for path in list_models()}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_pixels(path: Path) -> None:
-    decoded = codec.decompress(path.read_bytes())
+    decoded = aecodec.decompress(path.read_bytes())
     with Image.open(path.with_suffix(".png")) as image:
         expected = image.copy()
     assert (decoded.mode, decoded.size) == (expected.mode, expected.size)

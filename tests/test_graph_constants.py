@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.errors import ModelError
-from codec.graph_constants import fields, message, read_varint, varint, with_constant
-from codec.model import Model
+from aecodec.errors import ModelError
+from aecodec.graph_constants import fields, message, read_varint, varint, with_constant
+from aecodec.model import Model
 
 
 @given(st.integers(0, 2**63 - 1))

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.errors import ModelError
-from codec.hyperprior import (
+from aecodec.errors import ModelError
+from aecodec.hyperprior import (
     CONTEXTS,
     FULL_QUALITY,
     hyper_steps,
@@ -22,8 +22,8 @@ from codec.hyperprior import (
     libraries,
     scale_index,
 )
-from codec.model import model_named
-from codec.tables import FRACTION_BITS, SCALE_LEVELS, Integers, Levels, Tables
+from aecodec.model import model_named
+from aecodec.tables import FRACTION_BITS, SCALE_LEVELS, Integers, Levels, Tables
 from tests.common import random_latents
 
 TABLES = model_named("base").tables

@@ -15,12 +15,12 @@ from PIL import Image, ImageOps, PngImagePlugin
 from skimage.metrics import peak_signal_noise_ratio
 from tifffile import imwrite
 
-from codec.bitstream import Box
-from codec.errors import AecodecError, BitstreamError, ImageError
-from codec.picture import Picture, psnr
-from codec.picture.lossless import LOSSLESS_MAX_SIDE, read_lossless, write_lossless
-from codec.picture.reading import from_pillow, read_picture
-from codec.picture.writing import FORMATS, encode_image, format_for, to_pillow
+from aecodec.bitstream import Box
+from aecodec.errors import AecodecError, BitstreamError, ImageError
+from aecodec.picture import Picture, psnr
+from aecodec.picture.lossless import LOSSLESS_MAX_SIDE, read_lossless, write_lossless
+from aecodec.picture.reading import from_pillow, read_picture
+from aecodec.picture.writing import FORMATS, encode_image, format_for, to_pillow
 from tests.common import (
     MAKE,
     METADATA,

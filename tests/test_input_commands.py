@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.batch import guarded, outcomes
-from cli.jobs import Batch, Job, Record
-from codec.errors import AecodecError
+from aecodec.cli.batch import guarded, outcomes
+from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.errors import AecodecError
 from tests.common import noise, photograph
 from tests.fuzz.pictures import deep_png, saved
-from tests.test_cli import aecodec, refusal
+from tests.test_cli import refusal, run_command
 
 DAMAGED = "damaged.avif"
 
@@ -38,22 +38,24 @@ def test_options_of_inputs(pictures: Path, command: str) -> None:
     notes = ["rounded to 8", "", "of its pixels are missing"]
     for (name, *options), note in zip(done, notes, strict=True):
         out = pictures / f"{name}.{'aec' if command == 'compress' else 'png'}"
-        refusal(aecodec(command, pictures / name, out), 1, options[0], name)
-        result = aecodec(command, pictures / name, out, *options)
+        refusal(run_command(command, pictures / name, out), 1, options[0], name)
+        result = run_command(command, pictures / name, out, *options)
         assert result.returncode == 0, result.stderr
         assert note in result.stderr
         assert out.exists()
     refusal(
-        aecodec(command, pictures / "frames.webp", pictures / "o", "--frame", "3"), 1, "it holds 3 frames"
+        run_command(command, pictures / "frames.webp", pictures / "o", "--frame", "3"), 1, "it holds 3 frames"
     )
-    refusal(aecodec(command, pictures / "sound.png", pictures / "o", "--max-pixels", "62"), 1, "--max-pixels")
-    refusal(aecodec(command, pictures / "sound.png", pictures / "o", "--depth", "16"), 2, "choose 8")
+    refusal(
+        run_command(command, pictures / "sound.png", pictures / "o", "--max-pixels", "62"), 1, "--max-pixels"
+    )
+    refusal(run_command(command, pictures / "sound.png", pictures / "o", "--depth", "16"), 2, "choose 8")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_damaged_picture_does_not_end_the_batch(pictures: Path, jobs: int) -> None:
     names = [pictures / DAMAGED, pictures / "sound.png"]
-    result = aecodec("compress", *names, "-d", pictures / "out", "-j", jobs, "--json", "--quiet")
+    result = run_command("compress", *names, "-d", pictures / "out", "-j", jobs, "--json", "--quiet")
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert f"{DAMAGED}: cannot be read" in result.stderr
@@ -92,5 +94,5 @@ def test_an_interrupt_is_no_failure_of_a_file() -> None:
 
 def test_the_limit_of_inputs_is_one_of_work(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((1, 6_000_000), np.uint8)).save(tmp_path / "thin.png")  # as 192 million pixels
-    result = aecodec("compress", tmp_path / "thin.png", "--max-pixels", "100000000")
+    result = run_command("compress", tmp_path / "thin.png", "--max-pixels", "100000000")
     refusal(result, 1, "takes the work of 6000000x32", "--max-pixels")

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import codec
-from codec.api import to_picture
-from codec.attempt import Options
-from codec.errors import AecodecError, ImageError, QualityError, RegionError, StageError, TargetError
-from codec.picture.reading import ReadOptions
+import aecodec
+from aecodec.api import to_picture
+from aecodec.attempt import Options
+from aecodec.errors import AecodecError, ImageError, QualityError, RegionError, StageError, TargetError
+from aecodec.picture.reading import ReadOptions
 from tests.common import noise, photograph
 from tests.fuzz.pictures import deep_png, saved
 
@@ -42,14 +42,14 @@ def png(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def aec(png: Path) -> Path:
     path = png.with_suffix(".aec")
-    path.write_bytes(codec.compress(RGBA, lossless=True))
+    path.write_bytes(aecodec.compress(RGBA, lossless=True))
     return path
 
 
 @pytest.mark.parametrize("form", PICTURES)
 def test_pictures_in_any_form_are_one(png: Path, aec: Path, form: str) -> None:
     source = PICTURES[form](png)
-    assert codec.compress(source, lossless=True) == aec.read_bytes()
+    assert aecodec.compress(source, lossless=True) == aec.read_bytes()
     if hasattr(source, "close"):
         source.close()
 
@@ -57,9 +57,9 @@ def test_pictures_in_any_form_are_one(png: Path, aec: Path, form: str) -> None:
 @pytest.mark.parametrize("form", PICTURES)
 def test_stages_take_what_compress_takes(png: Path, form: str) -> None:
     sources = [PICTURES[form](png) for _ in range(3)]
-    assert codec.upscale(sources[0], 2, "bicubic").size == (18, 14)
-    assert codec.denoise(sources[1], 0).mode == "RGBA"
-    assert codec.enhance(sources[2]).size == (9, 7)
+    assert aecodec.upscale(sources[0], 2, "bicubic").size == (18, 14)
+    assert aecodec.denoise(sources[1], 0).mode == "RGBA"
+    assert aecodec.enhance(sources[2]).size == (9, 7)
     for source in sources:
         if hasattr(source, "close"):
             source.close()
@@ -68,7 +68,7 @@ def test_stages_take_what_compress_takes(png: Path, form: str) -> None:
 @pytest.mark.parametrize(("channels", "mode"), [(None, "L"), (1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
 def test_arrays_of_any_channels(channels: int | None, mode: str) -> None:
     array = RGBA[:, :, 0] if channels is None else RGBA[:, :, :channels]
-    result = codec.decompress(codec.compress(array, lossless=True))
+    result = aecodec.decompress(aecodec.compress(array, lossless=True))
     assert result.mode == mode
     np.testing.assert_array_equal(np.asarray(result), array.squeeze())
 
@@ -92,44 +92,44 @@ def test_deep_arrays_are_rounded_on_demand(array: Any, expected: list[int]) -> N
 def test_what_is_converted_is_a_warning() -> None:
     data = deep_png(2, 3)
     with pytest.raises(ImageError, match=r"depth=8 in Python"):
-        codec.compress(io.BytesIO(data))
+        aecodec.compress(io.BytesIO(data))
     with pytest.warns(UserWarning, match="has 16 bits a sample, rounded to 8"):
-        assert codec.info(codec.compress(io.BytesIO(data), depth=8)).width == 29
+        assert aecodec.info(aecodec.compress(io.BytesIO(data), depth=8)).width == 29
     frames = [Image.fromarray(noise(9, 7, seed)) for seed in range(3)]
     animated = io.BytesIO(saved(frames[0], "PNG", save_all=True, append_images=frames[1:]))
-    result = codec.decompress(codec.compress(animated, frame=2, lossless=True))
+    result = aecodec.decompress(aecodec.compress(animated, frame=2, lossless=True))
     np.testing.assert_array_equal(np.asarray(result), np.asarray(frames[2]))
     cut = io.BytesIO(saved(frames[0], "BMP")[:-100])
     with pytest.raises(ImageError, match=r"tolerant=True in Python"):
-        codec.compress(cut)
+        aecodec.compress(cut)
     with pytest.warns(UserWarning, match="of its pixels are missing"):
-        codec.compress(cut, tolerant=True)
+        aecodec.compress(cut, tolerant=True)
 
 
 @pytest.mark.parametrize(
     "wrong", [None, 5, b"\x89PNG", {}, object(), io.StringIO("text"), "no such file.png", "\0"]
 )
 def test_what_is_no_picture_is_said(wrong: Any) -> None:
-    for function in (codec.compress, codec.enhance):
+    for function in (aecodec.compress, aecodec.enhance):
         with pytest.raises(ImageError, match=rf"^[ -~{chr(0xFFFD)}]+$"):
             function(wrong)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"absent\.png: cannot be read: No such file"):
-        codec.compress(tmp_path / "absent.png")
+        aecodec.compress(tmp_path / "absent.png")
     with pytest.raises(AecodecError, match=r"absent\.aec: cannot be read: No such file"):
-        codec.decompress(tmp_path / "absent.aec")
+        aecodec.decompress(tmp_path / "absent.aec")
 
 
 def test_max_pixels_of_inputs(png: Path) -> None:
     for source in (png, Image.open(png), RGBA):
         with pytest.raises(ImageError, match="over the limit of 62 pixels"):
-            codec.compress(source, max_pixels=62)
-        assert codec.compress(source, max_pixels=63, lossless=True)
+            aecodec.compress(source, max_pixels=62)
+        assert aecodec.compress(source, max_pixels=63, lossless=True)
     for wrong in (0, -1, None, "5", 1.5, float("nan")):
         with pytest.raises(ImageError, match="max_pixels"):
-            codec.compress(png, max_pixels=wrong)  # type: ignore[arg-type]
+            aecodec.compress(png, max_pixels=wrong)  # type: ignore[arg-type]
 
 
 FILES: dict[str, Callable[[Path], Any]] = {
@@ -142,24 +142,24 @@ FILES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("form", FILES)
 def test_files_in_any_form_are_one(aec: Path, form: str) -> None:
-    for function in (codec.decompress, codec.info):
+    for function in (aecodec.decompress, aecodec.info):
         source = FILES[form](aec)
         result = function(source)
         assert result.mode == "RGBA"
         if hasattr(source, "close"):
             source.close()
-    assert codec.info(aec).size == aec.stat().st_size
+    assert aecodec.info(aec).size == aec.stat().st_size
 
 
 def test_an_open_file_is_read_from_its_start() -> None:
     file = io.BytesIO()
-    file.write(codec.compress(RGBA, lossless=True))
-    assert codec.decompress(file).size == (9, 7)
+    file.write(aecodec.compress(RGBA, lossless=True))
+    assert aecodec.decompress(file).size == (9, 7)
 
 
 @pytest.mark.parametrize("wrong", [None, 5, [1], "no such file.aec", Path("/"), io.StringIO("text")])
 def test_what_is_no_file_is_said(wrong: Any) -> None:
-    for function in (codec.decompress, codec.info):
+    for function in (aecodec.decompress, aecodec.info):
         with pytest.raises(AecodecError, match=r"^[ -~]+$"):
             function(wrong)
 
@@ -191,7 +191,7 @@ def test_what_is_no_file_is_said(wrong: Any) -> None:
 def test_numbers_of_any_type_are_taken(options: dict[str, Any]) -> None:
     plain = Options(**options).check()
     assert all(type(getattr(plain, name)) in (int, float, bool) for name in options)
-    assert codec.info(codec.compress(photograph(16, 16), **options)).width == 16
+    assert aecodec.info(aecodec.compress(photograph(16, 16), **options)).width == 16
 
 
 ODD = (
@@ -237,33 +237,33 @@ def test_options_of_other_types_have_a_sentence(name: str, error: type[AecodecEr
     elif name == "model" and isinstance(value, str):
         return  # that no model is called so is said later
     with pytest.raises(error, match=r"^[ -~]+$"):
-        codec.compress(photograph(16, 16), **{name: value})
+        aecodec.compress(photograph(16, 16), **{name: value})
 
 
 @pytest.mark.parametrize("value", [value for value in ODD if value is not None], ids=repr)
 def test_arguments_of_stages_and_of_decompress_have_a_sentence(aec: Path, value: Any) -> None:
     with pytest.raises(StageError):
-        codec.denoise(RGBA, value)
+        aecodec.denoise(RGBA, value)
     with pytest.raises(StageError):
-        codec.denoise(RGBA, 5, value)
+        aecodec.denoise(RGBA, 5, value)
     with pytest.raises(StageError):
-        codec.upscale(RGBA, value)
+        aecodec.upscale(RGBA, value)
     with pytest.raises(StageError):
-        codec.upscale(RGBA, 2, value)
+        aecodec.upscale(RGBA, 2, value)
     with pytest.raises(AecodecError):
-        codec.decompress(aec, max_pixels=value)
+        aecodec.decompress(aec, max_pixels=value)
     with pytest.raises(StageError):
-        codec.decompress(aec, upscale=value)
+        aecodec.decompress(aec, upscale=value)
     with pytest.raises(RegionError):
-        codec.decompress(aec, region=value)
+        aecodec.decompress(aec, region=value)
     with pytest.raises(RegionError):
-        codec.decompress(aec, region=(0, 0, value, 1))
+        aecodec.decompress(aec, region=(0, 0, value, 1))
     if value is not True:
         with pytest.raises(StageError):
-            codec.decompress(aec, enhance=value)
+            aecodec.decompress(aec, enhance=value)
 
 
 def test_scales_and_regions_of_any_type_of_number(aec: Path) -> None:
-    assert codec.upscale(RGBA, 2.0, "bicubic").size == (18, 14)  # type: ignore[arg-type]
+    assert aecodec.upscale(RGBA, 2.0, "bicubic").size == (18, 14)  # type: ignore[arg-type]
     region = np.array([1, 2, 3, 4])
-    assert codec.decompress(aec, region=region, upscale=np.int64(2)).size == (6, 8)  # type: ignore[arg-type]
+    assert aecodec.decompress(aec, region=region, upscale=np.int64(2)).size == (6, 8)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from codec.training.interrupts import deferred_interrupts
+from aecodec.training.interrupts import deferred_interrupts
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_a_checkpoint_after_an_interrupt_is_of_whole_steps(tmp_path: Path) -> No
     torch = pytest.importorskip("torch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what torch imports
-        from codec.training.loop import Schedule, train
+        from aecodec.training.loop import Schedule, train
 
     class Interrupted(torch.optim.SGD):  # type: ignore[misc, name-defined]
         """Moves one weight by 1, is interrupted, and moves the other."""

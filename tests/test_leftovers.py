@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-import codec
-from codec.api import decompress_picture
-from codec.bitstream import Box, parse, serialise
-from codec.picture import Picture, code_points, text, xmp
-from codec.picture.embedding import extended_segments
-from codec.picture.reading import from_pillow, read_picture
-from codec.picture.writing import encode_image, notes_of_writing, to_pillow
+import aecodec
+from aecodec.api import decompress_picture
+from aecodec.bitstream import Box, parse, serialise
+from aecodec.picture import Picture, code_points, text, xmp
+from aecodec.picture.embedding import extended_segments
+from aecodec.picture.reading import from_pillow, read_picture
+from aecodec.picture.writing import encode_image, notes_of_writing, to_pillow
 from tests.common import METADATA, make_icc, noise
 
 HEAD = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -260,13 +260,13 @@ def test_profiles_made_of_code_points_look_right() -> None:
 
 
 def test_boxes_of_later_releases_are_named() -> None:
-    container = parse(codec.compress(Picture(noise(16, 8)), lossless=True))
+    container = parse(aecodec.compress(Picture(noise(16, 8)), lossless=True))
     later = serialise(type(container)(16, 8, False, container.payload, unknown={0x88: b"new"}))
-    assert codec.info(later).metadata == {"unknown box 136": 3}
+    assert aecodec.info(later).metadata == {"unknown box 136": 3}
     note = "its boxes of types 136, of a later release, are left out"
     assert decompress_picture(later).notes == (note,)
     with pytest.warns(UserWarning, match=note):
-        codec.decompress(later)
+        aecodec.decompress(later)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_boxes_of_later_releases_are_named() -> None:
 )
 def test_damaged_boxes_that_may_be_skipped_are_noted(box: Box, content: bytes, note: str) -> None:
     [found] = decompress_picture(
-        codec.compress(Picture(noise(16, 8), metadata={box: content}), lossless=True)
+        aecodec.compress(Picture(noise(16, 8), metadata={box: content}), lossless=True)
     ).notes
     assert found.startswith(note)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-import codec
-from codec.bitstream import TILE, Box, Coding, Container, parse, serialise, write_varint
-from codec.errors import BitstreamError, LimitError, TruncatedError
-from codec.picture import Pixels, lossless
-from codec.picture.lossless import read_pixels, tile_places, write_lossless, write_pixels, write_tiles
+import aecodec
+from aecodec.bitstream import TILE, Box, Coding, Container, parse, serialise, write_varint
+from aecodec.errors import BitstreamError, LimitError, TruncatedError
+from aecodec.picture import Pixels, lossless
+from aecodec.picture.lossless import read_pixels, tile_places, write_lossless, write_pixels, write_tiles
 from tests.common import noise
 
 
@@ -30,12 +30,12 @@ def page(width: int, height: int) -> Image.Image:
 def test_a_long_page_is_lossless_and_no_larger_than_png() -> None:
     image, png = page(240, 16_500), io.BytesIO()
     image.save(png, "PNG", optimize=True)
-    file = codec.compress(image)
+    file = aecodec.compress(image)
     assert parse(file).coding is Coding.LOSSLESS_TILES
-    about = codec.info(file)
+    about = aecodec.info(file)
     assert (about.coding, about.mode, about.width, about.height) == ("lossless", "RGB", 240, 16_500)
     assert len(file) < len(png.getvalue())
-    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(image))
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
@@ -43,30 +43,30 @@ def test_a_long_page_is_lossless_and_no_larger_than_png() -> None:
 def test_every_mode_is_kept(mode: str, size: tuple[int, int]) -> None:
     pixels = noise(*size)
     image = Image.fromarray(np.dstack([pixels, pixels[..., :1]])).convert(mode)
-    file = codec.compress(image, lossless=True)
-    found = codec.decompress(file)
-    assert found.mode == codec.info(file).mode == mode
+    file = aecodec.compress(image, lossless=True)
+    found = aecodec.decompress(file)
+    assert found.mode == aecodec.info(file).mode == mode
     np.testing.assert_array_equal(np.asarray(found), np.asarray(image))
     left, top = size[0] // 2, size[1] // 2
     region = (left, top, size[0] - left, size[1] - top)
-    part = codec.decompress(file, region=region)
+    part = aecodec.decompress(file, region=region)
     np.testing.assert_array_equal(np.asarray(part), np.asarray(image)[top:, left:])
 
 
 def test_a_learned_picture_of_any_length_has_alpha() -> None:
     pixels, alpha = noise(16_400, 24), np.tile(np.arange(100, 200, dtype=np.uint8), (24, 164))
-    file = codec.compress(Image.fromarray(np.dstack([pixels, alpha])), 0)
-    assert codec.info(file).coding == "learned"
-    np.testing.assert_array_equal(np.asarray(codec.decompress(file).getchannel("A")), alpha)
+    file = aecodec.compress(Image.fromarray(np.dstack([pixels, alpha])), 0)
+    assert aecodec.info(file).coding == "learned"
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(file).getchannel("A")), alpha)
 
 
 def test_many_pixels_are_lossless_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lossless, "LOSSLESS_MAX_PIXELS", 10_000)
     monkeypatch.setattr(lossless, "TILE", 90)
     image = page(300, 200)
-    file = codec.compress(image)
+    file = aecodec.compress(image)
     assert parse(file).coding is Coding.LOSSLESS_TILES
-    np.testing.assert_array_equal(np.asarray(codec.decompress(file)), np.asarray(image))
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
 
 def test_tiles_cover_the_picture_row_by_row() -> None:
@@ -123,13 +123,13 @@ DAMAGED = {
 @pytest.mark.parametrize(("payload", "error", "message"), DAMAGED.values(), ids=DAMAGED.keys())
 def test_damage_is_refused(payload: bytes, error: type[BitstreamError], message: str) -> None:
     sound = Container(WIDTH, HEIGHT, False, joined(FIRST, SECOND), tiled=True)
-    np.testing.assert_array_equal(np.asarray(codec.decompress(serialise(sound))), PIXELS)
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(serialise(sound))), PIXELS)
     with pytest.raises(error, match=message):
-        codec.decompress(serialise(replace(sound, payload=payload)))
+        aecodec.decompress(serialise(replace(sound, payload=payload)))
 
 
 def test_alpha_in_both_places_is_refused() -> None:
     payload = write_tiles(PIXELS, PIXELS[..., 0])
     boxes = {Box.ALPHA: write_pixels(PIXELS[..., 0])}
     with pytest.raises(LimitError, match="so has a box"):
-        codec.info(serialise(Container(WIDTH, HEIGHT, False, payload, None, boxes, tiled=True)))
+        aecodec.info(serialise(Container(WIDTH, HEIGHT, False, payload, None, boxes, tiled=True)))

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
-import codec
-from codec.api import decompress_picture
-from codec.bitstream import Box
-from codec.picture import Picture, code_points, photoshop, text
-from codec.picture.reading import read_picture
-from codec.picture.writing import encode_image, notes_of_writing, to_pillow
+import aecodec
+from aecodec.api import decompress_picture
+from aecodec.bitstream import Box
+from aecodec.picture import Picture, code_points, photoshop, text
+from aecodec.picture.reading import read_picture
+from aecodec.picture.writing import encode_image, notes_of_writing, to_pillow
 from tests.common import MAKE, XMP, make_icc, noise
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
@@ -125,7 +125,7 @@ def said(picture: Picture) -> dict[str, object]:
 def coded(kind: str, format: str) -> tuple[Picture, bytes]:
     """The picture of an input, and our file of it."""
     picture = read_picture(io.BytesIO(INPUTS[kind, format]))
-    return picture, codec.compress(picture, lossless=True)
+    return picture, aecodec.compress(picture, lossless=True)
 
 
 @pytest.mark.parametrize(("kind", "source"), INPUTS)

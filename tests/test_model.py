@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codec.descent import encode_latents
-from codec.engine import Session
-from codec.errors import ModelError, UnknownModelError
-from codec.model import (
+from aecodec.descent import encode_latents
+from aecodec.engine import Session
+from aecodec.errors import ModelError, UnknownModelError
+from aecodec.model import (
     DECODER_FILES,
     DIRECTORY,
     ENCODER_FILES,
@@ -31,7 +31,7 @@ from codec.model import (
     model_named,
     model_with,
 )
-from codec.tables import read_tables
+from aecodec.tables import read_tables
 
 FILES = (*DECODER_FILES, *ENCODER_FILES)
 
@@ -140,7 +140,7 @@ def test_networks_are_built_once_even_in_the_background(copy: Path, monkeypatch:
         built.append(len(graph))
         return Session(graph, threads)
 
-    monkeypatch.setattr("codec.engine.Session", noted)
+    monkeypatch.setattr("aecodec.engine.Session", noted)
     loaded = load_model(copy)
     loaded.load_ahead(40, "first_means", "synthesis")
     assert loaded.first_means.at(40) is loaded.first_means.at(40)

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cli.files import STANDARD, UsageError, path_of
-from cli.jobs import Batch, Job
-from cli.naming import Inputs, compressed, pictures, plan
-from codec import compress
-from codec.bitstream import MAGIC
-from codec.picture.reading import READABLE
-from codec.picture.signatures import HEAD, is_picture
+from aecodec import compress
+from aecodec.bitstream import MAGIC
+from aecodec.cli.files import STANDARD, UsageError, path_of
+from aecodec.cli.jobs import Batch, Job
+from aecodec.cli.naming import Inputs, compressed, pictures, plan
+from aecodec.picture.reading import READABLE
+from aecodec.picture.signatures import HEAD, is_picture
 from tests.common import ROOT, photograph
-from tests.test_cli import aecodec, refusal
+from tests.test_cli import refusal, run_command
 
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root ignores modes
 KINDS = {"compress": pictures(), "decompress": compressed(), "denoise": pictures(pairs=True)}
@@ -142,24 +142,24 @@ def test_a_folder_of_many_has_no_single_output() -> None:
 @pytest.mark.parametrize("command", ["denoise", "enhance", "upscale"])
 def test_no_picture_is_overwritten_by_a_stage_unless_it_is_named(folder: Path, command: str) -> None:
     before = (folder / "b.jpg").read_bytes()
-    refusal(aecodec(command, "a.png", "b.jpg", "-f", cwd=folder), 2, "b.jpg is a picture", "-o")
+    refusal(run_command(command, "a.png", "b.jpg", "-f", cwd=folder), 2, "b.jpg is a picture", "-o")
     assert (folder / "b.jpg").read_bytes() == before
 
 
 def test_a_picture_that_is_named_is_overwritten(folder: Path) -> None:
     before = (folder / "b.jpg").read_bytes()
-    refusal(aecodec("enhance", "a.png", "-o", "b.jpg", cwd=folder), 2, "b.jpg exists", "--force")
+    refusal(run_command("enhance", "a.png", "-o", "b.jpg", cwd=folder), 2, "b.jpg exists", "--force")
     assert (folder / "b.jpg").read_bytes() == before
-    assert aecodec("enhance", "a.png", "-o", "b.jpg", "-f", cwd=folder).returncode == 0
+    assert run_command("enhance", "a.png", "-o", "b.jpg", "-f", cwd=folder).returncode == 0
     assert (folder / "b.jpg").read_bytes() != before
     for command, source in {"compress": "a.png", "decompress": "x.aec"}.items():
-        assert aecodec(command, source, "-o", f"{command}.png", cwd=folder).returncode == 0
+        assert run_command(command, source, "-o", f"{command}.png", cwd=folder).returncode == 0
         assert (folder / f"{command}.png").exists()
 
 
 def test_all_of_a_glob_become_files(folder: Path) -> None:
     before = {name: (folder / name).read_bytes() for name in ("IMG_1", "IMG_2")}
-    assert aecodec("compress", "IMG_1", "IMG_2", "-f", cwd=folder).returncode == 0
+    assert run_command("compress", "IMG_1", "IMG_2", "-f", cwd=folder).returncode == 0
     assert before == {name: (folder / name).read_bytes() for name in before}
     assert (folder / "IMG_2.aec").exists()
 
@@ -222,18 +222,18 @@ def loop(tmp_path: Path) -> Path:
 
 def test_a_loop_of_links_is_the_failure_of_its_file(folder: Path, loop: Path) -> None:
     (folder / "a.aec").symlink_to("a.aec")
-    result = aecodec("compress", "a.png", "b.jpg", loop, "-f", cwd=folder)
+    result = run_command("compress", "a.png", "b.jpg", loop, "-f", cwd=folder)
     assert result.returncode == 1
     assert "a.aec is a link in a loop of links" in result.stderr
     assert "loop.png: cannot be read: Too many levels of symbolic links" in result.stderr
     assert "1 of 3 files" in result.stderr
     assert (folder / "b.aec").exists()
-    refusal(aecodec("compress", "a.png", "-f", cwd=folder), 2, "loop of links")
-    refusal(aecodec("enhance", "a.png", loop, "-f", cwd=folder), 2, "loop of links")
-    refusal(aecodec("enhance", "a.png", "-o", loop, "-f", cwd=folder), 2, "loop of links")
-    refusal(aecodec("compress", "a.png", "b.jpg", "-d", loop, cwd=folder), 2, "loop.png is no directory")
+    refusal(run_command("compress", "a.png", "-f", cwd=folder), 2, "loop of links")
+    refusal(run_command("enhance", "a.png", loop, "-f", cwd=folder), 2, "loop of links")
+    refusal(run_command("enhance", "a.png", "-o", loop, "-f", cwd=folder), 2, "loop of links")
+    refusal(run_command("compress", "a.png", "b.jpg", "-d", loop, cwd=folder), 2, "loop.png is no directory")
     refusal(
-        aecodec("compress", "a.png", "b.jpg", "-d", loop / "x", cwd=folder), 2, "loop.png is no directory"
+        run_command("compress", "a.png", "b.jpg", "-d", loop / "x", cwd=folder), 2, "loop.png is no directory"
     )
     assert loop.is_symlink()
 
@@ -258,7 +258,7 @@ def test_what_cannot_be_searched_is_named_and_counted(folder: Path) -> None:
     (folder / "empty.png").unlink()
     for path in (closed, folder / "secret"):
         path.chmod(0)
-    command = [*(UNPRIVILEGED if os.geteuid() == 0 else []), sys.executable, "-m", "cli"]
+    command = [*(UNPRIVILEGED if os.geteuid() == 0 else []), sys.executable, "-m", "aecodec.cli"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for arguments in (["-r", "."], ["-r", "folder"]):
         result = subprocess.run(
@@ -290,7 +290,7 @@ def test_a_stage_does_not_read_what_it_wrote(folder: Path) -> None:
 def test_pipes_count_what_went_through_them(folder: Path) -> None:
     Image.fromarray(photograph(60, 50)).save(folder / "photo.png")
     script = "mkfifo p q; cat photo.png > p & cat q > copy.aec & $AECODEC compress p q --json; wait"
-    environment = {**os.environ, "AECODEC": f"{sys.executable} -m cli", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "AECODEC": f"{sys.executable} -m aecodec.cli", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
     )

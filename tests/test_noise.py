@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import codec
-from codec import stages
-from codec.picture import Picture
-from codec.pipeline import Pixels
-from codec.stages.denoising import denoise_measured
-from codec.stages.noise import estimate_noise
+import aecodec
+from aecodec import stages
+from aecodec.picture import Picture
+from aecodec.pipeline import Pixels
+from aecodec.stages.denoising import denoise_measured
+from aecodec.stages.noise import estimate_noise
 from tests.common import psnr_of, shipped_photograph
 from tests.drawn import EDGED, SMOOTH, bordered, jpeg, text
 
@@ -81,11 +81,11 @@ def test_noise_of_a_photograph_is_removed_blindly(method: str) -> None:
 
 def test_the_noise_can_be_had() -> None:
     damaged = noisy(shipped_photograph("chelsea")[:160, :160], 20)
-    assert codec.estimate_noise(damaged) == pytest.approx(20, rel=0.1)
-    assert codec.estimate_noise(Image.fromarray(text())) == 0
-    assert codec.estimate_noise(damaged[:8, :8]) == 0
+    assert aecodec.estimate_noise(damaged) == pytest.approx(20, rel=0.1)
+    assert aecodec.estimate_noise(Image.fromarray(text())) == 0
+    assert aecodec.estimate_noise(damaged[:8, :8]) == 0
 
 
 def test_compress_removes_no_noise_from_text() -> None:
     image = text(12, (40, 40, 40), (230, 230, 230))
-    assert codec.compress(image, 40, denoise="auto") == codec.compress(image, 40)
+    assert aecodec.compress(image, 40, denoise="auto") == aecodec.compress(image, 40)

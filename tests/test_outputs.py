@@ -13,18 +13,18 @@ import pytest
 import typer
 from PIL import ExifTags, Image
 
-import codec
-from cli import files
-from cli.batch import THERE, attempt, outcomes, run
-from cli.files import SUFFIX, write_atomically
-from cli.jobs import Batch, Job, Record
-from cli.options import bytes_of, pixels_of
-from cli.resume import compressed_so, is_picture_of
-from cli.verification import verify
-from codec.attempt import Options, compress_picture
-from codec.bitstream import parse
+import aecodec
+from aecodec.attempt import Options, compress_picture
+from aecodec.bitstream import parse
+from aecodec.cli import files
+from aecodec.cli.batch import THERE, attempt, outcomes, run
+from aecodec.cli.files import SUFFIX, write_atomically
+from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.cli.options import bytes_of, pixels_of
+from aecodec.cli.resume import compressed_so, is_picture_of
+from aecodec.cli.verification import verify
 from tests.common import make_exif, noise, photograph
-from tests.test_cli import aecodec, refusal
+from tests.test_cli import refusal, run_command
 
 PHOTO = Image.fromarray(photograph(96, 64))
 
@@ -57,71 +57,71 @@ def test_what_was_made_so_is_left_and_what_was_not_is_not(
     tmp_path: Path, options: Options, others: list[Options]
 ) -> None:
     given = {field: getattr(options, field) for field in Options.__slots__}
-    data = codec.compress(PHOTO, given.pop("quality"), **given)
+    data = aecodec.compress(PHOTO, given.pop("quality"), **given)
     assert made(tmp_path, data, options)
     assert made(tmp_path, data, replace(options, model=options.model_name, tune=None))
     assert [other for other in others if made(tmp_path, data, other)] == []
 
 
 def test_metadata_that_is_to_be_stripped_is_seen(tmp_path: Path) -> None:
-    with_exif = codec.compress(Image.new("L", (8, 8)), 50)
+    with_exif = aecodec.compress(Image.new("L", (8, 8)), 50)
     assert made(tmp_path, with_exif, Options(), ("exif", "gps"))
     image = Image.new("L", (8, 8))
     image.info["exif"] = make_exif()
-    assert not made(tmp_path, codec.compress(image), Options(), ("exif",))
-    assert made(tmp_path, codec.compress(image), Options(), ("gps",))
+    assert not made(tmp_path, aecodec.compress(image), Options(), ("exif",))
+    assert made(tmp_path, aecodec.compress(image), Options(), ("gps",))
     tags = Image.Exif()
     tags.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
     image = Image.new("L", (8, 8))
     image.info["exif"] = tags.tobytes()
-    assert not made(tmp_path, codec.compress(image), Options(), ("gps",))
+    assert not made(tmp_path, aecodec.compress(image), Options(), ("gps",))
     image.save(tmp_path / "x.jpg", exif=tags)
     assert is_picture_of(tmp_path / "x.jpg", 8, 8)
-    with pytest.raises(codec.AecodecError, match="metadata that --strip names"):
+    with pytest.raises(aecodec.AecodecError, match="metadata that --strip names"):
         is_picture_of(tmp_path / "x.jpg", 8, 8, ("gps",))
 
 
 def test_what_reached_a_psnr_is_not_known(tmp_path: Path) -> None:
-    data = codec.compress(PHOTO, psnr=30.0)
+    data = aecodec.compress(PHOTO, psnr=30.0)
     assert not made(tmp_path, data, Options(psnr=30.0))
 
 
 @pytest.mark.parametrize("damage", [slice(0), slice(3), slice(20), slice(-1)])
 def test_an_unfinished_file_is_made_again(tmp_path: Path, damage: slice) -> None:
-    assert not made(tmp_path, codec.compress(PHOTO)[damage], Options())
+    assert not made(tmp_path, aecodec.compress(PHOTO)[damage], Options())
 
 
 def test_resume_makes_again_what_is_ours_and_keeps_all_else(source: Path) -> None:
     target = source.with_suffix(SUFFIX)
-    target.write_bytes(codec.compress(PHOTO, 20)[:-5])
-    assert aecodec("compress", source, "--resume", "--quiet").returncode == 0
+    target.write_bytes(aecodec.compress(PHOTO, 20)[:-5])
+    assert run_command("compress", source, "--resume", "--quiet").returncode == 0
     data = target.read_bytes()
-    assert codec.info(data).quality == 50
+    assert aecodec.info(data).quality == 50
     before = target.stat().st_mtime_ns
-    assert THERE in aecodec("compress", source, "--resume").stderr
+    assert THERE in run_command("compress", source, "--resume").stderr
     assert target.stat().st_mtime_ns == before
-    assert THERE in aecodec("compress", source, "--resume", "--dry-run").stdout
-    assert " -> " in aecodec("compress", source, "--resume", "--dry-run", "-q", 20).stdout
-    assert aecodec("compress", source, "--resume", "-q", 20, "--quiet").returncode == 0
-    assert codec.info(target.read_bytes()).quality == 20
+    assert THERE in run_command("compress", source, "--resume", "--dry-run").stdout
+    assert " -> " in run_command("compress", source, "--resume", "--dry-run", "-q", 20).stdout
+    assert run_command("compress", source, "--resume", "-q", 20, "--quiet").returncode == 0
+    assert aecodec.info(target.read_bytes()).quality == 20
     target.write_bytes(source.read_bytes())
-    refusal(aecodec("compress", source, "--resume"), 1, "photo.aec exists and is no aecodec file")
+    refusal(run_command("compress", source, "--resume"), 1, "photo.aec exists and is no aecodec file")
     assert target.read_bytes() == source.read_bytes()
 
 
 def test_resume_looks_into_pictures(tmp_path: Path, source: Path) -> None:
     packed, target = tmp_path / "photo.aec", tmp_path / "out.png"
-    packed.write_bytes(codec.compress(PHOTO))
+    packed.write_bytes(aecodec.compress(PHOTO))
     target.touch()
-    assert aecodec("decompress", packed, target, "--resume", "--upscale", 2).returncode == 0
+    assert run_command("decompress", packed, target, "--resume", "--upscale", 2).returncode == 0
     with Image.open(target) as image:
         assert image.size == (192, 128)
     arguments = ("decompress", packed, "-o", target, "--resume")
-    assert THERE in aecodec(*arguments, "--upscale", 2).stderr
-    refusal(aecodec(*arguments), 1, "out.png exists and has 192x128 pixels, not 96x64")
+    assert THERE in run_command(*arguments, "--upscale", 2).stderr
+    refusal(run_command(*arguments), 1, "out.png exists and has 192x128 pixels, not 96x64")
     assert is_picture_of(source, 96, 64)
     target.write_bytes(source.read_bytes()[:500])
-    with pytest.raises(codec.AecodecError, match="no whole picture"):
+    with pytest.raises(aecodec.AecodecError, match="no whole picture"):
         is_picture_of(target, 96, 64)
 
 
@@ -129,39 +129,39 @@ def test_resume_looks_into_pictures(tmp_path: Path, source: Path) -> None:
 def test_what_was_written_is_read_back(tmp_path: Path, options: Options) -> None:
     image = PHOTO.copy()
     image.putalpha(Image.fromarray(noise(96, 64)[:, :, 0]))
-    picture = codec.api.to_picture(PHOTO if options.max_bytes else image)
+    picture = aecodec.api.to_picture(PHOTO if options.max_bytes else image)
     attempt, data = compress_picture(picture, options)
     target = tmp_path / "x.aec"
     target.write_bytes(data)
     verify(target, data, attempt)
     target.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(codec.AecodecError, match="bytes read back are not"):
+    with pytest.raises(aecodec.AecodecError, match="bytes read back are not"):
         verify(target, data, attempt)
-    with pytest.raises(codec.ChecksumError):
+    with pytest.raises(aecodec.ChecksumError):
         verify(target, target.read_bytes(), attempt)
 
 
 def test_other_symbols_than_those_that_were_meant_are_seen(tmp_path: Path) -> None:
-    picture = codec.api.to_picture(PHOTO)
+    picture = aecodec.api.to_picture(PHOTO)
     attempt, _ = compress_picture(picture, Options())
     _, other = compress_picture(picture, Options(40))
     assert attempt.latest
     attempt.latest = parse(other).payload, attempt.latest[1]
     (tmp_path / "x.aec").write_bytes(other)
-    with pytest.raises(codec.AecodecError, match="another picture"):
+    with pytest.raises(aecodec.AecodecError, match="another picture"):
         verify(tmp_path / "x.aec", other, attempt)
 
 
 def test_verify_on_the_command_line(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert aecodec("compress", source, "--verify").returncode == 0
-    refusal(aecodec("compress", source, "-", "--verify"), 2, "--verify")
+    assert run_command("compress", source, "--verify").returncode == 0
+    refusal(run_command("compress", source, "-", "--verify"), 2, "--verify")
     target = source.with_suffix(SUFFIX)
     before = target.read_bytes()
 
     def check(_: Path) -> None:
-        raise codec.AecodecError("is another")
+        raise aecodec.AecodecError("is another")
 
-    with pytest.raises(codec.AecodecError, match=r"photo\.aec: is another"):
+    with pytest.raises(aecodec.AecodecError, match=r"photo\.aec: is another"):
         write_atomically(target, b"new", True, check=check)
     assert target.read_bytes() == before
     assert len(list(source.parent.iterdir())) == 2
@@ -171,18 +171,18 @@ def test_a_larger_file_is_not_written(tmp_path: Path) -> None:
     PHOTO.save(tmp_path / "small.webp", quality=0)
     PHOTO.save(tmp_path / "large.png")
     small, large = tmp_path / "small.webp", tmp_path / "large.png"
-    result = aecodec("compress", small, "-q", 99, "--skip-larger", "--json")
+    result = run_command("compress", small, "-q", 99, "--skip-larger", "--json")
     assert result.returncode == 0, result.stderr
     assert "not written, as it would not be smaller" in json.loads(result.stdout)["notes"][0]
     assert not small.with_suffix(SUFFIX).exists()
-    result = aecodec("compress", small, large, "-q", 99, "--skip-larger", "--quiet", "--json")
+    result = run_command("compress", small, large, "-q", 99, "--skip-larger", "--quiet", "--json")
     assert result.returncode == 0
     assert large.with_suffix(SUFFIX).exists()
     small.with_suffix(SUFFIX).write_bytes(b"precious")
-    result = aecodec("compress", small, large, "-fq", 99, "--skip-larger")
+    result = run_command("compress", small, large, "-fq", 99, "--skip-larger")
     assert ", 1 left alone\n" in result.stderr
     assert small.with_suffix(SUFFIX).read_bytes() == b"precious"
-    refusal(aecodec("compress", large, "-", "--skip-larger"), 2, "--skip-larger")
+    refusal(run_command("compress", large, "-", "--skip-larger"), 2, "--skip-larger")
 
 
 def test_modes_and_times_are_kept_on_demand(source: Path, tmp_path: Path) -> None:
@@ -190,14 +190,14 @@ def test_modes_and_times_are_kept_on_demand(source: Path, tmp_path: Path) -> Non
     source.chmod(0o4640)
     targets = {"kept": ["--keep-times"], "fresh": []}
     for name, options in targets.items():
-        assert aecodec("compress", source, tmp_path / name, "--quiet", *options).returncode == 0
+        assert run_command("compress", source, tmp_path / name, "--quiet", *options).returncode == 0
     (tmp_path / "plain").touch()
     kept, fresh, plain = ((tmp_path / name).stat() for name in ("kept", "fresh", "plain"))
     assert (stat.S_IMODE(kept.st_mode), kept.st_mtime) == (0o640, 1e9)
     assert fresh.st_mode == plain.st_mode
     with source.open() as pipe:
         arguments = ("compress", "/dev/stdin", tmp_path / "piped", "--quiet", "--keep-times")
-        assert aecodec(*arguments, stdin=pipe).returncode == 0
+        assert run_command(*arguments, stdin=pipe).returncode == 0
     assert (tmp_path / "piped").stat().st_mode == plain.st_mode
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import codec
-import codec.pillow
-from codec.bitstream import Box
+import aecodec
+import aecodec.pillow
+from aecodec.bitstream import Box
 from tests.common import METADATA, picture_of_mode, psnr_of
 
 ICC, EXIF, XMP = (METADATA[box] for box in (Box.ICC, Box.EXIF, Box.XMP))
@@ -32,7 +32,7 @@ def test_sanity(mode: str) -> None:
         assert opened.get_format_mimetype() == "image/x-aec"
         opened.load()
         assert psnr_of(np.asarray(image), np.asarray(opened)) > 28
-        assert opened.copy().tobytes() == codec.decompress(saved(image, quality=80)).tobytes()
+        assert opened.copy().tobytes() == aecodec.decompress(saved(image, quality=80)).tobytes()
 
 
 def test_imageio_reads_and_writes_through_pillow(tmp_path: Path) -> None:
@@ -44,7 +44,9 @@ def test_imageio_reads_and_writes_through_pillow(tmp_path: Path) -> None:
 def test_opening_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(picture_of_mode("RGB", 61, 47))
     decoded = []
-    monkeypatch.setattr("codec.pillow.decompress", lambda data: decoded.append(1) or codec.decompress(data))
+    monkeypatch.setattr(
+        "aecodec.pillow.decompress", lambda data: decoded.append(1) or aecodec.decompress(data)
+    )
     with Image.open(io.BytesIO(data)) as image:
         assert image.size == (61, 47)
         assert not decoded
@@ -74,7 +76,7 @@ def test_files_larger_than_their_pixels_are_not_taken_for_them(tmp_path: Path, m
 def test_saving_is_as_careful_as_compressing(tmp_path: Path) -> None:
     image = picture_of_mode("RGB", 20, 20)
     image.info["icc_profile"] = ICC
-    assert saved(image, lossless=True) == codec.compress(image, lossless=True)
+    assert saved(image, lossless=True) == aecodec.compress(image, lossless=True)
     frames = [picture_of_mode("L", 20, 20), picture_of_mode("L", 20, 20).rotate(90)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     with Image.open(tmp_path / "a.gif") as image, pytest.raises(OSError, match="frames"):
@@ -86,9 +88,9 @@ def test_saving_keeps_colours_alone_unasked_as_pillow_does(tmp_path: Path, forma
     file = tmp_path / "a"  # by whose name the depth of an AVIF is known after it was loaded
     picture_of_mode("RGB", 20, 20).save(file, format, icc_profile=ICC, exif=EXIF, dpi=(300, 300))
     with Image.open(file) as image:
-        assert set(codec.info(saved(image, lossless=True)).metadata) == {"icc"}
-        assert "exif" in codec.info(saved(image, lossless=True, exif=image.getexif())).metadata
-        everything = codec.info(codec.compress(image, lossless=True)).metadata
+        assert set(aecodec.info(saved(image, lossless=True)).metadata) == {"icc"}
+        assert "exif" in aecodec.info(saved(image, lossless=True, exif=image.getexif())).metadata
+        everything = aecodec.info(aecodec.compress(image, lossless=True)).metadata
         assert set(everything) - {"text"} == {"icc", "exif"}
 
 
@@ -106,7 +108,7 @@ def test_strip_on_save() -> None:
     image = picture_of_mode("RGB", 20, 20)
     image.info["icc_profile"] = ICC
     data = saved(image, lossless=True, exif=EXIF, xmp=XMP, strip=("exif", "icc"))
-    assert set(codec.info(data).metadata) == {"xmp"}
+    assert set(aecodec.info(data).metadata) == {"xmp"}
     with pytest.raises(OSError, match="strip nonsense: choose of exif, gps, icc, xmp, text, all"):
         saved(image, strip="nonsense")
 

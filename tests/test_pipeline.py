@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codec import AecodecError, compress, decompress, info, pipeline
-from codec.bitstream import QUALITY_UNITS, Learned
-from codec.descent import encode_latents
-from codec.engine import Floats, tiles
-from codec.entropy import Coder, Latents, turns
-from codec.hyperprior import scale_index
-from codec.model import DECODER_FILES, TUNED, Model, model_named
-from codec.pipeline import (
+from aecodec import AecodecError, compress, decompress, info, pipeline
+from aecodec.bitstream import QUALITY_UNITS, Learned
+from aecodec.descent import encode_latents
+from aecodec.engine import Floats, tiles
+from aecodec.entropy import Coder, Latents, turns
+from aecodec.hyperprior import scale_index
+from aecodec.model import DECODER_FILES, TUNED, Model, model_named
+from aecodec.pipeline import (
     ANALYSIS_HALO,
     CELL,
     DECODER_HALO,
@@ -155,10 +155,10 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_decoder(model: Model, q
 DECODE = """
 import hashlib, sys
 import numpy as np
-from codec.bitstream import parse
-from codec.model import model_with
-from codec.decoding import decode_pixels
-from codec.pipeline import cells, whole
+from aecodec.bitstream import parse
+from aecodec.model import model_with
+from aecodec.decoding import decode_pixels
+from aecodec.pipeline import cells, whole
 container = parse(open(sys.argv[1], "rb").read())
 header, size = container.learned, (container.height, container.width)
 model = model_with(header.fingerprint)

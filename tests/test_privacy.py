@@ -16,15 +16,15 @@ HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STAT
 API = (
     "import sys, codec\n"
     "from PIL import Image\n"
-    "image = codec.decompress(codec.compress(Image.open('a.png')))\n"
-    "codec.upscale(codec.enhance(codec.denoise(image)), 2)\n"
+    "image = aecodec.decompress(aecodec.compress(Image.open('a.png')))\n"
+    "aecodec.upscale(aecodec.enhance(aecodec.denoise(image)), 2)\n"
 )
 EVERYTHING = (
-    ("-m", "cli", "compress", "a.png", "--enhance", "--denoise", "auto"),
-    ("-m", "cli", "compress", "a.png", "b.png", "-d", "many", "-j", "2"),
-    ("-m", "cli", "decompress", "a.aec", "c.png", "--upscale", "2"),
-    ("-m", "cli", "info", "a.aec"),
-    *(("-m", "cli", stage, "a.png", f"{stage}.png") for stage in ("denoise", "enhance", "upscale")),
+    ("-m", "aecodec.cli", "compress", "a.png", "--enhance", "--denoise", "auto"),
+    ("-m", "aecodec.cli", "compress", "a.png", "b.png", "-d", "many", "-j", "2"),
+    ("-m", "aecodec.cli", "decompress", "a.aec", "c.png", "--upscale", "2"),
+    ("-m", "aecodec.cli", "info", "a.aec"),
+    *(("-m", "aecodec.cli", stage, "a.png", f"{stage}.png") for stage in ("denoise", "enhance", "upscale")),
     ("-c", API),
 )
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cli.progress import LONG, Bar
-from codec import compress, progress
-from codec.engine import tiles
-from codec.pipeline import ANALYSIS_CORE, CELL, CORE
-from codec.progress import part_of_passes, told, watching
+from aecodec import compress, progress
+from aecodec.cli.progress import LONG, Bar
+from aecodec.engine import tiles
+from aecodec.pipeline import ANALYSIS_CORE, CELL, CORE
+from aecodec.progress import part_of_passes, told, watching
 from tests.common import photograph
-from tests.test_cli import aecodec
+from tests.test_cli import run_command
 
 LARGE = (LONG - 1) * CORE * CELL + 1, 40  # pixels (W, H): as few as have as many tiles
 ANALYSED = -(-LARGE[0] // (ANALYSIS_CORE * CELL))  # tiles, which are smaller
@@ -35,7 +35,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def said_on_terminal(*arguments: object) -> str:
     """What a command that succeeds writes to its standard error if that is a terminal."""
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "aecodec.cli", *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=follower)
     os.close(follower)
     said = b""
@@ -130,12 +130,12 @@ def test_no_bar_for_what_is_small_or_quiet(large: Path, tmp_path: Path) -> None:
 
 
 def test_no_bar_where_no_terminal_is(large: Path, tmp_path: Path) -> None:
-    result = aecodec("compress", large, tmp_path / "large.aec")
+    result = run_command("compress", large, tmp_path / "large.aec")
     assert result.returncode == 0
     assert "\r" not in result.stderr
     assert result.stderr.count("\n") == 1
 
 
 def test_a_closed_standard_error_is_no_terminal(large: Path, tmp_path: Path) -> None:
-    command = f"{sys.executable} -m cli compress {large} {tmp_path / 'large.aec'} 2>&-"
+    command = f"{sys.executable} -m aecodec.cli compress {large} {tmp_path / 'large.aec'} 2>&-"
     assert subprocess.run(["bash", "-c", command], check=False).returncode == 0

@@ -24,12 +24,12 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from codec.bitstream import MAX_PIXELS, Box, check_size
-from codec.errors import AecodecError, ImageError, LimitError, MissingExtraError
-from codec.picture import Picture
-from codec.picture.jpeg_xl import read_header, unpacked
-from codec.picture.opening import format_of
-from codec.picture.reading import READABLE_SUFFIXES, ReadOptions, from_pillow, read_picture
+from aecodec.bitstream import MAX_PIXELS, Box, check_size
+from aecodec.errors import AecodecError, ImageError, LimitError, MissingExtraError
+from aecodec.picture import Picture
+from aecodec.picture.jpeg_xl import read_header, unpacked
+from aecodec.picture.opening import format_of
+from aecodec.picture.reading import READABLE_SUFFIXES, ReadOptions, from_pillow, read_picture
 from tests.common import (
     MAKE,
     METADATA,

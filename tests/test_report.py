@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from benchmarks.bd_rate import Comparison
-from benchmarks.figures import COLOURS, MARKERS, draw_curves, draw_difference
-from benchmarks.measure import (
+from aecodec import AecodecError
+from aecodec.benchmarks.bd_rate import Comparison
+from aecodec.benchmarks.figures import COLOURS, MARKERS, draw_curves, draw_difference
+from aecodec.benchmarks.measure import (
     Journal,
     Measurement,
     Photograph,
@@ -31,12 +32,11 @@ from benchmarks.measure import (
     measure,
     measure_one,
 )
-from benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, all_peers, of_pillow, ours
-from benchmarks.report import as_record, draw_all, monotone, published, verdict, write
-from benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
-from benchmarks.speed import cold_command
-from benchmarks.viewer import nearest_in_size
-from codec import AecodecError
+from aecodec.benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, all_peers, of_pillow, ours
+from aecodec.benchmarks.report import as_record, draw_all, monotone, published, verdict, write
+from aecodec.benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
+from aecodec.benchmarks.speed import cold_command
+from aecodec.benchmarks.viewer import nearest_in_size
 from tests.common import ROOT, photograph, picture_of_mode
 
 PEERS = {peer.name: peer for peer in of_pillow()[0]}
@@ -135,7 +135,7 @@ def test_equal_pixels_are_measured_once_under_both_names(pictures: Path, tmp_pat
 
 
 def test_our_version_names_whatever_may_change_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    from codec.model import Model, model_named
+    from aecodec.model import Model, model_named
 
     before, base = ours()[0].version, model_named("base")
     other = Model(base.name, base.manifest, {**base.files, "analysis.onnx": b""})

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from codec.sampling import evenly_spaced
+from aecodec.sampling import evenly_spaced
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
-    from codec.training import restoration
-    from codec.training.export_stages import export_stage
-    from codec.training.loop import Run, Schedule, save_weights
-    from codec.training.restoration import (
+    from aecodec.training import restoration
+    from aecodec.training.export_stages import export_stage
+    from aecodec.training.loop import Run, Schedule, save_weights
+    from aecodec.training.restoration import (
         Denoising,
         Enhancement,
         Restoration,
@@ -27,9 +27,9 @@ with warnings.catch_warnings():
         SuperResolution,
     )
 
-from cli import app
-from cli.train import STAGES
-from codec.engine import Network
+from aecodec.cli import app
+from aecodec.cli.train import STAGES
+from aecodec.engine import Network
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 

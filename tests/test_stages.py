@@ -10,13 +10,13 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-import codec
-from codec import decoding, stages
-from codec.bitstream import Stages, parse, read_stages, serialise, write_stages
-from codec.picture import Picture
-from codec.stages import networks, restoration, upscaling
-from codec.stages.denoising import without_noise
-from codec.stages.noise import estimate_noise
+import aecodec
+from aecodec import decoding, stages
+from aecodec.bitstream import Stages, parse, read_stages, serialise, write_stages
+from aecodec.picture import Picture
+from aecodec.stages import networks, restoration, upscaling
+from aecodec.stages.denoising import without_noise
+from aecodec.stages.noise import estimate_noise
 
 PHOTOGRAPH = np.asarray(data.astronaut())[:160, 100:300]
 
@@ -61,16 +61,16 @@ def test_tiles_of_upscaling_leave_no_trace(scale: int, method: str, monkeypatch:
 
 def test_gray_stays_gray_and_alpha_passes_through() -> None:
     gray = Image.fromarray(PHOTOGRAPH).convert("L")
-    assert codec.denoise(gray, 20).mode == "L"
-    assert codec.enhance(gray).mode == "L"
-    assert codec.upscale(gray, 3).mode == "L"
+    assert aecodec.denoise(gray, 20).mode == "L"
+    assert aecodec.enhance(gray).mode == "L"
+    assert aecodec.upscale(gray, 3).mode == "L"
     alpha = gray.point(lambda value: 255 * (value > 128))
     transparent = Image.fromarray(PHOTOGRAPH)
     transparent.putalpha(alpha)
-    for found in (codec.denoise(transparent, 20), codec.enhance(transparent)):
+    for found in (aecodec.denoise(transparent, 20), aecodec.enhance(transparent)):
         assert found.mode == "RGBA"
         assert found.getchannel("A").tobytes() == alpha.tobytes()
-    assert codec.upscale(transparent, 2).getchannel("A").size == (400, 320)
+    assert aecodec.upscale(transparent, 2).getchannel("A").size == (400, 320)
 
 
 def test_denoising_removes_noise() -> None:
@@ -99,7 +99,7 @@ def test_enhancing_helps_a_jpeg(tmp_path: Path) -> None:
     path = tmp_path / "photograph.jpg"
     Image.fromarray(PHOTOGRAPH).save(path, quality=10)
     damaged = np.asarray(Image.open(path))
-    found = np.asarray(codec.enhance(Image.open(path)))
+    found = np.asarray(aecodec.enhance(Image.open(path)))
     assert psnr(PHOTOGRAPH, found) > psnr(PHOTOGRAPH, damaged) + 0.5
 
 
@@ -122,37 +122,37 @@ def test_non_local_means_denoises() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: codec.upscale(PHOTOGRAPH, 5),
-        lambda: codec.upscale(PHOTOGRAPH, 2, "magic"),
-        lambda: codec.denoise(PHOTOGRAPH, -1),
-        lambda: codec.denoise(PHOTOGRAPH, 20, "magic"),
-        lambda: codec.compress(PHOTOGRAPH, denoise="much"),
-        lambda: codec.compress(PHOTOGRAPH, denoise=-2.0),
-        lambda: codec.compress(PHOTOGRAPH, reduce=7),
-        lambda: codec.compress(PHOTOGRAPH, lossless=True, denoise=20.0),
-        lambda: codec.compress(PHOTOGRAPH, lossless=True, enhance=True),
-        lambda: codec.compress(PHOTOGRAPH, psnr=30, reduce="auto"),
-        lambda: codec.decompress(codec.compress(PHOTOGRAPH), upscale=9),
+        lambda: aecodec.upscale(PHOTOGRAPH, 5),
+        lambda: aecodec.upscale(PHOTOGRAPH, 2, "magic"),
+        lambda: aecodec.denoise(PHOTOGRAPH, -1),
+        lambda: aecodec.denoise(PHOTOGRAPH, 20, "magic"),
+        lambda: aecodec.compress(PHOTOGRAPH, denoise="much"),
+        lambda: aecodec.compress(PHOTOGRAPH, denoise=-2.0),
+        lambda: aecodec.compress(PHOTOGRAPH, reduce=7),
+        lambda: aecodec.compress(PHOTOGRAPH, lossless=True, denoise=20.0),
+        lambda: aecodec.compress(PHOTOGRAPH, lossless=True, enhance=True),
+        lambda: aecodec.compress(PHOTOGRAPH, psnr=30, reduce="auto"),
+        lambda: aecodec.decompress(aecodec.compress(PHOTOGRAPH), upscale=9),
     ],
 )
 def test_what_is_not_offered_is_refused(wrong: object) -> None:
-    with pytest.raises(codec.StageError):
+    with pytest.raises(aecodec.StageError):
         wrong()  # type: ignore[operator]
 
 
 def test_a_picture_that_would_be_too_large_is_refused() -> None:
     flat = np.broadcast_to(np.uint8(0), (2**14, 2**12, 3))
-    with pytest.raises(codec.StageError, match="over the limit"):
+    with pytest.raises(aecodec.StageError, match="over the limit"):
         stages.upscale(Picture(flat), 4)
 
 
 def test_a_changed_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(codec.ModelError, match="is missing"):
+    with pytest.raises(aecodec.ModelError, match="is missing"):
         networks.network("elsewhere")
     name = next(iter(networks.read_manifest()))
     monkeypatch.setitem(networks.read_manifest(), name, {"sha256": "00" * 32})
     networks.network.cache_clear()
-    with pytest.raises(codec.ModelError, match="was changed"):
+    with pytest.raises(aecodec.ModelError, match="was changed"):
         networks.network(name)
 
 
@@ -178,21 +178,21 @@ def test_the_box_of_stages_comes_back() -> None:
     ],
 )
 def test_a_malformed_box_of_stages_is_refused(box: bytes) -> None:
-    with pytest.raises(codec.BitstreamError):
+    with pytest.raises(aecodec.BitstreamError):
         read_stages(box)
 
 
 def test_a_file_records_its_stages() -> None:
-    file = codec.compress(noisy(PHOTOGRAPH, 25), 40, denoise=25, reduce=2)
-    about = codec.info(file)
+    file = aecodec.compress(noisy(PHOTOGRAPH, 25), 40, denoise=25, reduce=2)
+    about = aecodec.info(file)
     assert (about.noise, about.scale, about.enhanced) == (25, 2, False)
-    assert codec.decompress(file).size == (200, 160)
-    part = codec.decompress(file, region=(31, 17, 50, 40))
-    assert part.tobytes() == codec.decompress(file).crop((31, 17, 81, 57)).tobytes()
+    assert aecodec.decompress(file).size == (200, 160)
+    part = aecodec.decompress(file, region=(31, 17, 50, 40))
+    assert part.tobytes() == aecodec.decompress(file).crop((31, 17, 81, 57)).tobytes()
 
 
 def test_a_stage_that_is_not_installed_is_named() -> None:
-    container = parse(codec.compress(PHOTOGRAPH, 40, reduce=2))
+    container = parse(aecodec.compress(PHOTOGRAPH, 40, reduce=2))
     other = serialise(
         type(container)(
             container.width,
@@ -203,25 +203,25 @@ def test_a_stage_that_is_not_installed_is_named() -> None:
             stages=Stages(upscale=b"none", scale=2),
         )
     )
-    with pytest.raises(codec.UnknownModelError, match="upscale2 6e6f6e65"):
-        codec.decompress(other)
+    with pytest.raises(aecodec.UnknownModelError, match="upscale2 6e6f6e65"):
+        aecodec.decompress(other)
 
 
 def test_a_lossless_picture_has_no_stages_after_it() -> None:
-    container = parse(codec.compress(PHOTOGRAPH, lossless=True))
+    container = parse(aecodec.compress(PHOTOGRAPH, lossless=True))
     data = serialise(
         type(container)(
             container.width, container.height, False, container.payload, stages=Stages(enhance=b"abcd")
         )
     )
-    with pytest.raises(codec.LimitError, match="stages after it"):
+    with pytest.raises(aecodec.LimitError, match="stages after it"):
         parse(data)
 
 
 @pytest.mark.parametrize("name", ["astronaut", "grass", "page", "gravel", "coins"])
 def test_denoise_auto_leaves_a_clean_picture_alone(name: str) -> None:
     pixels = np.asarray(getattr(data, name)())[:300, :300]
-    assert codec.info(codec.compress(pixels, 40, denoise="auto")).noise == 0
+    assert aecodec.info(aecodec.compress(pixels, 40, denoise="auto")).noise == 0
 
 
 @pytest.mark.parametrize("border", [0, 255])
@@ -233,19 +233,19 @@ def test_noise_is_measured_beside_clipped_borders(border: int) -> None:
 
 def test_denoise_auto_makes_a_noisy_picture_smaller_and_better() -> None:
     damaged = noisy(PHOTOGRAPH, 25)
-    plain, cleaned = codec.compress(damaged, 40), codec.compress(damaged, 40, denoise="auto")
-    assert codec.info(cleaned).noise == pytest.approx(25, rel=0.2)
+    plain, cleaned = aecodec.compress(damaged, 40), aecodec.compress(damaged, 40, denoise="auto")
+    assert aecodec.info(cleaned).noise == pytest.approx(25, rel=0.2)
     assert len(cleaned) < len(plain)
-    better, worse = (np.asarray(codec.decompress(file)) for file in (cleaned, plain))
+    better, worse = (np.asarray(aecodec.decompress(file)) for file in (cleaned, plain))
     assert psnr(PHOTOGRAPH, better) > psnr(PHOTOGRAPH, worse)
 
 
 @pytest.mark.parametrize("quality", [5, 60])
 def test_enhancing_never_lowers_the_psnr(quality: float) -> None:
-    plain = codec.compress(PHOTOGRAPH, quality, tune="psnr")
-    enhanced = codec.compress(PHOTOGRAPH, quality, enhance=True)
-    figures = [psnr(PHOTOGRAPH, np.asarray(codec.decompress(file))) for file in (plain, enhanced)]
-    if codec.info(enhanced).enhanced:
+    plain = aecodec.compress(PHOTOGRAPH, quality, tune="psnr")
+    enhanced = aecodec.compress(PHOTOGRAPH, quality, enhance=True)
+    figures = [psnr(PHOTOGRAPH, np.asarray(aecodec.decompress(file))) for file in (plain, enhanced)]
+    if aecodec.info(enhanced).enhanced:
         assert figures[1] >= figures[0] + 0.02
         assert len(enhanced) <= len(plain) + 8
     else:
@@ -254,42 +254,42 @@ def test_enhancing_never_lowers_the_psnr(quality: float) -> None:
 
 def test_an_enhancement_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "restored", lambda network, pixels, **_: 255 - pixels)
-    assert not codec.info(codec.compress(PHOTOGRAPH, 5, enhance=True)).enhanced
+    assert not aecodec.info(aecodec.compress(PHOTOGRAPH, 5, enhance=True)).enhanced
 
 
 def test_a_reduction_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
     large = upscaling.enlarged
     monkeypatch.setattr(decoding, "enlarged", lambda *given: 255 - large(*given))
-    assert codec.info(codec.compress(PHOTOGRAPH, 0, reduce="auto")).scale == 1
+    assert aecodec.info(aecodec.compress(PHOTOGRAPH, 0, reduce="auto")).scale == 1
 
 
 @pytest.mark.parametrize("quality", [0, 8])
 def test_reducing_never_lowers_the_psnr(quality: float) -> None:
-    plain = codec.compress(PHOTOGRAPH, quality, tune="psnr")
-    chosen = codec.compress(PHOTOGRAPH, quality, reduce="auto")
-    if codec.info(chosen).scale == 1:
+    plain = aecodec.compress(PHOTOGRAPH, quality, tune="psnr")
+    chosen = aecodec.compress(PHOTOGRAPH, quality, reduce="auto")
+    if aecodec.info(chosen).scale == 1:
         assert chosen == plain
     else:
         assert len(chosen) <= len(plain)
-        figures = [psnr(PHOTOGRAPH, np.asarray(codec.decompress(file))) for file in (plain, chosen)]
+        figures = [psnr(PHOTOGRAPH, np.asarray(aecodec.decompress(file))) for file in (plain, chosen)]
         assert figures[1] >= figures[0] + 0.02
 
 
 def test_reducing_reaches_smaller_sizes() -> None:
-    least = len(codec.compress(PHOTOGRAPH, 0))
-    with pytest.raises(codec.TargetError):
-        codec.compress(PHOTOGRAPH, max_bytes=least // 3)
-    file = codec.compress(PHOTOGRAPH, max_bytes=least // 3, reduce="auto")
+    least = len(aecodec.compress(PHOTOGRAPH, 0))
+    with pytest.raises(aecodec.TargetError):
+        aecodec.compress(PHOTOGRAPH, max_bytes=least // 3)
+    file = aecodec.compress(PHOTOGRAPH, max_bytes=least // 3, reduce="auto")
     assert len(file) <= least // 3
-    assert codec.info(file).scale > 1
+    assert aecodec.info(file).scale > 1
 
 
 def test_decompress_enhances_and_enlarges() -> None:
-    file = codec.compress(PHOTOGRAPH, 10)
-    assert codec.decompress(file, upscale=3).size == (600, 480)
-    assert codec.decompress(file, enhance=True).tobytes() != codec.decompress(file).tobytes()
-    kept = codec.compress(PHOTOGRAPH, lossless=True)
-    assert codec.decompress(kept, enhance=True).tobytes() == codec.decompress(kept).tobytes()
+    file = aecodec.compress(PHOTOGRAPH, 10)
+    assert aecodec.decompress(file, upscale=3).size == (600, 480)
+    assert aecodec.decompress(file, enhance=True).tobytes() != aecodec.decompress(file).tobytes()
+    kept = aecodec.compress(PHOTOGRAPH, lossless=True)
+    assert aecodec.decompress(kept, enhance=True).tobytes() == aecodec.decompress(kept).tobytes()
 
 
 def test_no_noise_changes_nothing() -> None:
@@ -299,13 +299,13 @@ def test_no_noise_changes_nothing() -> None:
 MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"]
 TINY = [(1, 1), (1, 2), (2, 1), (2, 2), (1, 60), (60, 1), (3, 5), (33, 34)]  # widths and heights
 METHODS = {
-    "learned": (lambda image: codec.denoise(image, 20), 1),
-    "nlm": (lambda image: codec.denoise(image, 20, "nlm"), 1),
-    "blind": (codec.denoise, 1),
-    "blind nlm": (lambda image: codec.denoise(image, method="nlm"), 1),
-    "enhance": (codec.enhance, 1),
+    "learned": (lambda image: aecodec.denoise(image, 20), 1),
+    "nlm": (lambda image: aecodec.denoise(image, 20, "nlm"), 1),
+    "blind": (aecodec.denoise, 1),
+    "blind nlm": (lambda image: aecodec.denoise(image, method="nlm"), 1),
+    "enhance": (aecodec.enhance, 1),
     **{
-        f"{method} x{scale}": (lambda image, s=scale, m=method: codec.upscale(image, s, m), scale)
+        f"{method} x{scale}": (lambda image, s=scale, m=method: aecodec.upscale(image, s, m), scale)
         for scale in (2, 3, 4)
         for method in ("learned", "srcnn", "bicubic")
     },

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
-import codec
-from codec.bitstream import Box, parse, serialise
-from codec.errors import MetadataError, TargetError
-from codec.picture import Picture, code_points, exif, text, xmp
-from codec.picture.reading import from_pillow
-from codec.picture.stripping import KINDS, kinds_of, strip
-from codec.picture.writing import encode_image, to_pillow
+import aecodec
+from aecodec.bitstream import Box, parse, serialise
+from aecodec.errors import MetadataError, TargetError
+from aecodec.picture import Picture, code_points, exif, text, xmp
+from aecodec.picture.reading import from_pillow
+from aecodec.picture.stripping import KINDS, kinds_of, strip
+from aecodec.picture.writing import encode_image, to_pillow
 from tests.common import MAKE, METADATA, ORIENTATION, TAKEN, XMP, make_exif, noise
-from tests.test_cli import aecodec, refusal
+from tests.test_cli import refusal, run_command
 
 GPS, EXIF_IFD = ExifTags.IFD.GPSInfo, ExifTags.IFD.Exif
 PLACE = struct.pack("<6I", 52, 1, 30, 1, 1519, 100)  # degrees, minutes, seconds
@@ -65,7 +65,7 @@ def image_with(block: bytes, format: str = "JPEG") -> Image.Image:
 
 
 def kept(image: Image.Image, **options: object) -> set[str]:
-    return set(codec.info(codec.compress(image, lossless=True, **options)).metadata)
+    return set(aecodec.info(aecodec.compress(image, lossless=True, **options)).metadata)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
@@ -95,9 +95,9 @@ def test_exif_is_kept_as_it_was_edited(format: str, seen: bool) -> None:
     with image_with(located(), format) as image:
         if seen:
             image.getexif().get_ifd(GPS)
-        codec.compress(image, lossless=True)
+        aecodec.compress(image, lossless=True)
         del image.getexif()[GPS]
-        block = parse(codec.compress(image, lossless=True)).boxes[Box.EXIF]
+        block = parse(aecodec.compress(image, lossless=True)).boxes[Box.EXIF]
     found = Image.Exif()
     found.load(block)
     assert found[MAKE] == "maker"
@@ -120,7 +120,7 @@ def test_texts_and_comments_that_were_taken_out_stay_out() -> None:
     Image.fromarray(noise(16, 8)).save(file, "PNG", pnginfo=info, dpi=(300, 300))
     with Image.open(file) as image:
         del image.info["parameters"], image.info["dpi"]
-        found = text.unpack(parse(codec.compress(image, lossless=True)).boxes[Box.TEXT])[0]
+        found = text.unpack(parse(aecodec.compress(image, lossless=True)).boxes[Box.TEXT])[0]
         assert found == text.Text((text.TextChunk("Title", "cat"),))
 
 
@@ -142,9 +142,9 @@ def test_kinds(given: str | list[str], kinds: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("given", ["iptc", ["exif", "x"], 5, [5], [b"exif"]])
 def test_other_kinds_are_refused(given: object) -> None:
     with pytest.raises(MetadataError, match=r"^strip .*choose of exif, gps, icc, xmp, text, all$"):
-        codec.compress(Image.new("RGB", (4, 4)), strip=given)
+        aecodec.compress(Image.new("RGB", (4, 4)), strip=given)
     with pytest.raises(ValueError, match="strip"):
-        codec.decompress(codec.compress(Image.new("RGB", (4, 4))), strip=given)
+        aecodec.decompress(aecodec.compress(Image.new("RGB", (4, 4))), strip=given)
 
 
 @pytest.mark.parametrize("kind", ["exif", "icc", "xmp", "text", "all"])
@@ -152,8 +152,8 @@ def test_kinds_go_from_both_directions(kind: str) -> None:
     metadata = {**METADATA, Box.TEXT: text.pack(text.Text(comment=b"x"))}
     picture = Picture(noise(9, 7), metadata=metadata)
     left = set() if kind == "all" else {"exif", "icc", "xmp", "text"} - {kind}
-    assert set(codec.info(codec.compress(picture, lossless=True, strip=kind)).metadata) == left
-    image = codec.decompress(codec.compress(picture, lossless=True), strip=[kind])
+    assert set(aecodec.info(aecodec.compress(picture, lossless=True, strip=kind)).metadata) == left
+    image = aecodec.decompress(aecodec.compress(picture, lossless=True), strip=[kind])
     names = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp", "text": "comment"}
     assert set(image.info) == {names[each] for each in left}
 
@@ -196,9 +196,9 @@ def test_gps_goes_from_every_format(format: str) -> None:
     whole.get_ifd(EXIF_IFD)[TAKEN] = "2020:01:02 03:04:05"
     whole.get_ifd(GPS).update({1: "N", 2: (52.0, 30.0, 15.19)})
     with image_with(whole.tobytes(), format) as image:
-        data = codec.compress(image, lossless=True, strip="gps")
-        there = codec.compress(image, lossless=True)
-    for found in (codec.decompress(data).getexif(), codec.decompress(there, strip=("gps",)).getexif()):
+        data = aecodec.compress(image, lossless=True, strip="gps")
+        there = aecodec.compress(image, lossless=True)
+    for found in (aecodec.decompress(data).getexif(), aecodec.decompress(there, strip=("gps",)).getexif()):
         assert found.get_ifd(EXIF_IFD)[TAKEN] == "2020:01:02 03:04:05"
         assert not found.get_ifd(GPS)
 
@@ -282,14 +282,14 @@ def test_strip_adds_up_on_the_command_line(tmp_path: Path) -> None:
     picture = Picture(noise(16, 8), metadata={**METADATA, Box.TEXT: text.pack(text.Text(comment=b"x"))})
     (tmp_path / "a.png").write_bytes(encode_image(to_pillow(picture), "PNG"))
     options = ("--strip", "exif", "--strip", "icc,text", "-f")
-    assert aecodec("compress", tmp_path / "a.png", *options).returncode == 0
-    assert set(codec.info((tmp_path / "a.aec").read_bytes()).metadata) == {"xmp"}
-    assert aecodec("compress", tmp_path / "a.png", "-f").returncode == 0
-    assert aecodec("decompress", tmp_path / "a.aec", tmp_path / "b.png", *options).returncode == 0
+    assert run_command("compress", tmp_path / "a.png", *options).returncode == 0
+    assert set(aecodec.info((tmp_path / "a.aec").read_bytes()).metadata) == {"xmp"}
+    assert run_command("compress", tmp_path / "a.png", "-f").returncode == 0
+    assert run_command("decompress", tmp_path / "a.aec", tmp_path / "b.png", *options).returncode == 0
     with Image.open(tmp_path / "b.png") as image:
         assert set(image.info) == {"xmp", "XML:com.adobe.xmp"}
     for command in ("compress", "decompress"):
-        result = aecodec(command, tmp_path / "a.aec", "--strip", "iptc")
+        result = run_command(command, tmp_path / "a.aec", "--strip", "iptc")
         refusal(result, 2, "--strip iptc: choose of exif, gps, icc, xmp, text, all")
 
 
@@ -298,13 +298,15 @@ def test_notes_of_stripping_and_of_later_releases_on_the_command_line(tmp_path: 
     assert wide
     picture = Picture(noise(16, 8), metadata={Box.ICC: wide})
     (tmp_path / "a.png").write_bytes(encode_image(to_pillow(picture), "PNG"))
-    assert "is not sRGB and is stripped" in aecodec("compress", tmp_path / "a.png", "--strip", "icc").stderr
-    container = replace(parse(codec.compress(picture, lossless=True)), unknown={0x88: b"new"})
+    assert (
+        "is not sRGB and is stripped" in run_command("compress", tmp_path / "a.png", "--strip", "icc").stderr
+    )
+    container = replace(parse(aecodec.compress(picture, lossless=True)), unknown={0x88: b"new"})
     (tmp_path / "b.aec").write_bytes(serialise(container))
-    result = aecodec("decompress", tmp_path / "b.aec", "--strip", "all")
+    result = run_command("decompress", tmp_path / "b.aec", "--strip", "all")
     assert "boxes of types 136, of a later release, are left out" in result.stderr
     assert "is not sRGB and is stripped" in result.stderr
-    assert "unknown box 136: 3 B" in aecodec("info", tmp_path / "b.aec").stdout
+    assert "unknown box 136: 3 B" in run_command("info", tmp_path / "b.aec").stdout
 
 
 def test_metadata_over_the_limit_of_bytes_are_named() -> None:
@@ -312,7 +314,7 @@ def test_metadata_over_the_limit_of_bytes_are_named() -> None:
     with pytest.raises(
         TargetError, match=r"^the metadata takes 900 of 800 bytes: --strip, or raise the limit$"
     ):
-        codec.compress(picture, max_bytes=800)
+        aecodec.compress(picture, max_bytes=800)
     with pytest.raises(TargetError, match=r"out of reach.*, of which the metadata takes 900: --strip$"):
-        codec.compress(picture, max_bytes=905)
-    assert len(codec.compress(picture, max_bytes=800, strip="xmp")) <= 800
+        aecodec.compress(picture, max_bytes=905)
+    assert len(aecodec.compress(picture, max_bytes=800, strip="xmp")) <= 800

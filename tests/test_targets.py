@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-import codec
-import codec.attempt
-from codec import descent, pipeline
-from codec.engine import Floats
-from codec.errors import TargetError
-from codec.lossless_candidate import DETAILED, LosslessCandidate
-from codec.model import Model
-from codec.picture import Picture
-from codec.picture.lossless import write_lossless
-from codec.targets import DECIBELS, of_psnr, search, within_bytes
+import aecodec
+import aecodec.attempt
+from aecodec import descent, pipeline
+from aecodec.engine import Floats
+from aecodec.errors import TargetError
+from aecodec.lossless_candidate import DETAILED, LosslessCandidate
+from aecodec.model import Model
+from aecodec.picture import Picture
+from aecodec.picture.lossless import write_lossless
+from aecodec.targets import DECIBELS, of_psnr, search, within_bytes
 from tests.common import noise, photograph, psnr_of
 
 PICTURE = photograph(220, 180)
@@ -28,36 +28,36 @@ PICTURE = photograph(220, 180)
 
 @pytest.mark.parametrize("limit", [900, 2500, 9000])
 def test_max_bytes_is_kept_and_used(limit: int) -> None:
-    data = codec.compress(PICTURE, max_bytes=limit)
+    data = aecodec.compress(PICTURE, max_bytes=limit)
     assert 0.9 * limit <= len(data) <= limit
-    assert codec.decompress(data).size == (220, 180)
+    assert aecodec.decompress(data).size == (220, 180)
 
 
 @pytest.mark.parametrize("spare", [0, 1000])
 @pytest.mark.parametrize("size", [(220, 180), (400, 300)])
 def test_a_lossless_file_within_the_limit_is_taken(size: tuple[int, int], spare: int) -> None:
     picture = photograph(*size)
-    lossless = codec.compress(picture, lossless=True)
+    lossless = aecodec.compress(picture, lossless=True)
     limit = len(lossless) + spare
-    assert codec.compress(picture, max_bytes=limit) == lossless
-    assert codec.compress(picture, bpp=8 * limit / (size[0] * size[1])) == lossless
+    assert aecodec.compress(picture, max_bytes=limit) == lossless
+    assert aecodec.compress(picture, bpp=8 * limit / (size[0] * size[1])) == lossless
 
 
 def test_a_lossless_file_over_the_limit_is_not_taken() -> None:
-    limit = len(codec.compress(PICTURE, lossless=True)) - 1
-    data = codec.compress(PICTURE, max_bytes=limit)
-    assert codec.info(data).coding == "learned"
+    limit = len(aecodec.compress(PICTURE, lossless=True)) - 1
+    data = aecodec.compress(PICTURE, max_bytes=limit)
+    assert aecodec.info(data).coding == "learned"
     assert len(data) <= limit
 
 
 def test_bpp_is_max_bytes_by_pixels() -> None:
-    data = codec.compress(PICTURE, bpp=0.5)
-    assert 0.45 < codec.info(data).bpp <= 0.5
+    data = aecodec.compress(PICTURE, bpp=0.5)
+    assert 0.45 < aecodec.info(data).bpp <= 0.5
 
 
 def test_psnr_is_reached_and_hardly_exceeded() -> None:
-    data = codec.compress(PICTURE, psnr=33)
-    assert 33 <= psnr_of(PICTURE, np.asarray(codec.decompress(data))) <= 33 + 4 * DECIBELS
+    data = aecodec.compress(PICTURE, psnr=33)
+    assert 33 <= psnr_of(PICTURE, np.asarray(aecodec.decompress(data))) <= 33 + 4 * DECIBELS
 
 
 @pytest.mark.parametrize("effort", [0, 1])
@@ -70,7 +70,7 @@ def test_no_quality_is_analysed_twice(model: Model, monkeypatch: pytest.MonkeyPa
         return analysis(quality, pixels)
 
     monkeypatch.setitem(model.for_search.__dict__, "analysis", noted)
-    codec.compress(PICTURE, max_bytes=2500, effort=effort, model=model.name)
+    aecodec.compress(PICTURE, max_bytes=2500, effort=effort, model=model.name)
     runs = Counter(analysed)
     assert 2 <= len(runs) <= 4
     assert max(runs.values()) == 1
@@ -85,8 +85,8 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
         return write_lossless(plane, *given, **options)
 
     image.putalpha(Image.new("L", image.size, 128))
-    monkeypatch.setattr(codec.picture.lossless, "write_lossless", noted)
-    assert codec.info(codec.compress(image, max_bytes=700, reduce="auto")).scale > 1
+    monkeypatch.setattr(aecodec.picture.lossless, "write_lossless", noted)
+    assert aecodec.info(aecodec.compress(image, max_bytes=700, reduce="auto")).scale > 1
     assert sorted(written) == [("L", "all"), ("L", "sample"), ("RGB", "sample"), ("RGBA", "sample")]
 
 
@@ -96,8 +96,8 @@ def test_rows_that_occur_again_are_all_coded(height: int) -> None:
     pixels = np.tile(photograph(256, height), (1280 // height, 1, 1))
     whole = len(write_lossless(Image.fromarray(pixels), (0,)))
     assert LosslessCandidate(Picture(pixels)).quick_try.result() == whole
-    data = codec.compress(pixels, 50 if height < 64 else 90, tune="psnr")
-    assert codec.info(data).coding == "lossless"
+    data = aecodec.compress(pixels, 50 if height < 64 else 90, tune="psnr")
+    assert aecodec.info(data).coding == "lossless"
 
 
 def test_a_sample_does_not_go_by_a_pattern() -> None:
@@ -147,16 +147,16 @@ def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(descent, "encode_latents", before)
     monkeypatch.setattr(pipeline, "write_checked", noted)
-    monkeypatch.setattr(codec.attempt, "LosslessCandidate", make)
-    data = codec.compress(photograph(300, 260))
+    monkeypatch.setattr(aecodec.attempt, "LosslessCandidate", make)
+    data = aecodec.compress(photograph(300, 260))
     assert kept[0].quick_try.result() > len(data)
 
 
 def test_a_lossless_file_is_found_in_few_rows() -> None:
     colours = np.random.default_rng(0).integers(0, 255, (8, 3), np.uint8)
     pixels = colours[np.arange(16 * 4376).reshape(16, 4376) // 40 % 8]
-    limit = len(codec.compress(pixels, lossless=True))
-    assert codec.info(codec.compress(pixels, max_bytes=limit)).coding == "lossless"
+    limit = len(aecodec.compress(pixels, lossless=True))
+    assert aecodec.info(aecodec.compress(pixels, max_bytes=limit)).coding == "lossless"
 
 
 def scanned_text() -> Image.Image:
@@ -173,19 +173,19 @@ def scanned_text() -> Image.Image:
 def test_text_that_would_be_poor_is_lossless() -> None:
     """At twice the bytes at most, and not where bytes were asked for."""
     image = scanned_text()
-    file, small = codec.compress(image), codec.compress(image, max_bytes=32_000)
-    assert codec.info(file).coding == "lossless"
-    assert codec.info(small).coding == "learned"
+    file, small = aecodec.compress(image), aecodec.compress(image, max_bytes=32_000)
+    assert aecodec.info(file).coding == "lossless"
+    assert aecodec.info(small).coding == "learned"
     assert len(file) < 2 * len(small) <= 64_000
-    assert psnr_of(np.asarray(image), np.asarray(codec.decompress(small))) < 31
-    assert codec.info(codec.compress(noise(100, 90), 10)).coding == "learned"
+    assert psnr_of(np.asarray(image), np.asarray(aecodec.decompress(small))) < 31
+    assert aecodec.info(aecodec.compress(noise(100, 90), 10)).coding == "learned"
 
 
 def test_metadata_and_alpha_count() -> None:
     image = Image.fromarray(PICTURE)
     image.putalpha(Image.fromarray(noise(220, 180)[:, :, 0]))
     image.info["icc_profile"] = bytes(500)
-    assert len(codec.compress(image, max_bytes=45000)) <= 45000
+    assert len(aecodec.compress(image, max_bytes=45000)) <= 45000
 
 
 @pytest.mark.parametrize(
@@ -198,18 +198,18 @@ def test_metadata_and_alpha_count() -> None:
 )
 def test_what_is_out_of_reach_is_said(target: dict[str, float], fragment: str) -> None:
     with pytest.raises(TargetError, match=fragment):
-        codec.compress(PICTURE, **target)
+        aecodec.compress(PICTURE, **target)
 
 
 def test_targets_exclude_each_other() -> None:
     with pytest.raises(TargetError, match="exclude each other"):
-        codec.compress(PICTURE, bpp=1, psnr=30)
+        aecodec.compress(PICTURE, bpp=1, psnr=30)
 
 
 def test_lossless_is_lossless() -> None:
-    data = codec.compress(noise(40, 30), lossless=True)
-    assert codec.info(data).coding == "lossless"
-    np.testing.assert_array_equal(np.asarray(codec.decompress(data)), noise(40, 30))
+    data = aecodec.compress(noise(40, 30), lossless=True)
+    assert aecodec.info(data).coding == "lossless"
+    np.testing.assert_array_equal(np.asarray(aecodec.decompress(data)), noise(40, 30))
 
 
 class Encoder:
@@ -271,13 +271,13 @@ def test_flat_curves_are_searched_to_their_ends() -> None:
 @pytest.mark.parametrize("name", ["max_bytes", "bpp", "psnr"])
 def test_what_is_no_target_is_refused(name: str, target: float) -> None:
     with pytest.raises(TargetError, match="no target"):
-        codec.compress(PICTURE, **{name: target})
+        aecodec.compress(PICTURE, **{name: target})
 
 
 def test_bytes_that_do_not_depend_on_quality_leave_the_rest_used() -> None:
     image = Image.fromarray(PICTURE)
     image.info["icc_profile"] = bytes(20000)
-    data = codec.compress(image, max_bytes=23000)
+    data = aecodec.compress(image, max_bytes=23000)
     assert 0.9 * 3000 <= len(data) - 20000 <= 3000
 
 

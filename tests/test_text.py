@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from codec.picture import photoshop, text
-from codec.picture.text import Text, TextChunk
+from aecodec.picture import photoshop, text
+from aecodec.picture.text import Text, TextChunk
 
 BOX = b"\0" + b"\1\x0bk\0de\0s\0\xc3\xbc x" + b"\2\2hi" + b"\3\1i" + b"\4\5\xac\x02\x96\x01\1"
 FULL = Text((TextChunk("k", "ü x", "de", "s"),), b"hi", b"i", (Fraction(300), Fraction(150)))

@@ -23,8 +23,8 @@ from torch.nn import functional as F
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
-    from codec.training import export, layers
-    from codec.training.distortion import (
+    from aecodec.training import export, layers
+    from aecodec.training.distortion import (
         DISSIMILARITY_WORTH,
         EFFORT_SHARES,
         LEAK,
@@ -35,26 +35,26 @@ with warnings.catch_warnings():
         squared_error,
         visual_error,
     )
-    from codec.training.hyperprior import SCALE_STEP, STEP_WORTH, Lookup, turns
-    from codec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
-    from codec.training.loop import Run, Schedule, begun_with, load_weights, save_weights, train
-    from codec.training.networks import Z_LIMITS, Codec, load_codec
-    from codec.training.pruning import TOLERANCE, prune_analysis
-    from codec.training.rate_distortion import RateDistortion
-    from codec.training.smoothing import smooth_analysis
-    from codec.training.ssimulacra2 import (
+    from aecodec.training.hyperprior import SCALE_STEP, STEP_WORTH, Lookup, turns
+    from aecodec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
+    from aecodec.training.loop import Run, Schedule, begun_with, load_weights, save_weights, train
+    from aecodec.training.networks import Z_LIMITS, Codec, load_codec
+    from aecodec.training.pruning import TOLERANCE, prune_analysis
+    from aecodec.training.rate_distortion import RateDistortion
+    from aecodec.training.smoothing import smooth_analysis
+    from aecodec.training.ssimulacra2 import (
         ssimulacra2_distance,
         ssimulacra2_score,
         ssimulacra2_slope,
     )
-    from codec.training.transforms import Widths, widths_in
+    from aecodec.training.transforms import Widths, widths_in
 
-import codec
-from codec import pipeline
-from codec.engine import Floats, Network
-from codec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
-from codec.model import TUNED, model_named
-from codec.pipeline import ANALYSIS_HALO, CELL, dequantise, quantise
+import aecodec
+from aecodec import pipeline
+from aecodec.engine import Floats, Network
+from aecodec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
+from aecodec.model import TUNED, model_named
+from aecodec.pipeline import ANALYSIS_HALO, CELL, dequantise, quantise
 from tests.common import slopes_along
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
@@ -219,7 +219,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
     save_file({"analysis": torch.zeros(3)}, tmp_path / "other.safetensors")
     for load in (partial(load_weights, Codec()), load_codec):
-        with pytest.raises(codec.ModelError, match="choose others"):
+        with pytest.raises(aecodec.ModelError, match="choose others"):
             load(tmp_path / "other.safetensors")
 
 
@@ -268,7 +268,7 @@ def test_the_start_is_already_a_linear_codec(fresh: Codec) -> None:
 def test_small_pictures_to_validate_on_are_left_out() -> None:
     held_out = [IMAGES[0][:63, :200], IMAGES[0][:90, :64]]
     assert len(RateDistortion(IMAGES, held_out, 1, SMALL).held_out) == 1
-    with pytest.raises(codec.AecodecError, match="at least 64 pixels"):
+    with pytest.raises(aecodec.AecodecError, match="at least 64 pixels"):
         RateDistortion(IMAGES, held_out[:1], 1, SMALL)
 
 
@@ -421,11 +421,11 @@ def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: py
     folder, record = tmp_path / "models" / "tiny", {"summary": "a test"}
     model = export.export(weights, folder, [IMAGES[0][:256, :256]], "psnr", record, 1, 1)
     monkeypatch.setenv("AECODEC_MODELS", str(tmp_path / "models"))
-    file = codec.compress(IMAGES[1], 60, model="tiny")
-    assert codec.info(file).model == model.fingerprint.hex()
-    error = np.asarray(codec.decompress(file)).astype(float) - IMAGES[1]
+    file = aecodec.compress(IMAGES[1], 60, model="tiny")
+    assert aecodec.info(file).model == model.fingerprint.hex()
+    error = np.asarray(aecodec.decompress(file)).astype(float) - IMAGES[1]
     assert 10 * np.log10(255**2 / np.square(error).mean()) > 28
-    assert codec.info(file).bpp < 5
+    assert aecodec.info(file).bpp < 5
 
 
 def whole_numbers(model: bytes) -> list[NDArray[np.int8]]:
@@ -506,7 +506,7 @@ def test_products_of_8_bits_are_nearly_those_of_floats(fresh: Codec) -> None:
 
 
 def test_refitting_lowers_the_bits_of_symbols_and_changes_the_scale_map_alone(fresh: Codec) -> None:
-    from codec.training.refit import refit_scales, symbol_bits
+    from aecodec.training.refit import refit_scales, symbol_bits
 
     network = copy.deepcopy(fresh).eval()
     with torch.no_grad():
@@ -529,26 +529,26 @@ def test_training_can_start_from_weights(tmp_path: Path, fresh: Codec) -> None:
     weights = train(Schedule(steps=1), task, tmp_path / "run", start=tmp_path / "start.safetensors")
     assert weights.exists()
     assert float(task.network.y_prior.likelihood_lower_bound.bound) == pytest.approx(1e-9)
-    with pytest.raises(codec.AecodecError, match="checkpoint already"):
+    with pytest.raises(aecodec.AecodecError, match="checkpoint already"):
         train(Schedule(steps=1), task, tmp_path / "run", start=tmp_path / "start.safetensors")
 
 
 def test_a_checkpoint_of_another_optimiser_is_refused() -> None:
     run = Run(SCHEDULE, small_task())
-    with pytest.raises(codec.AecodecError, match="go on from its weights, with --start"):
+    with pytest.raises(aecodec.AecodecError, match="go on from its weights, with --start"):
         run.load({**run.state(), "kind": "Adam"})
 
 
 def test_a_share_of_a_checkpoint_is_refused() -> None:
     run = Run(SCHEDULE, small_task())
-    with pytest.raises(codec.AecodecError, match="share of 2 processes, not of 1: train with as many"):
+    with pytest.raises(aecodec.AecodecError, match="share of 2 processes, not of 1: train with as many"):
         run.load({**run.state(), "processes": 2})
 
 
 def test_the_command_trains(photographs: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from cli import app
+    from aecodec.cli import app
 
     sources = ["--data", str(photographs), "--validation", str(photographs)]
     command = ["train", "codec", *sources, "--out", str(tmp_path / "run"), "--steps", "1", "--batch", "4"]
@@ -575,7 +575,7 @@ def test_compiling_needs_a_compiler(
 ) -> None:
     from typer.testing import CliRunner
 
-    from cli import app
+    from aecodec.cli import app
 
     monkeypatch.setenv("CXX", "no-compiler-at-all")
     command = [

@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import codec
-import codec.pillow
-from benchmarks.metrics import ms_ssim_db, psnr_rgb, ssimulacra2
-from codec.model import TUNED, model_named
-from codec.picture import Pixels
+import aecodec
+import aecodec.pillow
+from aecodec.benchmarks.metrics import ms_ssim_db, psnr_rgb, ssimulacra2
+from aecodec.model import TUNED, model_named
+from aecodec.picture import Pixels
 from tests.common import photograph
 
 
 @pytest.mark.parametrize("quality", [20, 40, 60])
 def test_each_tuning_is_best_at_what_it_is_tuned_for(quality: float) -> None:
     pixels = photograph(384, 320)
-    for_psnr = codec.compress(pixels, quality, tune="psnr")
-    to_the_eye = codec.compress(pixels, max_bytes=len(for_psnr))
+    for_psnr = aecodec.compress(pixels, quality, tune="psnr")
+    to_the_eye = aecodec.compress(pixels, max_bytes=len(for_psnr))
     assert len(to_the_eye) > 0.95 * len(for_psnr)
-    first, second = (np.asarray(codec.decompress(file)) for file in (for_psnr, to_the_eye))
+    first, second = (np.asarray(aecodec.decompress(file)) for file in (for_psnr, to_the_eye))
     assert ssimulacra2(pixels, second) > ssimulacra2(pixels, first) + 2
     assert ms_ssim_db(pixels, second) > ms_ssim_db(pixels, first) + 0.3
     assert psnr_rgb(pixels, second) < psnr_rgb(pixels, first)
@@ -37,10 +37,10 @@ def test_efforts_go_by_what_the_model_is_tuned_for(
 ) -> None:
     """At an equal measure four steps save what a difference of some quality does."""
     pixels = photograph(320, 256)
-    plain, finer = (codec.compress(pixels, q) for q in (quality, quality + 6))
-    better = codec.compress(pixels, quality, effort=3)
+    plain, finer = (aecodec.compress(pixels, q) for q in (quality, quality + 6))
+    better = aecodec.compress(pixels, quality, effort=3)
     files = [plain, finer, better]
-    figures = [measure(pixels, np.asarray(codec.decompress(file))) for file in files]
+    figures = [measure(pixels, np.asarray(aecodec.decompress(file))) for file in files]
     slope = np.log(len(finer) / len(plain)) / (figures[1] - figures[0])
     equal = len(plain) * np.exp(slope * (figures[2] - figures[0]))
     assert len(better) < share * equal
@@ -48,7 +48,7 @@ def test_efforts_go_by_what_the_model_is_tuned_for(
 
 @pytest.mark.parametrize("tune", TUNED)
 def test_a_file_names_the_model_of_its_tuning(tune: str) -> None:
-    about = codec.info(codec.compress(photograph(70, 50), tune=tune))
+    about = aecodec.info(aecodec.compress(photograph(70, 50), tune=tune))
     assert about.model == model_named(TUNED[tune]).fingerprint.hex()
 
 
@@ -64,28 +64,28 @@ def test_a_file_names_the_model_of_its_tuning(tune: str) -> None:
     ],
 )
 def test_pictures_are_made_for_the_eye_unless_psnr_decides(asked: dict[str, Any], tune: str) -> None:
-    about = codec.info(codec.compress(photograph(170, 150), **asked))
+    about = aecodec.info(aecodec.compress(photograph(170, 150), **asked))
     assert about.model == model_named(TUNED[tune]).fingerprint.hex()
 
 
 def test_nothing_else_can_be_tuned_for() -> None:
-    with pytest.raises(codec.QualityError, match="no model is tuned for 'vmaf': choose visual or psnr"):
-        codec.compress(photograph(20, 20), tune="vmaf")
+    with pytest.raises(aecodec.QualityError, match="no model is tuned for 'vmaf': choose visual or psnr"):
+        aecodec.compress(photograph(20, 20), tune="vmaf")
 
 
 def test_what_goes_by_psnr_is_refused() -> None:
-    with pytest.raises(codec.StageError, match="go by PSNR"):
-        codec.compress(photograph(20, 20), tune="visual", enhance=True)
-    with pytest.raises(codec.StageError, match="go by PSNR"):
-        codec.compress(photograph(20, 20), tune="visual", reduce="auto")
+    with pytest.raises(aecodec.StageError, match="go by PSNR"):
+        aecodec.compress(photograph(20, 20), tune="visual", enhance=True)
+    with pytest.raises(aecodec.StageError, match="go by PSNR"):
+        aecodec.compress(photograph(20, 20), tune="visual", reduce="auto")
 
 
 def test_a_tuning_chooses_the_model() -> None:
-    with pytest.raises(codec.QualityError, match="tune psnr chooses the model"):
-        codec.compress(photograph(20, 20), tune="psnr", model="base")
+    with pytest.raises(aecodec.QualityError, match="tune psnr chooses the model"):
+        aecodec.compress(photograph(20, 20), tune="psnr", model="base")
 
 
 def test_pillow_takes_a_tuning(tmp_path: Path) -> None:
     Image.fromarray(photograph(70, 50)).save(tmp_path / "a.aec", tune="psnr")
-    model = codec.info((tmp_path / "a.aec").read_bytes()).model
+    model = aecodec.info((tmp_path / "a.aec").read_bytes()).model
     assert model == model_named(TUNED["psnr"]).fingerprint.hex()

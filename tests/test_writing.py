@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import codec
-from codec.picture.writing import FAST_PNG, SMALL, encode_image, fast_png, fitted, flattened
-from codec.pipeline import Pixels
+import aecodec
+from aecodec.picture.writing import FAST_PNG, SMALL, encode_image, fast_png, fitted, flattened
+from aecodec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph, picture_of_mode, shipped_photograph
 from tests.drawn import text
 
@@ -45,7 +45,7 @@ def test_opaque_pictures_become_opaque_files(format: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_transparent_ones_need_a_background(format: str, mode: str) -> None:
     image = half_transparent(mode)
-    with pytest.raises(codec.ImageError, match=f"which {format} cannot hold: .*--background COLOUR"):
+    with pytest.raises(aecodec.ImageError, match=f"which {format} cannot hold: .*--background COLOUR"):
         encode_image(image, format)
     for background in ("white", "#0f8", "#102030"):
         with opened(encode_image(fitted(image, format, background), format)) as found:
@@ -66,19 +66,19 @@ def test_a_background_shows_as_far_as_the_picture_is_transparent(
 
 @pytest.mark.parametrize("background", ["nothing", "#12", "#00000080", "", "rgb(1,2)"])
 def test_what_is_no_colour_is_refused(background: str) -> None:
-    data = codec.compress(photograph(40, 30), 30)
-    with pytest.raises(codec.ImageError, match="background"):
-        codec.decompress(data, background=background)
+    data = aecodec.compress(photograph(40, 30), 30)
+    with pytest.raises(aecodec.ImageError, match="background"):
+        aecodec.decompress(data, background=background)
 
 
 def test_python_composes_too() -> None:
-    data = codec.compress(half_transparent("RGBA"), 50)
-    plain, found = codec.decompress(data), codec.decompress(data, background="white")
+    data = aecodec.compress(half_transparent("RGBA"), 50)
+    plain, found = aecodec.decompress(data), aecodec.decompress(data, background="white")
     assert (plain.mode, found.mode) == ("RGBA", "RGB")
     np.testing.assert_array_equal(found, flattened(plain, "white"))
-    gray = codec.compress(half_transparent("LA"), 50)
-    assert codec.decompress(gray, background="black").mode == "L"
-    assert codec.decompress(gray, background="red").mode == "RGB"
+    gray = aecodec.compress(half_transparent("LA"), 50)
+    assert aecodec.decompress(gray, background="black").mode == "L"
+    assert aecodec.decompress(gray, background="red").mode == "RGB"
 
 
 def test_metadata_stays_on_a_background() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import zoo
-from benchmarks.metrics import psnr_rgb
+from aecodec.benchmarks import zoo
+from aecodec.benchmarks.metrics import psnr_rgb
 from tests.common import photograph
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves

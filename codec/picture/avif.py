@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO
 
-from codec.picture.boxes import boxes_of
+from aecodec.picture.boxes import boxes_of
 
 DESCRIPTIONS = (b"meta", b"moov")  # boxes that describe still pictures and sequences
 MOST = 2**24  # bytes of a description that are searched

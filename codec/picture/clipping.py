@@ -1,7 +1,7 @@
 """Pure white and pure black of a decoded picture: patches that are wholly so, and levels drawn to the ends.
 
-`codec.bitstream` specifies the box. It is applied to the floats of the last network before they are rounded,
-so that what differs there by far less than a level still differs by at most one afterwards.
+`aecodec.bitstream` specifies the box. It is applied to the floats of the last network before they are
+rounded, so that what differs there by far less than a level still differs by at most one afterwards.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.bitstream import MAX_VARINT_BYTES, Reader, write_varint
-from codec.engine import Floats, Window
-from codec.errors import LimitError
+from aecodec.bitstream import MAX_VARINT_BYTES, Reader, write_varint
+from aecodec.engine import Floats, Window
+from aecodec.errors import LimitError
 
 WHITE, BLACK = 255, 0
 ENDS = (WHITE, BLACK)  # in the order of the box
@@ -96,7 +96,7 @@ def expand_runs(data: bytes, rows: int, columns: int) -> Bits:
 
 
 def read_varints(data: bytes) -> NDArray[np.int64]:
-    """All varints that fill some data, as `codec.bitstream.Reader` reads them one by one; for many of them.
+    """All varints that fill some data, as `aecodec.bitstream.Reader` reads them one by one; for many of them.
 
     Raises LimitError.
     """

@@ -9,7 +9,7 @@ from math import isclose
 import numpy as np
 from PIL import Image, ImageCms
 
-from codec.picture.pillow_errors import MALFORMED
+from aecodec.picture.pillow_errors import MALFORMED
 
 USUAL_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.05  # of a PNG; what differs less, by a share, looks the same
 SRGB_CHROMATICITY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # x, y of white, red, green, blue

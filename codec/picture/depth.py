@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from codec.errors import ImageError
-from codec.picture import avif, png
-from codec.picture.opening import file_of, reader_of
+from aecodec.errors import ImageError
+from aecodec.picture import avif, png
+from aecodec.picture.opening import file_of, reader_of
 
 Samples = NDArray[Any]  # (H, W) or (H, W, C)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from codec.picture import code_points, exif, photoshop, text, xmp
-from codec.picture.code_points import Colour
-from codec.picture.colour import fits
-from codec.picture.pillow_errors import MALFORMED
+from aecodec.picture import code_points, exif, photoshop, text, xmp
+from aecodec.picture.code_points import Colour
+from aecodec.picture.colour import fits
+from aecodec.picture.pillow_errors import MALFORMED
 
 XMP_IN_TIFF = 700
 COMMENT_IN_PNG = "Comment"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from PIL import Image
 
-from codec.errors import ImageError
+from aecodec.errors import ImageError
 
 WITH_A_PRIMARY = ("HEIF", "MPO")  # formats in which one picture stands for all
 

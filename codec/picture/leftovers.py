@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from codec.picture import exif, photoshop, text, xmp
-from codec.picture.code_points import PNG_SIGNATURE
+from aecodec.picture import exif, photoshop, text, xmp
+from aecodec.picture.code_points import PNG_SIGNATURE
 
 STARTS = {
     "PNG": PNG_SIGNATURE,

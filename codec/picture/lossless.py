@@ -13,9 +13,9 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401  registers the format, for which Pillow would load all its plugins
 )
 
-from codec.bitstream import TILE, Reader, write_varint
-from codec.engine import Window, moved, overlap
-from codec.errors import BitstreamError, ImageError, LimitError
+from aecodec.bitstream import TILE, Reader, write_varint
+from aecodec.engine import Window, moved, overlap
+from aecodec.errors import BitstreamError, ImageError, LimitError
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of

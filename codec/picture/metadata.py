@@ -7,11 +7,11 @@ from typing import Any
 
 from PIL import Image
 
-from codec.bitstream import Box
-from codec.picture import code_points, exif, leftovers, text, xmp
-from codec.picture.code_points import Colour
-from codec.picture.embedding import EXTENSION
-from codec.picture.pillow_errors import MALFORMED
+from aecodec.bitstream import Box
+from aecodec.picture import code_points, exif, leftovers, text, xmp
+from aecodec.picture.code_points import Colour
+from aecodec.picture.embedding import EXTENSION
+from aecodec.picture.pillow_errors import MALFORMED
 
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
 

@@ -12,9 +12,9 @@ from typing import IO, Any
 
 from PIL import Image
 
-from codec.bitstream import MAX_PIXELS, check_size
-from codec.errors import ImageError, LimitError, MissingExtraError
-from codec.picture.signatures import is_bmp, is_dib
+from aecodec.bitstream import MAX_PIXELS, check_size
+from aecodec.errors import ImageError, LimitError, MissingExtraError
+from aecodec.picture.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
 SIGNATURES = {
@@ -76,7 +76,7 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
         readable = "PNG, JPEG, WebP, BMP, TIFF, AVIF, GIF, HEIC or JPEG XL"
         raise ImageError(f"not a picture that can be read: give {readable}")
     if kind == "JXL":
-        from codec.picture.jpeg_xl import open_jpeg_xl
+        from aecodec.picture.jpeg_xl import open_jpeg_xl
 
         return open_jpeg_xl(file.read(), max_pixels)
     image: Image.Image = reader_of(kind)(file, "")

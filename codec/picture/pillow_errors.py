@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from codec.errors import AecodecError, ImageError, one_line
+from aecodec.errors import AecodecError, ImageError, one_line
 
 MALFORMED = (
     ArithmeticError,

@@ -6,7 +6,7 @@ from typing import IO
 
 from PIL import Image
 
-from codec.picture.opening import file_of
+from aecodec.picture.opening import file_of
 
 SIGNATURE = 8  # bytes
 LENGTH_KIND_CHECKSUM = 12  # bytes of a chunk beside its content

@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from codec.arguments import truth, whole_number
-from codec.bitstream import MAX_FILE, MAX_PIXELS, Box
-from codec.errors import ImageError
-from codec.picture import Picture, Pixels, depth, exif, png
-from codec.picture.colour import notes_of_png_colours, rgb_of_cmyk
-from codec.picture.frames import at_frame
-from codec.picture.leftovers import content_of
-from codec.picture.metadata import read_exif, read_metadata, upright
-from codec.picture.opening import HEAD, PLUGINS, check_input, format_of, open_image
-from codec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
-from codec.picture.truncation import LOWEST_SHARE, Remains, remains_of
-from codec.picture.unwarned import unwarned
+from aecodec.arguments import truth, whole_number
+from aecodec.bitstream import MAX_FILE, MAX_PIXELS, Box
+from aecodec.errors import ImageError
+from aecodec.picture import Picture, Pixels, depth, exif, png
+from aecodec.picture.colour import notes_of_png_colours, rgb_of_cmyk
+from aecodec.picture.frames import at_frame
+from aecodec.picture.leftovers import content_of
+from aecodec.picture.metadata import read_exif, read_metadata, upright
+from aecodec.picture.opening import HEAD, PLUGINS, check_input, format_of, open_image
+from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
+from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
+from aecodec.picture.unwarned import unwarned
 
 READABLE_SUFFIXES = {
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg"),

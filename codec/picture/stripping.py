@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from codec.bitstream import Box
-from codec.errors import MetadataError
-from codec.picture import Picture, code_points, exif, text, xmp
-from codec.picture.colour import is_srgb
+from aecodec.bitstream import Box
+from aecodec.errors import MetadataError
+from aecodec.picture import Picture, code_points, exif, text, xmp
+from aecodec.picture.colour import is_srgb
 
 KINDS = ("exif", "gps", "icc", "xmp", "text")
 BOXES = {"exif": (Box.EXIF,), "icc": (Box.ICC, Box.COLOUR), "xmp": (Box.XMP,), "text": (Box.TEXT,)}

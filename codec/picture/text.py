@@ -1,6 +1,6 @@
 """What people and programs wrote into a picture's file, and its resolution: the box of text.
 
-`codec.bitstream` specifies its bytes. In a Pillow image all of it is where Pillow's readers put it.
+`aecodec.bitstream` specifies its bytes. In a Pillow image all of it is where Pillow's readers put it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from codec.bitstream import MAX_VARINT_BYTES, Reader, write_varint
-from codec.errors import BitstreamError
-from codec.picture import photoshop
+from aecodec.bitstream import MAX_VARINT_BYTES, Reader, write_varint
+from aecodec.errors import BitstreamError
+from aecodec.picture import photoshop
 
 TEXT, COMMENT, IPTC, RESOLUTION = 1, 2, 3, 4  # types of entries
 STORED, ZLIB = 0, 1

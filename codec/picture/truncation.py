@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from codec.errors import ImageError
-from codec.picture import jpeg, png
-from codec.picture.boxes import boxes_of
-from codec.picture.depth import bits_of
-from codec.picture.frames import at_frame
-from codec.picture.opening import HEAD, format_of, open_image
-from codec.picture.pillow_errors import MALFORMED
+from aecodec.errors import ImageError
+from aecodec.picture import jpeg, png
+from aecodec.picture.boxes import boxes_of
+from aecodec.picture.depth import bits_of
+from aecodec.picture.frames import at_frame
+from aecodec.picture.opening import HEAD, format_of, open_image
+from aecodec.picture.pillow_errors import MALFORMED
 
 FILLERS = (255, 85, 170, 1, 16, 128, 200)  # bytes; a decoder of AVIF refuses most endings, by chance
 LAST, FIRST = 8, 4  # zeros at the end of a made-up ending, which AVIF asks for; bytes of a short one before

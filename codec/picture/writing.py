@@ -9,12 +9,12 @@ from typing import Any
 
 from PIL import Image, ImageColor
 
-from codec.errors import ImageError
-from codec.picture import Picture, code_points
-from codec.picture.embedding import embed
-from codec.picture.metadata import info_of
-from codec.picture.pillow_errors import MALFORMED
-from codec.picture.unwarned import unwarned
+from aecodec.errors import ImageError
+from aecodec.picture import Picture, code_points
+from aecodec.picture.embedding import embed
+from aecodec.picture.metadata import info_of
+from aecodec.picture.pillow_errors import MALFORMED
+from aecodec.picture.unwarned import unwarned
 
 FORMATS = {
     ".avif": "AVIF",

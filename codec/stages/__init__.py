@@ -9,9 +9,9 @@ Alpha and metadata pass through, gray stays gray.
 
 from __future__ import annotations
 
-from codec.stages.denoising import check_denoising, denoise
-from codec.stages.enhancement import enhance
-from codec.stages.noise import estimate_noise
-from codec.stages.upscaling import check_upscaling, upscale
+from aecodec.stages.denoising import check_denoising, denoise
+from aecodec.stages.enhancement import enhance
+from aecodec.stages.noise import estimate_noise
+from aecodec.stages.upscaling import check_upscaling, upscale
 
 __all__ = ["check_denoising", "check_upscaling", "denoise", "enhance", "estimate_noise", "upscale"]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.arguments import choice, number
-from codec.errors import MissingExtraError, StageError
-from codec.picture import Picture, is_achromatic, to_gray
-from codec.picture.alpha import blacken_hidden, fill_hidden
-from codec.stages.networks import network
-from codec.stages.noise import SMALLEST, estimate_noise
-from codec.stages.restoration import restored
-from codec.stages.windows import in_flat_windows
+from aecodec.arguments import choice, number
+from aecodec.errors import MissingExtraError, StageError
+from aecodec.picture import Picture, is_achromatic, to_gray
+from aecodec.picture.alpha import blacken_hidden, fill_hidden
+from aecodec.stages.networks import network
+from aecodec.stages.noise import SMALLEST, estimate_noise
+from aecodec.stages.restoration import restored
+from aecodec.stages.windows import in_flat_windows
 
 METHODS = ("learned", "nlm")
 LARGEST_SIGMA = 60.0  # that the network was trained for, of 255

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codec.picture import Picture, is_achromatic, to_gray
-from codec.picture.alpha import fill_hidden
-from codec.stages.networks import network
-from codec.stages.restoration import restored
-from codec.stages.traces import may_be_coded
+from aecodec.picture import Picture, is_achromatic, to_gray
+from aecodec.picture.alpha import fill_hidden
+from aecodec.stages.networks import network
+from aecodec.stages.restoration import restored
+from aecodec.stages.traces import may_be_coded
 
 NETWORK = "enhance"
 LEFT = "no trace of coding: left as it is"

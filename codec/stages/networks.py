@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from codec.engine import Network
-from codec.errors import ModelError, UnknownModelError
+from aecodec.engine import Network
+from aecodec.errors import ModelError, UnknownModelError
 
 DIRECTORY = Path(__file__).parent / "networks"
 MANIFEST = "manifest.json"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.engine import Finish, Floats, Network, Window, scaled, tiles
-from codec.progress import told
+from aecodec.engine import Finish, Floats, Network, Window, scaled, tiles
+from aecodec.progress import told
 
 CELL = 8  # pixels: what the sides of a tile are multiples of
 CORE = 96  # cells per tile, each way, without the halo

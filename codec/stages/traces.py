@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.picture import Pixels, is_achromatic
-from codec.stages.windows import SIDE, slid
+from aecodec.picture import Pixels, is_achromatic
+from aecodec.stages.windows import SIDE, slid
 
 BLOCK = SIDE  # pixels each way: of JPEG, and of the windows that are looked at
 EDGE = 48  # levels between the least and the greatest sample of a window: with less, coding may leave it flat

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from codec.arguments import choice, whole_number
-from codec.bitstream import MAX_PIXELS
-from codec.engine import Finish, Floats, scaled, tiles
-from codec.errors import StageError
-from codec.picture import Picture, Pixels
-from codec.picture.alpha import fill_hidden
-from codec.progress import told
-from codec.stages.networks import network
-from codec.stages.restoration import bytes_of
+from aecodec.arguments import choice, whole_number
+from aecodec.bitstream import MAX_PIXELS
+from aecodec.engine import Finish, Floats, scaled, tiles
+from aecodec.errors import StageError
+from aecodec.picture import Picture, Pixels
+from aecodec.picture.alpha import fill_hidden
+from aecodec.progress import told
+from aecodec.stages.networks import network
+from aecodec.stages.restoration import bytes_of
 
 SCALES = (2, 3, 4)
 LEARNED = "learned"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.picture import Pixels
+from aecodec.picture import Pixels
 
 SIDE = 8  # pixels each way, a power of 2
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.training.ssimulacra2 import ssimulacra2_distance, ssimulacra2_slope
-from codec.training.windows import blur, blur_in_graph, gaussian
+from aecodec.training.ssimulacra2 import ssimulacra2_distance, ssimulacra2_slope
+from aecodec.training.windows import blur, blur_in_graph, gaussian
 
 # Squared error, of samples up to 1, that 1 - MS-SSIM is worth: about what compressai's pairs of lambdas say,
 # and what files of `base` exchange, 1000 to 1800 / 255**2 up to quality 65 and 800 above.

@@ -17,24 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codec.bitstream import QUALITY_UNITS
-from codec.descent import encode_latents
-from codec.entropy import Coder, Latents, refine, turns, z_histogram
-from codec.errors import ModelError
-from codec.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_TURNS
-from codec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
-from codec.neighbours import LOUDEST, RATIOS, TURNS
-from codec.sampling import evenly_spaced
-from codec.tables import FRACTION_BITS, SCALE_LEVELS, Tables, write_tables
-from codec.training.data import Pixels
-from codec.training.distortion import TUNINGS, Tuning
-from codec.training.graphs import to_onnx
-from codec.training.hyperprior import SCALE_RANGE, SCALE_STEP
-from codec.training.layers import anchor_weights, lagrangian
-from codec.training.networks import Z_LIMITS, Codec, load_codec
-from codec.training.pruning import prune_analysis
-from codec.training.refit import refit_scales
-from codec.training.smoothing import smooth_analysis
+from aecodec.bitstream import QUALITY_UNITS
+from aecodec.descent import encode_latents
+from aecodec.entropy import Coder, Latents, refine, turns, z_histogram
+from aecodec.errors import ModelError
+from aecodec.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_TURNS
+from aecodec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
+from aecodec.neighbours import LOUDEST, RATIOS, TURNS
+from aecodec.sampling import evenly_spaced
+from aecodec.tables import FRACTION_BITS, SCALE_LEVELS, Tables, write_tables
+from aecodec.training.data import Pixels
+from aecodec.training.distortion import TUNINGS, Tuning
+from aecodec.training.graphs import to_onnx
+from aecodec.training.hyperprior import SCALE_RANGE, SCALE_STEP
+from aecodec.training.layers import anchor_weights, lagrangian
+from aecodec.training.networks import Z_LIMITS, Codec, load_codec
+from aecodec.training.pruning import prune_analysis
+from aecodec.training.refit import refit_scales
+from aecodec.training.smoothing import smooth_analysis
 
 PRECISION = 2**22  # sum of the counts of a table, about
 FIRST_LEVEL = 2  # levels below are not coded
@@ -71,7 +71,7 @@ class Part(nn.Module):
 def graph(codec: Codec, name: str, tuning: Tuning) -> bytes:
     """One network as ONNX: float32 arithmetic, large weights stored as float16.
 
-    Most products of the analysis, which no decoder takes, are of 8 bits: see `codec.training.smoothing`.
+    Most products of the analysis, which no decoder takes, are of 8 bits: see `aecodec.training.smoothing`.
     """
     m, z = codec.widths.latents, codec.widths.latents // 16
     latent, features = (m, 4, 6), {"features": (codec.widths.means, 4, 6)}
@@ -91,7 +91,7 @@ def graph(codec: Codec, name: str, tuning: Tuning) -> bytes:
         "gradient": ["of_error", "of_bits"],
     }
     outputs = pairs.get(name, ["output"])
-    narrow = "codec.analysis.blocks." if name == "analysis" else ""
+    narrow = "aecodec.analysis.blocks." if name == "analysis" else ""
     inputs = {**sizes, "quality": None}
     return to_onnx(Part(codec, name, tuning), inputs, outputs, fold=name != "gradient", narrow=narrow)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from codec.stages.networks import MANIFEST
-from codec.stages.upscaling import SCALES
-from codec.training.graphs import to_onnx
-from codec.training.loop import load_weights
-from codec.training.stages import SRCNN, SubPixel, denoiser, enhancer
+from aecodec.stages.networks import MANIFEST
+from aecodec.stages.upscaling import SCALES
+from aecodec.training.graphs import to_onnx
+from aecodec.training.loop import load_weights
+from aecodec.training.stages import SRCNN, SubPixel, denoiser, enhancer
 
 
 class OneScale(nn.Module):

@@ -23,10 +23,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from codec.errors import AecodecError, ModelError
-from codec.training import distributed
-from codec.training.distributed import device
-from codec.training.interrupts import deferred_interrupts
+from aecodec.errors import AecodecError, ModelError
+from aecodec.training import distributed
+from aecodec.training.distributed import device
+from aecodec.training.interrupts import deferred_interrupts
 
 SEEDS_APART = 1_000_003  # between the batches of one process and those of the next
 

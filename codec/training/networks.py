@@ -24,8 +24,8 @@ from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from compressai.ops import LowerBound
 from torch import Tensor, nn
 
-from codec.tables import SCALE_LEVELS
-from codec.training.hyperprior import (
+from aecodec.tables import SCALE_LEVELS
+from aecodec.training.hyperprior import (
     SCALE_RANGE,
     SCALE_STEP,
     Z_GROUP,
@@ -39,9 +39,9 @@ from codec.training.hyperprior import (
     round_through,
     turns,
 )
-from codec.training.layers import ANCHORS, anchor_weights
-from codec.training.loop import load_weights, read_weights
-from codec.training.transforms import (
+from aecodec.training.layers import ANCHORS, anchor_weights
+from aecodec.training.loop import load_weights, read_weights
+from aecodec.training.transforms import (
     Analysis,
     PrincipalComponents,
     Synthesis,

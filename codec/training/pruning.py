@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from codec.training.data import Crops, Pixels
-from codec.training.layers import Block, anchor_weights
-from codec.training.networks import Codec
+from aecodec.training.data import Crops, Pixels
+from aecodec.training.layers import Block, anchor_weights
+from aecodec.training.networks import Codec
 
 BATCH, CROP = 48, 256  # crops, pixels
 MULTIPLE = 64  # of hidden channels, as engines work on so many at once

@@ -2,7 +2,7 @@
 
 aecodec train codec --data PHOTOS --out RUN --hours 8
 
-What error is, a tuning says: see `codec.training.distortion`.
+What error is, a tuning says: see `aecodec.training.distortion`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 
-from codec.errors import AecodecError
-from codec.training.data import Crops, Pixels, read_images, to_tensor
-from codec.training.distortion import TUNINGS, Tuning, squared_error
-from codec.training.distributed import device, shared
-from codec.training.layers import Pointwise, lagrangian
-from codec.training.networks import Codec, Coded
-from codec.training.transforms import PrincipalComponents, Widths, to_patches, widths_in
+from aecodec.errors import AecodecError
+from aecodec.training.data import Crops, Pixels, read_images, to_tensor
+from aecodec.training.distortion import TUNINGS, Tuning, squared_error
+from aecodec.training.distributed import device, shared
+from aecodec.training.layers import Pointwise, lagrangian
+from aecodec.training.networks import Codec, Coded
+from aecodec.training.transforms import PrincipalComponents, Widths, to_patches, widths_in
 
 VALIDATION_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
 VALIDATION_IMAGES = 8

@@ -10,11 +10,11 @@ import math
 
 import torch
 
-from codec.training.data import Crops, Pixels
-from codec.training.hyperprior import nearest_level
-from codec.training.layers import anchor_weights
-from codec.training.networks import Z_LIMITS, Codec
-from codec.training.rate_distortion import stratified_qualities
+from aecodec.training.data import Crops, Pixels
+from aecodec.training.hyperprior import nearest_level
+from aecodec.training.layers import anchor_weights
+from aecodec.training.networks import Z_LIMITS, Codec
+from aecodec.training.rate_distortion import stratified_qualities
 
 BATCH, CROP = 8, 256  # crops, pixels
 WEIGHT_RATE, OFFSET_RATE = 2e-3, 2e-2  # learning rates, at their highest

@@ -18,14 +18,14 @@ from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.api import compress, decompress
-from codec.errors import AecodecError
-from codec.sampling import evenly_spaced
-from codec.stages.denoising import LARGEST_SIGMA
-from codec.stages.upscaling import SCALES
-from codec.training.data import Crops, Pixels, read_images, to_tensor
-from codec.training.distributed import device, shared
-from codec.training.stages import SRCNN, SubPixel, denoiser, enhancer
+from aecodec.api import compress, decompress
+from aecodec.errors import AecodecError
+from aecodec.sampling import evenly_spaced
+from aecodec.stages.denoising import LARGEST_SIGMA
+from aecodec.stages.upscaling import SCALES
+from aecodec.training.data import Crops, Pixels, read_images, to_tensor
+from aecodec.training.distributed import device, shared
+from aecodec.training.stages import SRCNN, SubPixel, denoiser, enhancer
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
 VALIDATION_IMAGES = 8
@@ -74,11 +74,11 @@ class Restoration(ABC):
 
     @abstractmethod
     def loss(self, progress: float) -> Tensor:
-        """See `codec.training.loop.Task`."""
+        """See `aecodec.training.loop.Task`."""
 
     @abstractmethod
     def validate(self, network: nn.Module) -> list[dict[str, float]]:
-        """See `codec.training.loop.Task`."""
+        """See `aecodec.training.loop.Task`."""
 
     def clean(self) -> Tensor:
         """Crops (B, 3, H, W), the second half of them gray if grays are asked for."""

@@ -1,6 +1,6 @@
 """A step before export: channels balanced so that the products of the analysis can be taken in 8 bits.
 
-What enters a product is rounded to 255 steps for all channels together (see `codec.training.graphs`). So
+What enters a product is rounded to 255 steps for all channels together (see `aecodec.training.graphs`). So
 each channel is divided by a factor and its column of the matrix multiplied by it, which changes nothing but
 what is lost to rounding. The gains before take the division upon them.
 
@@ -14,9 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from codec.training.data import Crops, Pixels
-from codec.training.layers import Block, anchor_weights
-from codec.training.networks import Codec
+from aecodec.training.data import Crops, Pixels
+from aecodec.training.layers import Block, anchor_weights
+from aecodec.training.networks import Codec
 
 BATCH, CROP, BATCHES = 8, 256, 4  # crops, pixels
 Hook = Callable[[nn.Module, tuple[Tensor]], None]

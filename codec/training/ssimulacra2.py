@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.training.ssimulacra2_terms import (
+from aecodec.training.ssimulacra2_terms import (
     CONTRAST,
     OPSIN,
     OPSIN_BIAS,
@@ -31,7 +31,7 @@ from codec.training.ssimulacra2_terms import (
     X,
     Y,
 )
-from codec.training.windows import blur, blur_in_graph
+from aecodec.training.windows import blur, blur_in_graph
 
 Blur = Callable[[Tensor, tuple[float, ...]], Tensor]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.errors import ModelError
-from codec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table, lagrangian, scaled
+from aecodec.errors import ModelError
+from aecodec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table, lagrangian, scaled
 
 PATCH = 16  # pixels per latent position, each way
 GRID = 4  # pixels per position of the fine grid, each way

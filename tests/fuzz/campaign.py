@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from codec.bitstream import MAX_PIXELS, Box, Container, Learned, serialise
-from codec.entropy import Latents
-from codec.hyperprior import hyper_steps, scale_index
-from codec.model import TUNED, model_named
-from codec.picture.lossless import LOSSLESS_MAX_SIDE, write_lossless
-from codec.pipeline import cells
+from aecodec.bitstream import MAX_PIXELS, Box, Container, Learned, serialise
+from aecodec.entropy import Latents
+from aecodec.hyperprior import hyper_steps, scale_index
+from aecodec.model import TUNED, model_named
+from aecodec.picture.lossless import LOSSLESS_MAX_SIDE, write_lossless
+from aecodec.pipeline import cells
 from tests.common import run_python
 from tests.fuzz.files import each_field_broken, each_field_of_another, mutated, sealed_again, seeds
 from tests.fuzz.target import PICTURE, outcome
@@ -41,7 +41,7 @@ LIMIT_SIDE = int(MAX_PIXELS**0.5) // 32 * 32  # of the largest square that is re
 MEASURE = """
 import re, sys, time
 from tests.fuzz.target import outcome
-from codec.bitstream import MAX_PIXELS
+from aecodec.bitstream import MAX_PIXELS
 data, began = open(sys.argv[1], "rb").read(), time.process_time()
 came = outcome(data, MAX_PIXELS)
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024

@@ -11,8 +11,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from codec import descent, pipeline
-from codec.bitstream import (
+from aecodec import descent, pipeline
+from aecodec.bitstream import (
     MAX_PIXELS,
     QUALITY_UNITS,
     Box,
@@ -23,11 +23,11 @@ from codec.bitstream import (
     serialise,
     write_varint,
 )
-from codec.model import TUNED, model_named
-from codec.picture import code_points, text, to_gray
-from codec.picture.clipping import Clipping, write_clipping
-from codec.picture.lossless import write_lossless, write_tiles
-from codec.pipeline import Pixels
+from aecodec.model import TUNED, model_named
+from aecodec.picture import code_points, text, to_gray
+from aecodec.picture.clipping import Clipping, write_clipping
+from aecodec.picture.lossless import write_lossless, write_tiles
+from aecodec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph
 
 CHECKSUM_BYTES = 4

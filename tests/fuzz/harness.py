@@ -16,9 +16,9 @@ from random import Random
 
 import atheris
 
-with atheris.instrument_imports(include=["codec"]):
-    from codec.bitstream import parse
-    from codec.errors import BitstreamError
+with atheris.instrument_imports(include=["aecodec"]):
+    from aecodec.bitstream import parse
+    from aecodec.errors import BitstreamError
     from tests.fuzz.files import mutated, sealed_again, seeds
     from tests.fuzz.target import outcome, read_container
 

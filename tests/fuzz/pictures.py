@@ -24,8 +24,8 @@ import pillow_heif
 import pillow_jxl  # noqa: F401  teaches Pillow to write JPEG XL
 from PIL import Image
 
-from codec.errors import AecodecError
-from codec.picture.reading import ReadOptions, read_picture
+from aecodec.errors import AecodecError
+from aecodec.picture.reading import ReadOptions, read_picture
 from tests.common import METADATA, photograph
 from tests.fuzz.files import damaged
 from tests.fuzz.target import PICTURE, PIXELS
