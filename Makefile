@@ -1,13 +1,16 @@
-.PHONY: help check format test
+.PHONY: help check format test package
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
+package: ## links in build/package that show the package as it is installed, for mypy and PYTHONPATH
+	rm -rf build/package && mkdir -p build/package/aecodec
+	ln -s $(CURDIR)/codec/* $(CURDIR)/cli $(CURDIR)/benchmarks build/package/aecodec/
+
 check: ## lint, format and types
 	ruff check .
 	ruff format --check .
-	rm -rf build/typed && mkdir -p build/typed/aecodec
-	ln -s $(CURDIR)/codec/* $(CURDIR)/cli $(CURDIR)/benchmarks build/typed/aecodec/
+	$(MAKE) package
 	mypy
 
 format: ## rewrite files in the one format
