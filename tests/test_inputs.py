@@ -107,7 +107,7 @@ def test_what_is_converted_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, 5, b"\x89PNG", {}, object(), io.StringIO("text"), "no such file.png", "\0"]
+    "wrong", [None, 5, b"\x89PNG", {}, Ellipsis, io.StringIO("text"), "no such file.png", "\0"]
 )
 def test_what_is_no_picture_is_said(wrong: Any) -> None:
     for function in (aecodec.compress, aecodec.enhance):
@@ -205,7 +205,7 @@ ODD = (
     [1],
     (),
     {},
-    object(),
+    Ellipsis,
     1j,
     np.arange(3),
     True,
