@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec.bitstream import parse, serialise
+from aecodec.container import parse, serialise
 from tests.common import ROOT, photograph
 
 
@@ -221,7 +221,7 @@ def test_damaged_files_are_refused(compressed: Path, tmp_path: Path, damage: str
 def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from aecodec.bitstream import parse, serialise
+    from aecodec.container import parse, serialise
 
     container = parse(compressed.read_bytes())
     assert container.learned
