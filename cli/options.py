@@ -159,7 +159,10 @@ def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..
             try:
                 options = kind(**{name: value for name, value in given.items() if value is not None})
             except AecodecError as error:
-                raise UsageError(f"--{error}" if str(error).startswith("strip ") else str(error)) from error
+                name = str(error).split(" ")[0]
+                raise UsageError(
+                    f"--{name.replace('_', '-')}{str(error)[len(name) :]}" if name in given else str(error)
+                ) from error
             command(options=options, **values)
 
         parameters: list[inspect.Parameter] = []
