@@ -28,10 +28,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from aecodec.ans import STATE_BITS, Ans, Stack, installed_ans
 from aecodec.errors import BitstreamError
 from aecodec.hyperprior import hyper_steps, scale_index
 from aecodec.neighbours import TURNS, coded_levels
@@ -39,7 +39,6 @@ from aecodec.tables import ESCAPE_BITS, Integers, Levels, Symbols, Tables
 
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
-STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
 
 Place = TypeVar("Place", bound=np.signedinteger[Any])
 
@@ -102,17 +101,17 @@ def z_histogram(tables: Tables, z: Integers, quality: int) -> NDArray[np.int64]:
 
 
 class Coder:
-    """The tables as models of `constriction`; each is built when it is first needed."""
+    """The tables as those of an ANS coder, the installed one by default; each is built when first needed."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, ans: Ans | None = None) -> None:
         self.tables = tables
+        self.ans = ans or installed_ans()
         self.models: dict[Any, Any] = {}
 
     def model(self, key: Any, counts: NDArray[np.uint32]) -> Any:
         """The distribution of some counts, kept under a key."""
         if key not in self.models:
-            categorical = constriction.stream.model.Categorical
-            self.models[key] = categorical(counts.astype(np.float64), perfect=False)
+            self.models[key] = self.ans.categorical(counts)
         return self.models[key]
 
     def y_model(self, level: int) -> Any:
@@ -125,18 +124,20 @@ class Coder:
 
     def escape_model(self) -> Any:
         """The distribution of values of 16 bits."""
-        return constriction.stream.model.Uniform(2**ESCAPE_BITS)
+        if "escape" not in self.models:
+            self.models["escape"] = self.ans.uniform(2**ESCAPE_BITS)
+        return self.models["escape"]
 
     def encode(self, latents: Latents, prior: int) -> bytes:
         """The stream of latents, with the tables of one prior."""
-        coder = constriction.stream.stack.AnsCoder()
+        coder = self.ans.stack()
         coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_model())
         for turn in reversed(range(TURNS)):
             self.encode_turn(coder, latents.symbols, latents.index, turn)
         self.encode_hyper_latent(coder, latents.z, latents.quality, prior)
         return np.asarray(coder.get_compressed(), "<u4").tobytes()
 
-    def encode_hyper_latent(self, coder: Any, z: Integers, quality: int, prior: int) -> None:
+    def encode_hyper_latent(self, coder: Stack, z: Integers, quality: int, prior: int) -> None:
         """Push the hyper-latent (Z, h, w)."""
         span = self.tables.z_high - self.tables.z_low
         for step in reversed(list(hyper_steps(self.tables, z, quality))):
@@ -144,7 +145,7 @@ class Coder:
             for context, own in reversed(list(by_value(step.context, np.arange(len(codes))))):
                 coder.encode_reverse(codes[own], self.z_model(prior, context))
 
-    def decode_hyper_latent(self, coder: Any, size: tuple[int, int], quality: int, prior: int) -> Integers:
+    def decode_hyper_latent(self, coder: Stack, size: tuple[int, int], quality: int, prior: int) -> Integers:
         """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
         z = np.zeros((self.tables.z_channels, *size), np.int32)
         span = self.tables.z_high - self.tables.z_low
@@ -157,7 +158,7 @@ class Coder:
             z[step.channel].reshape(-1)[step.places] = values
         return z
 
-    def encode_turn(self, coder: Any, symbols: Symbols, index: Levels, turn: int) -> None:
+    def encode_turn(self, coder: Stack, symbols: Symbols, index: Levels, turn: int) -> None:
         """Push the symbols (M, 2h, 2w) of one turn."""
         groups = self.groups(index, symbols, turn)
         reach, flat = self.tables.y_reach.tolist(), symbols.reshape(-1)
@@ -171,7 +172,7 @@ class Coder:
             codes = np.where(np.abs(group) > reach[level], reach[level] + 1, group)
             coder.encode_reverse(codes.astype(np.int32) + reach[level], self.y_model(level))
 
-    def decode_turn(self, coder: Any, symbols: Symbols, index: Levels, turn: int) -> None:
+    def decode_turn(self, coder: Stack, symbols: Symbols, index: Levels, turn: int) -> None:
         """Pop the symbols (M, 2h, 2w) of one turn into their places."""
         flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
         for level, places in self.groups(index, symbols, turn).items():
@@ -195,7 +196,7 @@ class Coder:
         if 8 * len(stream) + STATE_BITS < size[0] * size[1] * self.least_bits(prior):
             raise BitstreamError("payload is too short for the picture's size: the file is damaged")
         try:
-            coder = constriction.stream.stack.AnsCoder(np.frombuffer(stream, "<u4").astype(np.uint32))
+            coder = self.ans.stack(np.frombuffer(stream, "<u4").astype(np.uint32))
         except ValueError as error:
             raise BitstreamError(f"payload is no stream of symbols ({error}): get a sound copy") from error
         z = self.decode_hyper_latent(coder, size, quality, prior)
@@ -203,7 +204,8 @@ class Coder:
         symbols = np.zeros(index.shape, np.int16)
         for turn in range(TURNS):
             self.decode_turn(coder, symbols, index, turn)
-        if coder.decode(self.escape_model()) != END_MARK or not coder.is_empty():
+        end = coder.decode(self.escape_model(), 1)
+        if end[0] != END_MARK or not coder.is_empty():
             raise BitstreamError("payload does not end with the picture: the file is damaged")
         return Latents(z, symbols, index, quality)
 
