@@ -180,3 +180,46 @@ def test_constriction_is_not_imported_before_it_is_needed() -> None:
     script = "import sys, aecodec.entropy; print('constriction' in sys.modules)"
     assert run_python(script).strip() == "False"
     assert aecodec.info(LEARNED[0].read_bytes()).coding == "learned"
+
+
+def code_at(place: int, model: object, ans: Ans) -> int:
+    """The code that a state popped has whose lowest 24 bits are `place`."""
+    return int(ans.stack(np.array([place, 2**8], np.uint32)).decode(model, 1)[0])
+
+
+@pytest.mark.parametrize("size", [2, 3, 7, 16, 31])
+@pytest.mark.parametrize(("first", "total"), [(55, 110), (25, 235), (61, 122), (1000003, 3000009), (3, 99)])
+def test_intervals_begin_where_those_of_constriction_do(size: int, first: int, total: int) -> None:
+    """Also where the product that is rounded down is an integer, or next to one."""
+    counts = np.ones(size, np.uint32)
+    counts[0], counts[-1] = first, total - first - (size - 2)
+    cumulative, model = cumulative_frequencies(counts).tolist(), constriction_ans().categorical(counts)
+    for code, start in enumerate(cumulative[:-1]):
+        assert code_at(start, model, constriction_ans()) == code
+        if code:
+            assert code_at(start - 1, model, constriction_ans()) == code - 1
+    assert code_at(2**24 - 1, model, constriction_ans()) == size - 1
+
+
+@pytest.mark.parametrize(("first", "total"), [(55, 110), (25, 235)])
+def test_products_are_rounded_as_is_specified(first: int, total: int) -> None:
+    """Exact quotients, which are integers here, would give other frequencies."""
+    assert (2**24 - 2) * first % total == 0
+    exact = 1 + (2**24 - 2) * first // total
+    assert cumulative_frequencies(np.array([first, total - first], np.uint32)).tolist() == [
+        0,
+        exact - 1,
+        2**24,
+    ]
+
+
+def test_frequencies_of_models_do_not_depend_on_rounding() -> None:
+    """Integers give the same for all tables of the models."""
+    tables = model_named("visual").tables
+    for counts in [
+        *map(tables.level_counts, range(64)),
+        *tables.z_counts.reshape(-1, tables.z_counts.shape[2]),
+    ]:
+        below = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        exact = below * (2**24 - len(counts)) // below[-1] + np.arange(len(below))
+        np.testing.assert_array_equal(cumulative_frequencies(counts), exact)
