@@ -165,7 +165,7 @@ def by_graph(path: Path, reference: Pixels, decoded: Pixels) -> float:
 @cache
 def session_of(path: Path) -> Any:
     """A user's graph, ready to run."""
-    from aecodec.onnx_runtime import onnxruntime
+    from aecodec.model.onnx_runtime import onnxruntime
 
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from aecodec.attempt import DEFAULT_QUALITY
 from aecodec.benchmarks.commands import write_mosaic
 from aecodec.benchmarks.measure import find_photographs, read_pixels
 from aecodec.benchmarks.peers import OURS, all_peers
 from aecodec.benchmarks.speed import Spread, speed_of
 from aecodec.benchmarks.viewer import nearest_in_size
+from aecodec.encoder.options import DEFAULT_QUALITY
 
 AVIF = "AVIF 4:4:4"
 SIZE = 1920, 1080

@@ -15,8 +15,9 @@ from typing import Any
 from PIL import Image, features
 
 import aecodec
-from aecodec.engine import thread_count
-from aecodec.model import TUNED, model_named
+from aecodec.encoder.options import TUNED
+from aecodec.model.parallel import thread_count
+from aecodec.model.registry import model_named
 
 QUALITY = "QUALITY"  # stands for the quality in a peer's options
 OURS, OURS_PSNR, OURS_ENHANCED = "aecodec", "aecodec tune=psnr", "aecodec tune=psnr, enhanced"

@@ -32,8 +32,8 @@ from aecodec.benchmarks.metrics import all_metrics, available_metrics
 from aecodec.benchmarks.peers import JPEG, OURS, Peer, all_peers
 from aecodec.benchmarks.speed import Speed, speed_of
 from aecodec.benchmarks.viewer import Scene, scene_of
-from aecodec.engine import thread_count
 from aecodec.errors import AecodecError
+from aecodec.model.parallel import thread_count
 from aecodec.sampling import evenly_spaced
 
 HERE = Path(__file__).parent

@@ -28,12 +28,12 @@ from PIL import Image
 from aecodec.api import compress, decompress, denoise
 from aecodec.benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
 from aecodec.benchmarks.peers import JPEG, of_pillow
-from aecodec.engine import thread_count
+from aecodec.model.parallel import thread_count
 from aecodec.picture import Picture, to_gray
-from aecodec.stages import enhance, upscale
-from aecodec.stages.denoising import non_local_means, without_noise
-from aecodec.stages.noise import estimate_noise
-from aecodec.stages.upscaling import METHODS, SCALES, reduced
+from aecodec.restoration import enhance, upscale
+from aecodec.restoration.denoising import non_local_means, without_noise
+from aecodec.restoration.noise import estimate_noise
+from aecodec.restoration.upscaling import METHODS, SCALES, downscale
 
 SIGMAS = (15, 25, 50)  # of 255
 JPEG_QUALITIES = (10, 20, 30, 40)
@@ -83,7 +83,7 @@ def upscaling(sets: Path) -> Iterator[Row]:
                 def one(_: int, picture: Picture, scale: int = scale, method: str = method) -> float:
                     height, width = (side // scale * scale for side in picture.pixels.shape[:2])
                     whole = picture.pixels[:height, :width]
-                    found = upscale(Picture(reduced(whole, scale)), scale, method).pixels
+                    found = upscale(Picture(downscale(whole, scale)), scale, method).pixels
                     inner = (slice(scale, -scale),) * 2
                     return psnr_of(video_luma(whole)[inner], video_luma(found)[inner])
 

@@ -75,8 +75,8 @@ def connect(address: str) -> Any:
 def installation() -> dict[str, str]:
     """The release of this process, and the fingerprints of its models and stages, by name."""
     import aecodec
-    from aecodec.model import list_models, read_manifest
-    from aecodec.stages import networks
+    from aecodec.model.registry import list_models, read_manifest
+    from aecodec.restoration import networks
 
     models = {f"model {path.name}": str(read_manifest(path)["fingerprint"]) for path in list_models()}
     stages = {f"stage {name}": networks.fingerprint(name).hex() for name in networks.read_manifest()}

@@ -30,44 +30,36 @@ from aecodec.cli.options import (
     NAMES,
     AsJson,
     Cluster,
-    Depth,
     DryRun,
     Force,
-    Frame,
     Jobs,
     KeepTimes,
-    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
     Resume,
-    Strip,
-    Tolerant,
-    bytes_of,
-    kinds_to_strip,
-    read_options,
+    with_options,
 )
+from aecodec.encoder.options import CompressOptions
 
 if TYPE_CHECKING:
-    from aecodec.attempt import Options
-    from aecodec.picture.reading import ReadOptions
+    from aecodec import Encoded
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
     """What is done to each picture."""
 
-    options: Options
-    reading: ReadOptions
-    strip: tuple[str, ...]
+    options: CompressOptions
     keep_times: bool
     measure: bool  # decode again for the PSNR
     verify: bool  # what was written
     skip_larger: bool
-    exact: bool  # all of it, however large it is
+    exact_psnr: bool  # of all of a picture, however large it is
 
 
+@with_options(CompressOptions)
 def compress(
     paths: Annotated[
         list[Path],
@@ -77,45 +69,7 @@ def compress(
             help=f"PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, HEIC; - is a pipe. {NAMES}",
         ),
     ],
-    quality: Annotated[
-        float | None,
-        typer.Option("--quality", "-q", min=0, max=100, help="Higher is better and larger. Default: 50."),
-    ] = None,
-    max_bytes: Annotated[
-        int | None,
-        typer.Option(metavar="BYTES", parser=bytes_of, help="As good as fits these bytes, as 20k or 1.5M."),
-    ] = None,
-    bpp: Annotated[float | None, typer.Option(min=0, help="As good as fits these bits a pixel.")] = None,
-    psnr: Annotated[float | None, typer.Option(min=0, help="As small as this PSNR in dB allows.")] = None,
-    lossless: Annotated[
-        bool, typer.Option("--lossless", help="Keep every pixel as it is, invisible ones too.")
-    ] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Keep the colours of invisible pixels.")] = False,
-    denoise: Annotated[
-        str, typer.Option(help="Remove noise first: off, auto, or its deviation of 255.")
-    ] = "off",
-    enhance: Annotated[
-        bool, typer.Option("--enhance", help="Have artefacts removed on decoding, where that helps.")
-    ] = False,
-    reduce: Annotated[
-        str, typer.Option(help="Code a smaller picture, enlarged on decoding: off, auto, 2, 3 or 4.")
-    ] = "off",
-    strip: Strip = None,
-    effort: Annotated[
-        int,
-        typer.Option(
-            "--effort", "-e", min=0, max=9, help="Smaller files; each step up takes twice the time."
-        ),
-    ] = 0,
-    tune: Annotated[
-        str | None,
-        typer.Option(
-            help="Best to the eye (visual) or by PSNR (psnr). Default: visual; psnr with what goes by it."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="An installed model, see `aecodec models`, in place of --tune's.")
-    ] = None,
+    options: CompressOptions,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read the file back and decode it before it gets its name.")
     ] = False,
@@ -123,10 +77,6 @@ def compress(
         bool,
         typer.Option("--skip-larger", help="Write nothing where the file is not smaller than the picture."),
     ] = False,
-    depth: Depth = None,
-    frame: Frame = None,
-    tolerant: Tolerant = False,
-    max_pixels: MaxPixels = None,
     output: Output = None,
     exact_psnr: Annotated[
         bool, typer.Option("--exact-psnr", help="Measure large pictures whole, not by a sample.")
@@ -143,123 +93,78 @@ def compress(
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
-    from aecodec import AecodecError
-    from aecodec.attempt import DEFAULT_QUALITY, Options
-
-    if sum((lossless, *(option is not None for option in (quality, max_bytes, bpp, psnr)))) > 1:
+    if options.quality is not None and (options.lossless or options.targets):
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
-    kinds = kinds_to_strip(strip)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     how = Compression(
-        options=Options(
-            quality=DEFAULT_QUALITY if quality is None else quality,
-            model=model,
-            effort=effort,
-            lossless=lossless,
-            max_bytes=max_bytes,
-            bpp=bpp,
-            psnr=psnr,
-            denoise=noise_of(denoise),
-            enhance=enhance,
-            reduce=reduction_of(reduce),
-            tune=tune,
-            exact=exact,
-        ),
-        reading=read_options(depth, frame, tolerant, max_pixels),
-        strip=kinds,
+        options,
         keep_times=keep_times,
         measure=as_json or not quiet,
         verify=verify,
         skip_larger=skip_larger,
-        exact=exact_psnr,
+        exact_psnr=exact_psnr,
     )
-    try:
-        how.options.check()
-    except AecodecError as error:
-        raise UsageError(str(error)) from error
     planned = plan(paths, pictures(), SUFFIX, batch)
     if (verify or skip_larger) and any(job.target == STANDARD or is_stream(job.target) for job in planned):
         raise UsageError("--verify and --skip-larger need an output that is a file: name one")
     run(planned, partial(compress_one, how), describe, batch, partial(is_made, how))
 
 
-def noise_of(text: str) -> float | str | None:
-    """What --denoise asks for; raises UsageError."""
-    from aecodec.stages.denoising import LARGEST_SIGMA
-
-    if text in ("off", "auto"):
-        return None if text == "off" else text
-    try:
-        sigma = float(text)
-    except ValueError:
-        sigma = -1
-    if not 0 <= sigma <= LARGEST_SIGMA:
-        raise UsageError(f"--denoise {text}: choose off, auto, or a deviation of 0 to {LARGEST_SIGMA:g}")
-    return sigma
-
-
-def reduction_of(text: str) -> int | str:
-    """What --reduce asks for; raises UsageError."""
-    if text not in ("off", "auto", "2", "3", "4"):
-        raise UsageError(f"--reduce {text}: choose off, auto, 2, 3 or 4")
-    if text == "auto":
-        return text
-    return 1 if text == "off" else int(text)
-
-
 def is_made(how: Compression, job: Job) -> bool:
     """Whether an output that exists was made so; raises AecodecError where it must stay and is not ours."""
     from aecodec.cli.resume import compressed_so
 
-    return compressed_so(job.target, how.options, how.strip)
+    return compressed_so(job.target, how.options)
 
 
 def compress_one(how: Compression, job: Job) -> Record:
     """Compress one picture; what came of it."""
-    import aecodec
-    from aecodec.attempt import compress_picture
-    from aecodec.bitstream import ANY_SIZE, QUALITY_UNITS
     from aecodec.cli.verification import verify
-    from aecodec.model import model_named
+    from aecodec.container import CELL
+    from aecodec.encoder.encoder import encode
+    from aecodec.model.registry import model_named
+    from aecodec.model.tiling import CORE
     from aecodec.picture.reading import read_picture
     from aecodec.picture.stripping import strip
-    from aecodec.pipeline import CELL, CORE
 
-    began = time.perf_counter()
+    began, options = time.perf_counter(), how.options
     with concerning(job.source):
         piped = read_stream(job.source)
-        picture = read_picture(job.source if piped is None else io.BytesIO(piped), how.reading)
-        picture = strip(picture, how.strip)
-        learned = not how.options.lossless and not how.options.searches
-        if how.measure and learned and picture.pixels.size <= 3 * (CORE * CELL) ** 2:  # one tile
-            quality = round(how.options.quality * QUALITY_UNITS) / QUALITY_UNITS
-            model_named(how.options.model_name).load_ahead(quality, "synthesis")
-        attempt, data = compress_picture(picture, how.options, how.reading.max_pixels)
+        picture = read_picture(job.source if piped is None else io.BytesIO(piped), options)
+        picture = strip(picture, options.strip)
+        one_tile = picture.pixels.size <= 3 * (CORE * CELL) ** 2
+        if how.measure and one_tile and not (options.lossless or options.searches):
+            model_named(options.model_name).load_ahead(options.own_quality, "synthesis")
+        encoded = encode(picture, options)
         before = job.source.stat().st_size if piped is None else len(piped)
-    if how.skip_larger and len(data) >= before:
-        sizes = f"{readable_size(before)} -> {readable_size(len(data))}"
+    record: Record = {"input": str(job.source), "output": str(job.target)}
+    if how.skip_larger and len(encoded) >= before:
+        sizes = f"{readable_size(before)} -> {readable_size(len(encoded))}"
         note = f"not written, as it would not be smaller: {sizes}"
-        return {"input": str(job.source), "output": str(job.target), "notes": (*picture.notes, note)}
-    check = partial(verify, data=data, attempt=attempt) if how.verify else None
-    write(job.target, data, job.force, job.source if how.keep_times else None, check)
-    seconds, about = time.perf_counter() - began, aecodec.info(data, max_pixels=ANY_SIZE)
-    fidelity = attempt.fidelity(data, how.exact) if how.measure and about.coding == "learned" else None
+        return {**record, "notes": (*picture.notes, note)}
+    check = partial(verify, encoded=encoded) if how.verify else None
+    write(job.target, encoded.data, job.force, job.source if how.keep_times else None, check)
+    record["seconds"] = time.perf_counter() - began
+    return {**record, **record_of(encoded, before, how), "notes": picture.notes}
+
+
+def record_of(encoded: Encoded, before: int, how: Compression) -> Record:
+    """What is to be said of a file that was made of one of `before` bytes."""
+    container = encoded.container
+    learned, stages = container.learned, container.stages
+    fidelity = encoded.fidelity(how.exact_psnr) if how.measure and learned else None
     return {
-        "input": str(job.source),
-        "output": str(job.target),
         "bytes_before": before,
-        "bytes_after": len(data),
-        "ratio": before / len(data),
-        "bpp": about.bpp,
+        "bytes_after": len(encoded),
+        "ratio": before / len(encoded),
+        "bpp": 8 * len(encoded) / (container.width * container.height),
         "psnr": fidelity.psnr if fidelity and fidelity.psnr < inf else None,
         "psnr_sampled": fidelity.sampled if fidelity else False,
-        "seconds": seconds,
-        "coding": about.coding,
-        "quality": about.quality,
-        "notes": picture.notes,
-        "noise": about.noise,
-        "enhanced": about.enhanced,
-        "scale": about.scale,
+        "coding": "learned" if learned else "lossless",
+        "quality": learned.quality if learned else None,
+        "noise": stages.noise / 4,
+        "enhanced": bool(stages.enhance),
+        "scale": stages.scale,
     }
 
 

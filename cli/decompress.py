@@ -82,9 +82,9 @@ def decompress(
     quiet: Quiet = False,
 ) -> None:
     """Decompress files. OUT is IN with the suffix .png if it is not given."""
-    from aecodec.bitstream import MAX_PIXELS
+    from aecodec.container import MAX_PIXELS
     from aecodec.picture.writing import FORMATS
-    from aecodec.stages.upscaling import SCALES
+    from aecodec.restoration.upscaling import SCALES
 
     suffix, part, kinds = "." + format.lower().removeprefix("."), region_of(region), kinds_to_strip(strip)
     if suffix not in FORMATS:
@@ -102,8 +102,8 @@ def decompress(
 def is_made(how: Decompression, job: Job) -> bool:
     """Whether an output is as large and as bare as asked; raises AecodecError where it must stay."""
     import aecodec
-    from aecodec.bitstream import read_file
     from aecodec.cli.resume import is_picture_of
+    from aecodec.container import read_file
 
     with concerning(job.source):
         about = aecodec.info(read_bytes(job.source, read_file), max_pixels=how.max_pixels)
@@ -127,7 +127,7 @@ def region_of(text: str) -> tuple[int, int, int, int] | None:
 def decompress_one(how: Decompression, job: Job) -> Record:
     """Decompress one file; what came of it."""
     from aecodec.api import decompress_picture
-    from aecodec.bitstream import read_file
+    from aecodec.container import read_file
 
     began = time.perf_counter()
     with concerning(job.source):

@@ -15,42 +15,38 @@ from aecodec.cli.options import (
     NAMES,
     AsJson,
     Background,
-    Depth,
     DryRun,
     Force,
-    Frame,
     Jobs,
     JpegQuality,
     KeepTimes,
-    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
-    Tolerant,
-    read_options,
+    with_options,
 )
 from aecodec.cli.pictures import PictureOptions
 from aecodec.cli.stage import run_stage
+from aecodec.options import ReadOptions
 
 if TYPE_CHECKING:
     from aecodec.picture import Picture
 
 
+@with_options(ReadOptions)
 def denoise(
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="IN... [OUT]", parser=path_of, help=f"Pictures. {NAMES}"),
     ],
+    *,
     sigma: Annotated[
         float | None,
         typer.Option(help="Deviation of the noise, 0 to 60 of 255. Measured if not given."),
     ] = None,
     method: Annotated[str, typer.Option(help="learned, or nlm: non-local means.")] = "learned",
-    depth: Depth = None,
-    frame: Frame = None,
-    tolerant: Tolerant = False,
-    max_pixels: MaxPixels = None,
+    options: ReadOptions,
     background: Background = None,
     jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
@@ -64,18 +60,17 @@ def denoise(
     quiet: Quiet = False,
 ) -> None:
     """Remove noise from pictures."""
-    from aecodec import stages
+    from aecodec import restoration
 
-    stages.check_denoising(sigma, method)
-    options = PictureOptions(background, jpeg_quality, keep_times)
+    restoration.check_denoising(sigma, method)
+    written = PictureOptions(background, jpeg_quality, keep_times)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    reading = read_options(depth, frame, tolerant, max_pixels)
-    run_stage(paths, partial(denoised, sigma=sigma, method=method), reading, options, batch)
+    run_stage(paths, partial(denoised, sigma=sigma, method=method), options, written, batch)
 
 
 def denoised(picture: Picture, sigma: float | None, method: str) -> tuple[Picture, Record]:
     """The picture without noise, and the deviation of what was removed, 0 for none."""
-    from aecodec.stages.denoising import denoise_measured
+    from aecodec.restoration.denoising import denoise_measured
 
     found, removed = denoise_measured(picture, sigma, method)
     return found, {"noise": removed}

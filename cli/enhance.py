@@ -14,37 +14,33 @@ from aecodec.cli.options import (
     NAMES,
     AsJson,
     Background,
-    Depth,
     DryRun,
     Force,
-    Frame,
     Jobs,
     JpegQuality,
     KeepTimes,
-    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
-    Tolerant,
-    read_options,
+    with_options,
 )
 from aecodec.cli.pictures import PictureOptions
 from aecodec.cli.stage import run_stage
+from aecodec.options import ReadOptions
 
 if TYPE_CHECKING:
     from aecodec.picture import Picture
 
 
+@with_options(ReadOptions)
 def enhance(
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="IN... [OUT]", parser=path_of, help=f"Pictures. {NAMES}"),
     ],
-    depth: Depth = None,
-    frame: Frame = None,
-    tolerant: Tolerant = False,
-    max_pixels: MaxPixels = None,
+    *,
+    options: ReadOptions,
     background: Background = None,
     jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
@@ -58,15 +54,14 @@ def enhance(
     quiet: Quiet = False,
 ) -> None:
     """Remove artefacts of JPEG, or of our own coding, from pictures."""
-    options = PictureOptions(background, jpeg_quality, keep_times)
+    written = PictureOptions(background, jpeg_quality, keep_times)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    reading = read_options(depth, frame, tolerant, max_pixels)
-    run_stage(paths, enhanced, reading, options, batch)
+    run_stage(paths, enhanced, options, written, batch)
 
 
 def enhanced(picture: Picture) -> tuple[Picture, Record]:
     """The picture without artefacts, and whether it may have had any."""
-    from aecodec import stages
+    from aecodec import restoration
 
-    found = stages.enhance(picture)
+    found = restoration.enhance(picture)
     return found, {"enhanced": found.pixels is not picture.pixels}

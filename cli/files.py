@@ -117,7 +117,7 @@ def read_stream(source: Path) -> bytes | None:
 
 def picture_in(file: IO[bytes]) -> bytes:
     """The bytes of an open file, or as many as show that it is no picture: it may have no end."""
-    from aecodec.bitstream import CHUNK, MAX_FILE
+    from aecodec.container import CHUNK, MAX_FILE
     from aecodec.picture.signatures import HEAD, is_picture
 
     head = file.read(HEAD)

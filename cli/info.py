@@ -64,7 +64,7 @@ def files_of(path: Path, recursive: bool) -> list[tuple[Path, str]]:
 def show(path: Path, as_json: bool) -> int:
     """Print what a file holds, and return its bytes; raises AecodecError."""
     import aecodec
-    from aecodec.bitstream import read_file
+    from aecodec.container import read_file
 
     with concerning(path):
         about = aecodec.info(read_bytes(path, read_file))
@@ -90,7 +90,7 @@ def describe(path: Path, about: Info) -> None:
 
 def named(fingerprint: str) -> str:
     """A model by its name and fingerprint, hexadecimal."""
-    from aecodec.model import directory_with
+    from aecodec.model.registry import directory_with
 
     directory = directory_with(bytes.fromhex(fingerprint))
     return f"{directory.name} ({fingerprint})" if directory else f"{fingerprint}, which is not installed"

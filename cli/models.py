@@ -10,8 +10,8 @@ import typer
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the installed models and the networks of the stages."""
-    from aecodec.model import list_models, read_manifest
-    from aecodec.stages import networks
+    from aecodec.model.registry import list_models, read_manifest
+    from aecodec.restoration import networks
 
     manifests = {directory.name: read_manifest(directory) for directory in list_models()}
     stages = networks.read_manifest()

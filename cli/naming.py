@@ -40,7 +40,7 @@ def pictures(pairs: bool = False) -> Inputs:
 
 def compressed() -> Inputs:
     """Files of ours as inputs."""
-    from aecodec.bitstream import MAGIC
+    from aecodec.container import MAGIC
 
     return Inputs(frozenset({SUFFIX}), methodcaller("startswith", MAGIC))
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+from collections.abc import Callable
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from aecodec.cli.files import UsageError, path_of
-
-if TYPE_CHECKING:
-    from aecodec.picture.reading import ReadOptions
+from aecodec.options import option_of
 
 # What help says of names, of each command that writes.
 NAMES = (
@@ -46,13 +48,6 @@ def pixels_of(text: str) -> int:
     return count_of("P", text)
 
 
-Depth = Annotated[
-    int | None, typer.Option(help="8: convert pictures of more bits a sample, which are otherwise refused.")
-]
-Frame = Annotated[
-    int | None, typer.Option(min=0, help="Of files of several pictures the one of this number, from 0 on.")
-]
-Tolerant = Annotated[bool, typer.Option("--tolerant", help="Read what is there of damaged pictures.")]
 MaxPixels = Annotated[
     int | None,
     typer.Option(
@@ -120,13 +115,82 @@ def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:
         raise UsageError(f"--{error}") from error
 
 
-def read_options(depth: int | None, frame: int | None, tolerant: bool, max_pixels: int | None) -> ReadOptions:
-    """How inputs are read; raises UsageError."""
-    from aecodec import AecodecError
-    from aecodec.bitstream import MAX_PIXELS
-    from aecodec.picture.reading import ReadOptions
-
+def noise_of(text: str) -> float | str | None:
+    """What --denoise asks for; raises typer.BadParameter."""
+    if text in ("off", "auto"):
+        return None if text == "off" else text
     try:
-        return ReadOptions(depth, frame, tolerant, max_pixels or MAX_PIXELS).checked()
-    except AecodecError as error:
-        raise UsageError(str(error)) from error
+        return float(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: choose off, auto, or a deviation of noise") from error
+
+
+def downscaling_of(text: str) -> int | str:
+    """What --reduce asks for; raises typer.BadParameter."""
+    if text not in ("off", "auto", "2", "3", "4"):
+        raise typer.BadParameter(f"{text!r}: choose off, auto, 2, 3 or 4")
+    return text if text == "auto" else 1 if text == "off" else int(text)
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    parser.__name__: parser for parser in (bytes_of, pixels_of, noise_of, downscaling_of)
+}
+
+
+def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator for a command that takes an object of options: it gets an option for each of their fields.
+
+    The parameter `options` of the command is replaced. Where a value is not offered, or options exclude each
+    other, that is a wrong usage.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        ordered = sorted(
+            fields(kind), key=lambda each: each.name not in kind.__annotations__
+        )  # its own first
+        generated = {each.name: parameter_of(each) for each in ordered}
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            from aecodec import AecodecError
+
+            given = {name: values.pop(name) for name in generated}
+            try:
+                options = kind(**{name: value for name, value in given.items() if value is not None})
+            except AecodecError as error:
+                name = str(error).split(" ")[0]
+                raise UsageError(
+                    f"--{name.replace('_', '-')}{str(error)[len(name) :]}" if name in given else str(error)
+                ) from error
+            command(options=options, **values)
+
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in own.items():
+            by_name = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            parameters += generated.values() if name == "options" else [by_name]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del run.__wrapped__  # whose signature typer would take
+        return run
+
+    return decorate
+
+
+def parameter_of(each: Any) -> inspect.Parameter:
+    """The option of a command for a field of options: None, or False, where it is not given."""
+    about = option_of(each)
+    names = [f"--{each.name.replace('_', '-')}", *([about.short] if about.short else [])]
+    more: dict[str, Any] = {"help": about.help}
+    if about.metavar:
+        more["metavar"] = about.metavar
+    kinds = {"bool": bool, "int": int, "float": float, "str": str}
+    kind: Any = kinds[str(each.type).split(" ")[0]]
+    if about.parse:
+        more["parser"] = PARSERS[about.parse]
+    if about.repeats:
+        kind = list[str]
+    annotation: Any = Annotated[kind if kind is bool else kind | None, typer.Option(*names, **more)]
+    default = False if kind is bool else None
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(each.name, by_name, default=default, annotation=annotation)

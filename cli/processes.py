@@ -22,7 +22,7 @@ def outcomes_in(
 
     No more are handed out than are worked on, and an interrupt comes through after those.
     """
-    from aecodec.engine import thread_count
+    from aecodec.model.parallel import thread_count
 
     threads = max(1, thread_count() // count)  # the processes share the cores
     waiting, context = iter(jobs), get_context("spawn")

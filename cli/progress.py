@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-SOON = 10.0  # seconds; an end that is nearer is not told
+SOON = 10.0  # seconds; an end that is nearer is not track
 LONG = 10  # tiles; a pass of fewer is not shown. Those of the codec's networks have 0.8 megapixels
 
 
@@ -43,10 +43,10 @@ class Bar:
     @contextmanager
     def within_pictures(self) -> Iterator[None]:
         """Within, the bar shows long passes of networks over pictures, one after the other."""
-        from aecodec.progress import watching
+        from aecodec.progress import progress_listener
 
         try:
-            with watching(Passes(self).show):
+            with progress_listener(Passes(self).show):
                 yield
         finally:
             self.clear()

@@ -7,7 +7,7 @@ stays: it is the failure of its input.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,17 @@ import numpy as np
 from aecodec.cli.files import concerning, read_bytes
 
 if TYPE_CHECKING:
-    from aecodec.attempt import Options
-    from aecodec.bitstream import Box, Container
+    from aecodec.container import Box, Container
+    from aecodec.encoder.options import CompressOptions
 
 
-def compressed_so(target: Path, options: Options, strip: Collection[str]) -> bool:
+def compressed_so(target: Path, options: CompressOptions) -> bool:
     """Whether a file holds a picture that was coded with these options, as far as it says.
 
     Raises AecodecError where it is neither empty nor a file of ours.
     """
     from aecodec import AecodecError, BitstreamError, NotAecodecError
-    from aecodec.bitstream import parse, read_file
+    from aecodec.container import parse, read_file
 
     with concerning(target):
         data = read_bytes(target, read_file)
@@ -41,14 +41,14 @@ def compressed_so(target: Path, options: Options, strip: Collection[str]) -> boo
     return (
         agrees(container, options)
         and within(container, len(data), options)
-        and is_stripped(container.boxes, strip)
+        and is_stripped(container.boxes, options.strip)
     )
 
 
-def agrees(container: Container, options: Options) -> bool:
+def agrees(container: Container, options: CompressOptions) -> bool:
     """Whether the coding of a file and its stages are those that the options ask for, or may choose."""
-    from aecodec.bitstream import QUALITY_UNITS
-    from aecodec.model import model_named
+    from aecodec.container import hundredths
+    from aecodec.model.registry import model_named
 
     learned, stages = container.learned, container.stages
     if isinstance(options.denoise, str):
@@ -64,20 +64,20 @@ def agrees(container: Container, options: Options) -> bool:
         denoised
         and not options.lossless
         and learned.fingerprint == model_named(options.model_name).fingerprint
-        and (free or learned.quality == round(options.quality * QUALITY_UNITS))
+        and (free or hundredths(learned.quality) == hundredths(options.own_quality))
         and (options.enhance or not stages.enhance)
         and options.reduce in ("auto", stages.scale)
     )
 
 
-def within(container: Container, size: int, options: Options) -> bool:
+def within(container: Container, size: int, options: CompressOptions) -> bool:
     """Whether a file has as few bytes as the options allow."""
     pixels = container.width * container.height
     limits = (options.max_bytes, None if options.bpp is None else options.bpp * pixels / 8)
     return all(limit is None or size <= limit for limit in limits)
 
 
-def is_stripped(metadata: Mapping[Box, bytes], kinds: Collection[str]) -> bool:
+def is_stripped(metadata: Mapping[Box, bytes], kinds: str | Iterable[str]) -> bool:
     """Whether taking out some kinds of metadata would change nothing."""
     from aecodec.picture import Picture
     from aecodec.picture.stripping import strip

@@ -17,8 +17,8 @@ from aecodec.cli.naming import pictures, plan
 from aecodec.cli.pictures import PictureOptions, check_suffixes, describe, encode
 
 if TYPE_CHECKING:
+    from aecodec.options import ReadOptions
     from aecodec.picture import Picture
-    from aecodec.picture.reading import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)

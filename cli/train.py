@@ -143,7 +143,7 @@ def require_schedule(hours: float | None, steps: int | None, rate: float) -> Non
 
 def require_tuning(tune: str) -> None:
     """Raises UsageError for what nothing can be tuned for."""
-    from aecodec.model import TUNED
+    from aecodec.encoder.options import TUNED
 
     if tune not in TUNED:
         raise UsageError(f"--tune {tune}: choose {' or '.join(TUNED)}")

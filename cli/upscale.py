@@ -15,39 +15,35 @@ from aecodec.cli.options import (
     NAMES,
     AsJson,
     Background,
-    Depth,
     DryRun,
     Force,
-    Frame,
     Jobs,
     JpegQuality,
     KeepTimes,
-    MaxPixels,
     Output,
     OutputDir,
     Quiet,
     Recursive,
-    Tolerant,
-    read_options,
+    with_options,
 )
 from aecodec.cli.pictures import PictureOptions
 from aecodec.cli.stage import run_stage
+from aecodec.options import ReadOptions
 
 if TYPE_CHECKING:
     from aecodec.picture import Picture
 
 
+@with_options(ReadOptions)
 def upscale(
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="IN... [OUT]", parser=path_of, help=f"Pictures. {NAMES}"),
     ],
+    *,
     scale: Annotated[int, typer.Option("--scale", "-s", help="2, 3 or 4.")] = 2,
     method: Annotated[str, typer.Option(help="learned, srcnn or bicubic.")] = "learned",
-    depth: Depth = None,
-    frame: Frame = None,
-    tolerant: Tolerant = False,
-    max_pixels: MaxPixels = None,
+    options: ReadOptions,
     background: Background = None,
     jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
@@ -61,17 +57,16 @@ def upscale(
     quiet: Quiet = False,
 ) -> None:
     """Enlarge pictures."""
-    from aecodec import stages
+    from aecodec import restoration
 
-    stages.check_upscaling(scale, method)
-    options = PictureOptions(background, jpeg_quality, keep_times)
+    restoration.check_upscaling(scale, method)
+    written = PictureOptions(background, jpeg_quality, keep_times)
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
-    reading = read_options(depth, frame, tolerant, max_pixels)
-    run_stage(paths, partial(upscaled, scale=scale, method=method), reading, options, batch)
+    run_stage(paths, partial(upscaled, scale=scale, method=method), options, written, batch)
 
 
 def upscaled(picture: Picture, scale: int, method: str) -> tuple[Picture, Record]:
     """The picture enlarged, and by how much."""
-    from aecodec import stages
+    from aecodec import restoration
 
-    return stages.upscale(picture, scale, method), {"scale": scale}
+    return restoration.upscale(picture, scale, method), {"scale": scale}

@@ -10,34 +10,36 @@ import numpy as np
 from aecodec.cli.files import read_bytes
 
 if TYPE_CHECKING:
-    from aecodec.attempt import Attempt
+    from aecodec import Encoded
 
 
-def verify(path: Path, data: bytes, attempt: Attempt) -> None:
-    """Raises AecodecError unless a file holds these bytes and they decode to what the encoder meant.
+def verify(path: Path, encoded: Encoded) -> None:
+    """Raises AecodecError unless a file holds what was encoded, and decodes to what the encoder meant.
 
     Checksum and symbols are compared, and of what is kept exactly, alpha and lossless pixels, the samples.
     """
     from aecodec import AecodecError
-    from aecodec.bitstream import ANY_SIZE, parse
-    from aecodec.decoding import decode_picture
-    from aecodec.pipeline import read_latents
+    from aecodec.container import ANY_SIZE, parse
+    from aecodec.decoder.decoding import decode_picture
+    from aecodec.model.tiling import cell_grid
+    from aecodec.picture.alpha import blacken_hidden
 
-    if (written := read_bytes(path)) != data:
+    if (written := read_bytes(path)) != encoded.data:
         raise AecodecError(
-            f"{len(written)} bytes read back are not the {len(data)} that were written: "
+            f"{len(written)} bytes read back are not the {len(encoded)} that were written: "
             "check the disk, and write again"
         )
-    container, meant = parse(written, ANY_SIZE), attempt.picture
-    same = True
-    if container.learned and attempt.latest and attempt.latest[0] == container.payload:
-        found = read_latents(attempt.model, container.learned, container.payload, container.coded_size)
-        known = attempt.latest[1]
-        same = np.array_equal(found.z, known.z) and np.array_equal(found.symbols, known.symbols)
+    container, source, same = parse(written, ANY_SIZE), encoded.source, True
+    if container.learned and encoded.latents:
+        header, size = container.learned, cell_grid(*container.coded_size)
+        coder, meant = encoded.model.coder, encoded.latents
+        read = coder.decode(container.payload, size, header.quality, header.cdf_set)
+        same = np.array_equal(read.z, meant.z) and np.array_equal(read.symbols, meant.symbols)
     decoded = decode_picture(container)
     if container.learned is None:
-        same = same and np.array_equal(decoded.pixels, attempt.candidate.picture.pixels)
-    if meant.alpha is not None:
-        same = same and np.array_equal(decoded.alpha, meant.alpha)  # type: ignore[arg-type]
+        kept = source if encoded.keeps_hidden else blacken_hidden(source)
+        same = same and np.array_equal(decoded.pixels, kept.pixels)
+    if source.alpha is not None:
+        same = same and np.array_equal(decoded.alpha, source.alpha)  # type: ignore[arg-type]
     if not same:
         raise AecodecError("the file that was written decodes to another picture: please report this one")

@@ -5,12 +5,15 @@
 >>> data = aecodec.compress(Image.new("L", (100, 80), 128), quality=60)
 >>> aecodec.info(data).mode
 'L'
+
+The names in `__all__`, `aecodec.pillow` and the command are public. What else can be imported may change.
 """
 
 from __future__ import annotations
 
-from aecodec.api import Info, compress, decompress, denoise, enhance, estimate_noise, info, upscale
-from aecodec.attempt import DEFAULT_QUALITY
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from aecodec.errors import (
     AecodecError,
     BitstreamError,
@@ -31,6 +34,21 @@ from aecodec.errors import (
     VersionError,
 )
 
+if TYPE_CHECKING:
+    from aecodec.api import (
+        Info,
+        compress,
+        decompress,
+        denoise,
+        encode_image,
+        enhance,
+        estimate_noise,
+        info,
+        upscale,
+    )
+    from aecodec.encoder.encoded import Encoded
+    from aecodec.encoder.options import DEFAULT_QUALITY, CompressOptions
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -38,6 +56,8 @@ __all__ = [
     "AecodecError",
     "BitstreamError",
     "ChecksumError",
+    "CompressOptions",
+    "Encoded",
     "ImageError",
     "Info",
     "LimitError",
@@ -57,8 +77,27 @@ __all__ = [
     "compress",
     "decompress",
     "denoise",
+    "encode_image",
     "enhance",
     "estimate_noise",
     "info",
     "upscale",
 ]
+
+_LATE = {  # where names are that are loaded when they are first asked for: the command starts without numpy
+    "DEFAULT_QUALITY": "aecodec.encoder.options",
+    "CompressOptions": "aecodec.encoder.options",
+    "Encoded": "aecodec.encoder.encoded",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LATE.get(name, "aecodec.api")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

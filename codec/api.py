@@ -13,24 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from aecodec import stages
+from aecodec import restoration
 from aecodec.arguments import truth, whole_number
-from aecodec.attempt import DEFAULT_QUALITY, Options, compress_picture
-from aecodec.bitstream import MAX_PIXELS, QUALITY_UNITS, Container, check_size, parse, read_file
-from aecodec.decoding import decode_picture, has_alpha, window_of
-from aecodec.descent import EFFORT
+from aecodec.container import MAX_PIXELS, Container, check_size, parse, read_file
+from aecodec.decoder.decoding import decode_picture, has_alpha, window_of
+from aecodec.encoder.encoded import Encoded
+from aecodec.encoder.encoder import encode
+from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError, ImageError, LimitError, RegionError, StageError, one_line
+from aecodec.options import ReadOptions, with_signature_of
 from aecodec.picture import Picture
 from aecodec.picture.depth import array_to_8_bits
 from aecodec.picture.opening import check_input
 from aecodec.picture.pillow_errors import reason_of
-from aecodec.picture.reading import DEFAULTS, ReadOptions, from_pillow, read_picture
+from aecodec.picture.reading import DEFAULTS, from_pillow, read_picture
 from aecodec.picture.stripping import kinds_of
 from aecodec.picture.stripping import strip as without
 from aecodec.picture.writing import colour_of, flattened, to_pillow
-from aecodec.stages.denoising import visible_noise
-from aecodec.stages.enhancement import enhance_coded
-from aecodec.stages.upscaling import SCALES
+from aecodec.restoration.denoising import visible_noise
+from aecodec.restoration.enhancement import enhance_coded
+from aecodec.restoration.upscaling import SCALES
 
 ImageLike: TypeAlias = Image.Image | NDArray[Any] | Picture | str | os.PathLike[str] | IO[bytes]
 FileLike: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
@@ -59,32 +61,14 @@ class Info:
         return 8 * self.size / (self.width * self.height)
 
 
-def compress(
-    image: ImageLike,
-    quality: float = DEFAULT_QUALITY,
-    *,
-    model: str | None = None,
-    effort: int = EFFORT,
-    lossless: bool = False,
-    max_bytes: int | None = None,
-    bpp: float | None = None,
-    psnr: float | None = None,
-    denoise: float | str | None = None,
-    enhance: bool = False,
-    reduce: int | str = 1,
-    tune: str | None = None,
-    strip: str | Iterable[str] = (),
-    exact: bool = False,
-    depth: int | None = None,
-    frame: int | None = None,
-    tolerant: bool = False,
-    max_pixels: int = MAX_PIXELS,
-) -> bytes:
+@with_signature_of(CompressOptions)
+def compress(image: ImageLike, quality: float | None = None, **options: Any) -> bytes:
     """Compress a picture into one file.
 
     `image` is a picture file, by name or open for reading bytes, a Pillow image, a Picture, or an array of
     bytes: gray (H, W) or (H, W, 1), gray and alpha (H, W, 2), RGB (H, W, 3) or RGBA (H, W, 4). `quality`, 0
-    to 100, rises with size and PSNR. Where lossless coding is seen to serve better, the file is lossless.
+    to 100, rises with size and PSNR; it is 50 if not given. Where lossless coding is seen to serve better,
+    the file is lossless.
     What is converted or left out is a UserWarning; a Picture has it in its `notes`.
 
     `depth=8` has samples of more than 8 bits rounded to 8: those of files and images, and arrays of uint16,
@@ -117,7 +101,8 @@ def compress(
     texts), "icc", "xmp", "text" (texts, comments, IPTC, resolution), "all". Of a Pillow image all is kept
     otherwise that is in its `info`.
 
-    Raises ImageError for what cannot be coded, MetadataError for a kind of metadata that there is not,
+    `CompressOptions` is all of this as one object, for `encode_image`. Raises ImageError for what cannot be
+    coded, MetadataError for a kind of metadata that there is not,
     QualityError for a quality, effort or tune that is not offered, StageError for what a stage does not
     offer, TargetError for a target out of reach and UnknownModelError for a model that is not installed.
 
@@ -127,11 +112,20 @@ def compress(
     >>> aecodec.decompress(data).size
     (64, 48)
     """
-    options = Options(
-        quality, model, effort, lossless, max_bytes, bpp, psnr, denoise, enhance, reduce, tune, exact
-    ).check()
-    reading = ReadOptions(depth, frame, tolerant, max_pixels).checked()
-    return compress_picture(to_picture(image, reading, strip), options, reading.max_pixels)[1]
+    return encode_image(image, CompressOptions(quality=quality, **options)).data
+
+
+def encode_image(image: ImageLike, options: CompressOptions = CompressOptions()) -> Encoded:  # noqa: B008
+    """The same with options as one object, and with all that is known of the file beside its bytes.
+
+    >>> from PIL import Image
+    >>> import aecodec
+    >>> options = aecodec.CompressOptions(quality=30)
+    >>> encoded = aecodec.encode_image(Image.new("RGB", (64, 48), "teal"), options)
+    >>> encoded.container.width, encoded.pixels.shape, encoded.data == aecodec.compress(encoded.source, 30)
+    (64, (48, 64, 3), True)
+    """
+    return encode(to_picture(image, options, options.strip), options)
 
 
 def to_picture(image: ImageLike, reading: ReadOptions = DEFAULTS, strip: str | Iterable[str] = ()) -> Picture:
@@ -152,7 +146,7 @@ def read_any(image: ImageLike, reading: ReadOptions) -> Picture:
     if isinstance(image, Picture):
         return image
     if isinstance(image, np.ndarray):
-        return of_array(image, reading.checked())
+        return of_array(image, reading)
     if isinstance(image, Image.Image):
         return from_pillow(image, reading)
     if isinstance(image, (str, os.PathLike)):
@@ -270,7 +264,7 @@ def decompress_picture(
     picture = decode_picture(container, region)
     if enhance and container.learned and not container.stages.enhance:
         picture = enhance_coded(picture)
-    return without(stages.upscale(picture, scale) if scale > 1 else picture, kinds)
+    return without(restoration.upscale(picture, scale) if scale > 1 else picture, kinds)
 
 
 def plain_region(region: Any) -> tuple[int, int, int, int]:
@@ -284,15 +278,9 @@ def plain_region(region: Any) -> tuple[int, int, int, int]:
     return left, top, width, height
 
 
+@with_signature_of(ReadOptions)
 def denoise(
-    image: ImageLike,
-    sigma: float | None = None,
-    method: str = "learned",
-    *,
-    depth: int | None = None,
-    frame: int | None = None,
-    tolerant: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    image: ImageLike, sigma: float | None = None, method: str = "learned", **reading: Any
 ) -> Image.Image:
     """The picture without noise of deviation `sigma`, of 255, measured if not given.
 
@@ -302,8 +290,8 @@ def denoise(
 
     Raises ImageError, or StageError for what is not offered.
     """
-    picture = to_picture(image, ReadOptions(depth, frame, tolerant, max_pixels))
-    return to_pillow(stages.denoise(picture, sigma, method))
+    picture = to_picture(image, ReadOptions(**reading))
+    return to_pillow(restoration.denoise(picture, sigma, method))
 
 
 def estimate_noise(image: ImageLike) -> float:
@@ -314,38 +302,24 @@ def estimate_noise(image: ImageLike) -> float:
     return visible_noise(to_picture(image))
 
 
-def enhance(
-    image: ImageLike,
-    *,
-    depth: int | None = None,
-    frame: int | None = None,
-    tolerant: bool = False,
-    max_pixels: int = MAX_PIXELS,
-) -> Image.Image:
+@with_signature_of(ReadOptions)
+def enhance(image: ImageLike, **reading: Any) -> Image.Image:
     """The picture without artefacts of JPEG or of our own coding; raises ImageError.
 
     One that shows that it was never coded comes back as it is. All arguments are as `compress` takes them.
     """
-    return to_pillow(stages.enhance(to_picture(image, ReadOptions(depth, frame, tolerant, max_pixels))))
+    return to_pillow(restoration.enhance(to_picture(image, ReadOptions(**reading))))
 
 
-def upscale(
-    image: ImageLike,
-    scale: int,
-    method: str = "learned",
-    *,
-    depth: int | None = None,
-    frame: int | None = None,
-    tolerant: bool = False,
-    max_pixels: int = MAX_PIXELS,
-) -> Image.Image:
+@with_signature_of(ReadOptions)
+def upscale(image: ImageLike, scale: int, method: str = "learned", **reading: Any) -> Image.Image:
     """The picture 2, 3 or 4 times as wide and as high; `method` is learned, srcnn or bicubic.
 
     `image` and what follows `method` are as `compress` takes them. Raises ImageError, or StageError for what
     is not offered.
     """
-    picture = to_picture(image, ReadOptions(depth, frame, tolerant, max_pixels))
-    return to_pillow(stages.upscale(picture, scale, method))
+    picture = to_picture(image, ReadOptions(**reading))
+    return to_pillow(restoration.upscale(picture, scale, method))
 
 
 def mode_of(container: Container) -> str:
@@ -368,7 +342,7 @@ def info(data: FileLike, *, max_pixels: int = MAX_PIXELS) -> Info:
         mode=mode_of(container),
         coding="learned" if learned else "lossless",
         coded_gray=container.gray,
-        quality=learned.quality / QUALITY_UNITS if learned else None,
+        quality=learned.quality if learned else None,
         model=learned.fingerprint.hex() if learned else None,
         noise=container.stages.noise / 4,
         enhanced=bool(container.stages.enhance),

@@ -5,16 +5,19 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import numpy as np
-
 from aecodec.errors import AecodecError
 
-TRUTHS = (bool, np.bool_)
+BOOLS = ("bool", "bool_")  # numpy 2 and 1
+
+
+def is_truth(value: Any) -> bool:
+    """Whether something is a truth value, of Python or of numpy, which need not be loaded for this."""
+    return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in BOOLS)
 
 
 def number(name: str, value: Any, error: type[AecodecError]) -> float:
     """A number as a float, which may be infinite or NaN; text and truth values are no numbers."""
-    if isinstance(value, TRUTHS) or not hasattr(value, "__float__"):
+    if is_truth(value) or not hasattr(value, "__float__"):
         raise error(f"{name} {value!r} is no number: give one, as {name}=50")
     try:
         return float(value)
@@ -26,7 +29,7 @@ def number(name: str, value: Any, error: type[AecodecError]) -> float:
 
 def whole_number(name: str, value: Any, error: type[AecodecError]) -> int:
     """A number without fraction as an int: 1, 1.0 and numpy's are one."""
-    if not isinstance(value, TRUTHS) and hasattr(value, "__index__"):
+    if not is_truth(value) and hasattr(value, "__index__"):
         try:
             return operator.index(value)
         except TypeError as cause:  # as of an array
@@ -39,7 +42,7 @@ def whole_number(name: str, value: Any, error: type[AecodecError]) -> int:
 
 def truth(name: str, value: Any, error: type[AecodecError]) -> bool:
     """True or False; whatever else might be taken for one of them is refused."""
-    if not isinstance(value, TRUTHS):
+    if not is_truth(value):
         raise error(f"{name} {value!r} is neither True nor False: give one of them")
     return bool(value)
 

@@ -24,18 +24,18 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from aecodec.api import compress, decompress, mode_of
-from aecodec.attempt import Options
-from aecodec.bitstream import MAGIC, Box, parse, read_file
+from aecodec.api import decompress, mode_of
+from aecodec.container import MAGIC, Box, parse, read_file
+from aecodec.encoder.encoder import encode
+from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError
 from aecodec.picture import Picture
 from aecodec.picture.metadata import info_of, sound
-from aecodec.picture.reading import ReadOptions, from_pillow
+from aecodec.picture.reading import from_pillow
 from aecodec.picture.stripping import strip
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
-OPTIONS = tuple(field.name for field in fields(Options))
-READ_OPTIONS = tuple(field.name for field in fields(ReadOptions))
+OPTIONS = tuple(field.name for field in fields(CompressOptions))
 GIVEN = ("icc_profile", "exif", "xmp", "comment", "dpi")  # metadata that `save` takes
 COLOURS = {Box.ICC, Box.COLOUR}  # kept unless others are given, as PNG, TIFF and AVIF keep the profile
 
@@ -80,13 +80,12 @@ class AecImageFile(ImageFile.ImageFile):
 def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     """Writes an image as .aec; raises OSError for what cannot be coded."""
     given = getattr(image, "encoderinfo", {})
-    options = {name: given[name] for name in OPTIONS if name in given}
     try:
-        reading = ReadOptions(**{name: given[name] for name in READ_OPTIONS if name in given})
-        picture = strip(with_metadata(from_pillow(image, reading), given), given.get("strip", ()))
+        options = CompressOptions(**{name: given[name] for name in OPTIONS if name in given})
+        picture = strip(with_metadata(from_pillow(image, options), given), options.strip)
         for note in picture.notes:
             warnings.warn(note, stacklevel=4)
-        file.write(compress(picture, **options, max_pixels=reading.max_pixels))
+        file.write(encode(picture, options).data)
     except AecodecError as error:
         raise OSError(str(error)) from error
 

@@ -1,8 +1,8 @@
-"""Tells whoever watches how far a network has come with the tiles of a picture.
+"""Progress: tells a listener how far a network has come with the tiles of a picture.
 
->>> from aecodec.engine import tiles
->>> with watching(print):
-...     places = [tile.place for tile in told("analysing", tiles(1, 3, core=2, halo=0))]
+>>> from aecodec.model.network import tiles
+>>> with progress_listener(print):
+...     places = [tile.place for tile in track("analysing", tiles(1, 3, core=2, halo=0))]
 analysing 1 2
 analysing 2 2
 """
@@ -15,15 +15,15 @@ from contextvars import ContextVar
 from typing import TypeAlias, TypeVar
 
 Part = TypeVar("Part")
-Watcher: TypeAlias = Callable[[str, int, int], object]  # of the task, tiles done, and of how many
+Listener: TypeAlias = Callable[[str, int, int], object]  # of the task, tiles done, and of how many
 
-current: ContextVar[Watcher | None] = ContextVar("current", default=None)
+current: ContextVar[Listener | None] = ContextVar("current", default=None)
 
 
 @contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
-    """Within, `watcher` is told of each tile that a network is done with; there may be many passes."""
-    token = current.set(watcher)
+def progress_listener(listener: Listener) -> Iterator[None]:
+    """Within, `listener` is called for each tile that a network is done with; there may be many passes."""
+    token = current.set(listener)
     try:
         yield
     finally:
@@ -31,20 +31,20 @@ def watching(watcher: Watcher) -> Iterator[None]:
 
 
 class Progress:
-    """What the watcher is told of one pass, tile after tile."""
+    """One pass over tiles, each of which is reported to the listener."""
 
     def __init__(self, task: str, parts: int) -> None:
-        self.task, self.done, self.parts, self.watcher = task, 0, parts, current.get()
+        self.task, self.done, self.parts, self.listener = task, 0, parts, current.get()
 
     def step(self) -> None:
         """One more tile is done."""
         self.done += 1
-        if self.watcher:
-            self.watcher(self.task, self.done, self.parts)
+        if self.listener:
+            self.listener(self.task, self.done, self.parts)
 
 
-def told(task: str, parts: Iterable[Part]) -> Iterator[Part]:
-    """The tiles of one pass, while the watcher is told of each when the next is asked for."""
+def track(task: str, parts: Iterable[Part]) -> Iterator[Part]:
+    """The tiles of one pass, each reported to the listener when the next is asked for."""
     parts = list(parts)
     progress = Progress(task, len(parts))
     for part in parts:
@@ -53,16 +53,16 @@ def told(task: str, parts: Iterable[Part]) -> Iterator[Part]:
 
 
 @contextmanager
-def part_of_passes(task: str, number: int, count: int) -> Iterator[None]:
-    """Within, a pass of this task is told of as part `number`, from 0, of `count` parts, and no other is."""
-    watcher = current.get()
-    if watcher is None:
+def as_part_of_passes(task: str, number: int, count: int) -> Iterator[None]:
+    """Within, a pass of this task is reported as part `number`, from 0, of `count` parts, and no other is."""
+    listener = current.get()
+    if listener is None:
         yield
         return
 
-    def tell(each: str, done: int, of: int) -> None:
+    def report(each: str, done: int, of: int) -> None:
         if each == task:
-            watcher(task, number * of + done, count * of)
+            listener(task, number * of + done, count * of)
 
-    with watching(tell):
+    with progress_listener(report):
         yield

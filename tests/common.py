@@ -15,13 +15,14 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from aecodec.bitstream import MAGIC, Box
-from aecodec.engine import Floats
-from aecodec.entropy import Latents
-from aecodec.hyperprior import scale_index
+from aecodec.arrays import Floats, Pixels, Window
+from aecodec.container import MAGIC, Box, LearnedHeader
+from aecodec.entropy.coder import Latents
+from aecodec.entropy.hyperprior import scale_indices
+from aecodec.entropy.tables import FrequencyTables
+from aecodec.model.registry import Model
+from aecodec.model.tiling import cell_grid
 from aecodec.picture import Picture, psnr
-from aecodec.pipeline import Pixels
-from aecodec.tables import Tables
 
 ROOT = Path(__file__).parent.parent
 MAKE, SOFTWARE, ORIENTATION, EXIF_IFD, TAKEN = 0x010F, 0x0131, 0x0112, 0x8769, 0x9003
@@ -120,16 +121,32 @@ def assert_close(actual: Pixels, expected: Pixels, levels: int = 1) -> None:
     assert np.abs(actual.astype(int) - expected).max(initial=0) <= levels
 
 
-def random_latents(tables: Tables, size: tuple[int, int], quality: int, seed: int) -> Latents:
+def random_latents(tables: FrequencyTables, size: tuple[int, int], quality: float, seed: int) -> Latents:
     """A hyper-latent, symbols that fit its scales (one in a hundred far out), and scale indices."""
     random = np.random.default_rng(seed)
     z = np.rint(random.normal(4, 6, (tables.z_channels, *size))).astype(np.int32)
     z = np.clip(z, tables.z_low, tables.z_high)
-    index = scale_index(tables, z, quality)
-    values = random.laplace(0, 0.2, index.shape) * tables.y_reach[index]
+    index = scale_indices(tables, z, quality)
+    values = random.laplace(0, 0.2, index.shape) * tables.y_support[index]
     values *= np.where(random.random(index.shape) < 0.01, 100, 1)
     symbols = np.clip(np.rint(values), -32767, 32767).astype(np.int16)
-    return Latents(z, np.where(index < tables.first_level, 0, symbols).astype(np.int16), index, quality)
+    return Latents(z, np.where(index < tables.skip_below, 0, symbols).astype(np.int16), index, quality)
+
+
+def whole(size: tuple[int, ...]) -> Window:
+    """All rows and columns of a picture of `size` (H, W, ...)."""
+    return slice(0, size[0]), slice(0, size[1])
+
+
+def write_latents(model: Model, latents: Latents) -> tuple[LearnedHeader, bytes]:
+    """Header and payload of latents."""
+    cdf_set = model.coder.best_cdf_set(latents.z, latents.quality)
+    return LearnedHeader(model.fingerprint, latents.quality, cdf_set), model.coder.encode(latents, cdf_set)
+
+
+def read_latents(model: Model, header: LearnedHeader, payload: bytes, size: tuple[int, ...]) -> Latents:
+    """The latents of a payload of a picture of `size` (H, W, ...)."""
+    return model.coder.decode(payload, cell_grid(*size[:2]), header.quality, header.cdf_set)
 
 
 def run_python(script: str, *arguments: str, threads: int = 1) -> str:
@@ -141,7 +158,9 @@ def run_python(script: str, *arguments: str, threads: int = 1) -> str:
     ).stdout
 
 
-def slopes_along(function: Callable[[Floats], float], y: Floats, gradient: Floats) -> NDArray[np.float64]:
+def derivatives_along(
+    function: Callable[[Floats], float], y: Floats, gradient: Floats
+) -> NDArray[np.float64]:
     """How fast a function rises along its supposed gradient, and a third of it, where 1 is as it says."""
     unit = gradient / np.linalg.norm(gradient)
     third = np.random.default_rng(0).random(y.shape) < 0.3

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from aecodec.model import Model, model_named
-from aecodec.pipeline import Pixels
+from aecodec.arrays import Pixels
+from aecodec.model.registry import Model, model_named
 from tests.common import photograph
 
 settings.register_profile("aecodec", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("aecodec")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def model() -> Model:
-    """A model that ships: the very object that the library works with, loaded anew where it was evicted."""
+    """A model that ships."""
     return model_named("base")
 
 

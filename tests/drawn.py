@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from aecodec.pipeline import Pixels
+from aecodec.arrays import Pixels
 from tests.common import shipped_photograph
 
 SIZE = 288, 192  # width, height

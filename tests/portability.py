@@ -23,10 +23,10 @@ import numpy as np
 from PIL import Image
 
 import aecodec
-from aecodec.bitstream import Container, parse
-from aecodec.entropy import Latents
-from aecodec.model import model_with
-from aecodec.pipeline import cells
+from aecodec.container import Container, parse
+from aecodec.entropy.coder import Latents
+from aecodec.model.registry import model_with
+from aecodec.model.tiling import cell_grid
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -76,7 +76,7 @@ def latents_of(container: Container) -> Latents:
     learned = container.learned
     assert learned
     coder = model_with(learned.fingerprint).coder
-    return coder.decode(container.payload, cells(*container.coded_size), learned.quality, learned.prior)
+    return coder.decode(container.payload, cell_grid(*container.coded_size), learned.quality, learned.cdf_set)
 
 
 def digests(latents: Latents) -> dict[str, str]:

@@ -47,7 +47,7 @@ class File:
     fingerprint: bytes = b""
     quality: int = 0  # hundredths
     gray_as_rgb: bool = False
-    prior: int = 0
+    cdf_set: int = 0
     enhance: bytes = b""
     scale: int = 1
     upscale: bytes = b""
@@ -102,7 +102,7 @@ def read_file(data: bytes) -> File:
         file.fingerprint = source.take(4)
         quality = int.from_bytes(source.take(2), "little")
         file.quality, file.gray_as_rgb = quality & 0x3FFF, bool(quality & 0x4000)
-        file.prior = source.byte()
+        file.cdf_set = source.byte()
     if kind & 8:
         read_boxes(source, file)
     file.payload = source.take(source.varint())
@@ -224,7 +224,7 @@ def decode_hyper_latent(model: Model, stack: Stack, file: File, h: int, w: int) 
                 origin = min(max(e // 12288, model.z_low), model.z_low + model.span)
                 coded.append((int(context), order, int(origin)))
             for context, order, origin in sorted(coded):
-                code = stack.pop(frequencies(model.arrays["z_counts"][file.prior, context]))
+                code = stack.pop(frequencies(model.arrays["z_counts"][file.cdf_set, context]))
                 value = code + origin - model.span
                 if not model.z_low <= value <= model.z_low + model.span:
                     raise ValueError("a hyper-latent is out of range")
@@ -286,24 +286,24 @@ def decode_symbols(model: Model, stack: Stack, index: Ints) -> Ints:
     symbols = np.zeros_like(index)
     magnitude = np.where(index < model.first_level, 0, arrays["magnitude"].astype(np.int64)[index])
     for number in range(3):
-        level, known = index.copy(), passes < number
+        adapted, known = index.copy(), passes < number
         if number:
             loud = sums_around(np.minimum(np.abs(symbols), 200) * known)
             due = sums_around(magnitude * known)
             column = np.searchsorted(RATIOS, (1024 * loud + 128) // (due + 2), side="right")
-            level = np.clip(index + arrays["level_shift"].astype(np.int64)[index, column], 0, 63)
+            adapted = np.clip(index + arrays["level_shift"].astype(np.int64)[index, column], 0, 63)
         coded = np.argwhere((passes == number) & (index >= model.first_level))
-        ordered = coded[np.argsort(level[tuple(coded.T)], kind="stable")]
-        pop_pass(model, stack, symbols, level, ordered)
+        ordered = coded[np.argsort(adapted[tuple(coded.T)], kind="stable")]
+        pop_pass(model, stack, symbols, adapted, ordered)
     return symbols
 
 
-def pop_pass(model: Model, stack: Stack, symbols: Ints, level: Ints, ordered: Ints) -> None:
+def pop_pass(model: Model, stack: Stack, symbols: Ints, adapted: Ints, ordered: Ints) -> None:
     """Pop the symbols of positions (n, 3) in their order."""
     tables: dict[int, list[int]] = {}
     escapes = []
     for place in map(tuple, ordered.tolist()):
-        own = int(level[place])
+        own = int(adapted[place])
         if own not in tables:
             counts = model.arrays["y_counts"][model.y_starts[own] : model.y_starts[own + 1]]
             tables[own] = frequencies(counts)
@@ -351,7 +351,7 @@ def to_bytes(samples: Floats) -> NDArray[np.uint8]:
 
 
 def stage_network(name: str, fingerprint: bytes) -> Path:
-    path = PACKAGE / "stages" / "networks" / f"{name}.onnx"
+    path = PACKAGE / "restoration" / "networks" / f"{name}.onnx"
     if hashlib.sha256(path.read_bytes()).digest()[:4] != fingerprint:
         raise ValueError(f"the network {name} is another")
     return path

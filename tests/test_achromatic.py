@@ -13,9 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import aecodec
-from aecodec import stages
-from aecodec.bitstream import parse
+from aecodec import restoration
 from aecodec.cli import app
+from aecodec.container import parse
 from aecodec.picture import Picture, is_achromatic, to_gray
 from aecodec.picture.reading import from_pillow
 from tests.common import photograph, picture_of_mode
@@ -87,11 +87,11 @@ def test_gray_is_shown_as_gray(mode: str) -> None:
 @pytest.mark.parametrize(
     "stage",
     [
-        lambda picture: stages.denoise(picture, 15),
-        lambda picture: stages.denoise(picture, 15, "nlm"),
-        stages.enhance,
-        lambda picture: stages.upscale(picture, 2),
-        lambda picture: stages.upscale(picture, 4, "srcnn"),
+        lambda picture: restoration.denoise(picture, 15),
+        lambda picture: restoration.denoise(picture, 15, "nlm"),
+        restoration.enhance,
+        lambda picture: restoration.upscale(picture, 2),
+        lambda picture: restoration.upscale(picture, 4, "srcnn"),
     ],
 )
 def test_stages_keep_equal_channels_equal(stage: object) -> None:

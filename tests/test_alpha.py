@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 import aecodec
-from aecodec import stages
+from aecodec import restoration
 from aecodec.cli import app
 from aecodec.picture import Picture, is_achromatic, psnr
 from aecodec.picture.alpha import fill_hidden, push_pull
@@ -178,10 +178,10 @@ def test_channels_that_are_equal_where_seen_are_filled_equally() -> None:
 @pytest.mark.parametrize(
     "stage",
     [
-        lambda picture: stages.denoise(picture, 15),
-        stages.enhance,
-        lambda picture: stages.upscale(picture, 2),
-        lambda picture: stages.upscale(picture, 3, "bicubic"),
+        lambda picture: restoration.denoise(picture, 15),
+        restoration.enhance,
+        lambda picture: restoration.upscale(picture, 2),
+        lambda picture: restoration.upscale(picture, 3, "bicubic"),
     ],
 )
 def test_stages_see_nothing_of_what_is_hidden(stage: object) -> None:

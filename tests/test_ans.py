@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 import aecodec
-from aecodec.ans import Ans, ConstrictionAns, PythonAns, cumulative_frequencies, installed_ans
-from aecodec.bitstream import parse
-from aecodec.entropy import Coder
+from aecodec.container import parse
+from aecodec.entropy.ans import Ans, ConstrictionAns, PythonAns, cumulative_frequencies, installed_ans
+from aecodec.entropy.coder import Coder
 from aecodec.errors import BitstreamError
-from aecodec.model import list_models, load_model, model_named, model_with
-from aecodec.pipeline import cells
+from aecodec.model.registry import list_models, load_model, model_named, model_with
+from aecodec.model.tiling import cell_grid
 from tests.common import random_latents, run_python
 from tests.portability import GOLDEN, latents_of
 
@@ -116,32 +116,32 @@ def test_words_of_a_stream_never_change(ans: type[Ans]) -> None:
 @pytest.mark.parametrize("path", LEARNED, ids=lambda path: path.stem)
 def test_golden_files(path: Path) -> None:
     container = parse(path.read_bytes())
-    learned, size = container.learned, cells(*container.coded_size)
+    learned, size = container.learned, cell_grid(*container.coded_size)
     coder = Coder(model_with(learned.fingerprint).tables, OWN)
-    found = coder.decode(container.payload, size, learned.quality, learned.prior)
+    found = coder.decode(container.payload, size, learned.quality, learned.cdf_set)
     expected = latents_of(container)
     np.testing.assert_array_equal(found.z, expected.z)
     np.testing.assert_array_equal(found.symbols, expected.symbols)
-    assert coder.encode(found, learned.prior) == container.payload
+    assert coder.encode(found, learned.cdf_set) == container.payload
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 4)])
 def test_latents_with_escapes(size: tuple[int, int]) -> None:
     tables = model_named("base").tables
-    latents = random_latents(tables, size, 7000, 3)
+    latents = random_latents(tables, size, 70, 3)
     stream = Coder(tables, OWN).encode(latents, 1)
     assert stream == Coder(tables, constriction_ans()).encode(latents, 1)
-    np.testing.assert_array_equal(Coder(tables, OWN).decode(stream, size, 7000, 1).symbols, latents.symbols)
+    np.testing.assert_array_equal(Coder(tables, OWN).decode(stream, size, 70, 1).symbols, latents.symbols)
 
 
 def test_damaged_streams_are_refused_alike() -> None:
     tables = model_named("base").tables
-    stream = Coder(tables, OWN).encode(random_latents(tables, (2, 2), 5000, 7), 0)
+    stream = Coder(tables, OWN).encode(random_latents(tables, (2, 2), 50, 7), 0)
     for damaged in (stream + bytes(4), stream[4:], stream[:-4], bytes(range(1, 9)) + stream, stream[::-1]):
         messages = []
         for ans in (OWN, constriction_ans()):
             with pytest.raises(BitstreamError) as caught:
-                Coder(tables, ans).decode(damaged, (2, 2), 5000, 0)
+                Coder(tables, ans).decode(damaged, (2, 2), 50, 0)
             messages.append(str(caught.value).partition("(")[0])
         assert messages[0] == messages[1]
 
@@ -149,8 +149,8 @@ def test_damaged_streams_are_refused_alike() -> None:
 @pytest.mark.parametrize("directory", list_models(), ids=lambda path: path.name)
 def test_frequencies_of_models_fill_24_bits(directory: Path) -> None:
     tables = load_model(directory).tables
-    every = [tables.level_counts(level) for level in range(len(tables.y_reach))]
-    every += [counts for prior in tables.z_counts for counts in prior]
+    every = [tables.frequencies_at(level) for level in range(len(tables.y_support))]
+    every += [counts for prior in tables.z_frequencies for counts in prior]
     for counts in every:
         cumulative = cumulative_frequencies(counts)
         assert (cumulative[0], cumulative[-1]) == (0, 2**24)
@@ -168,7 +168,9 @@ def test_without_constriction_the_own_coder_does_all() -> None:
     """As where pip installed none: files are the same, and are read."""
     picture = "Image.linear_gradient('L').convert('RGB').crop((0, 0, 70, 50))"
     made = f"from PIL import Image; import aecodec; data = aecodec.compress({picture}, quality=40, effort=1)"
-    shown = "print(type(aecodec.ans.installed_ans()).__name__, aecodec.decompress(data).size, data.hex())"
+    shown = (
+        "print(type(aecodec.entropy.ans.installed_ans()).__name__, aecodec.decompress(data).size, data.hex())"
+    )
     lacking = run_python(f"import sys; sys.modules['constriction'] = None; {made}; {shown}").split()
     usual = run_python(f"{made}; {shown}").split()
     assert lacking[0] == "PythonAns"
@@ -177,7 +179,7 @@ def test_without_constriction_the_own_coder_does_all() -> None:
 
 
 def test_constriction_is_not_imported_before_it_is_needed() -> None:
-    script = "import sys, aecodec.entropy; print('constriction' in sys.modules)"
+    script = "import sys, aecodec.entropy.coder; print('constriction' in sys.modules)"
     assert run_python(script).strip() == "False"
     assert aecodec.info(LEARNED[0].read_bytes()).coding == "learned"
 
@@ -217,8 +219,8 @@ def test_frequencies_of_models_do_not_depend_on_rounding() -> None:
     """Integers give the same for all tables of the models."""
     tables = model_named("visual").tables
     for counts in [
-        *map(tables.level_counts, range(64)),
-        *tables.z_counts.reshape(-1, tables.z_counts.shape[2]),
+        *map(tables.frequencies_at, range(64)),
+        *tables.z_frequencies.reshape(-1, tables.z_frequencies.shape[2]),
     ]:
         below = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         exact = below * (2**24 - len(counts)) // below[-1] + np.arange(len(below))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import io
 import types
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,17 @@ from PIL import Image, ImageDraw
 
 import aecodec
 import aecodec.api
-from aecodec.attempt import check_input
-from aecodec.bitstream import MAX_PIXELS, MAX_SIDE, QUALITY_UNITS, Box, Container, parse, serialise
-from aecodec.decoding import decode_picture
+from aecodec import errors
+from aecodec.arrays import Pixels
+from aecodec.container import MAX_PIXELS, MAX_SIDE, Box, Container, parse, serialise
+from aecodec.decoder.decoding import decode_picture
+from aecodec.encoder.encoder import check_input
 from aecodec.errors import BitstreamError, ImageError, LimitError, RegionError, UnknownModelError
+from aecodec.options import ReadOptions
 from aecodec.picture import Picture
 from aecodec.picture.lossless import write_lossless
 from aecodec.picture.reading import from_pillow
 from aecodec.picture.writing import to_pillow
-from aecodec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, read_exif, run_python
 
 BACK = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
@@ -266,9 +269,9 @@ def test_unknown_fingerprint() -> None:
         aecodec.decompress(file)
 
 
-def test_unknown_prior() -> None:
+def test_unknown_cdf_set() -> None:
     with pytest.raises(BitstreamError, match="does not fit its header"):
-        aecodec.decompress(with_learned(learned_file(), prior=255))
+        aecodec.decompress(with_learned(learned_file(), cdf_set=255))
 
 
 @pytest.mark.parametrize("payload", [b"abc", b"abcd" * 1000, bytes(4)])
@@ -325,20 +328,27 @@ def test_info_of_both_codings() -> None:
     )
     container = parse(learned_file())
     assert container.learned
-    assert learned.quality == 30 == container.learned.quality / QUALITY_UNITS
+    assert learned.quality == 30 == container.learned.quality
     assert learned.model == container.learned.fingerprint.hex()
     assert (lossless.coding, lossless.quality, lossless.model) == ("lossless", None, None)
 
 
 def test_all_is_the_public_names() -> None:
-    private = {"annotations"}
-    names = {
-        name
-        for name, value in vars(aecodec).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name not in private
-    }
-    assert set(aecodec.__all__) == names | {"__version__"}
-    assert len(aecodec.__all__) == len(set(aecodec.__all__))
+    assert dir(aecodec) == sorted(set(aecodec.__all__))
+    assert all(getattr(aecodec, name) is not None for name in aecodec.__all__)
+    assert {name for name, value in vars(errors).items() if isinstance(value, type)} <= set(aecodec.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Compress'"):
+        _ = aecodec.Compress
+    with pytest.raises(TypeError, match="qualty"):
+        aecodec.compress(photograph(9, 7), qualty=3)
+
+
+def test_signatures_name_every_option() -> None:
+    options = {each.name for each in fields(aecodec.CompressOptions)}
+    assert set(inspect.signature(aecodec.compress).parameters) == options | {"image"}
+    reading = {each.name for each in fields(ReadOptions)}
+    for function, own in ((aecodec.denoise, {"sigma", "method"}), (aecodec.enhance, set())):
+        assert set(inspect.signature(function).parameters) == reading | own | {"image"}
 
 
 def test_import_is_light() -> None:

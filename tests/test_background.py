@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from aecodec.background import begin
+from aecodec.model.parallel import run_in_thread
 
 
 def test_work_is_done_beside_the_caller() -> None:
@@ -17,7 +17,7 @@ def test_work_is_done_beside_the_caller() -> None:
         goes_on.wait(timeout=60)
         return 42
 
-    future = begin(work)
+    future = run_in_thread(work)
     assert started.wait(timeout=60)
     assert not future.done()
     goes_on.set()
@@ -26,7 +26,7 @@ def test_work_is_done_beside_the_caller() -> None:
 
 def test_errors_are_kept_for_who_asks_for_the_result() -> None:
     with pytest.raises(ZeroDivisionError):
-        begin(lambda: 1 // 0).result(timeout=60)
+        run_in_thread(lambda: 1 // 0).result(timeout=60)
 
 
 def test_without_threads_work_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,8 +34,8 @@ def test_without_threads_work_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    done = begin(lambda: 42)
+    done = run_in_thread(lambda: 42)
     assert done.done()
     assert done.result() == 42
     with pytest.raises(ZeroDivisionError):
-        begin(lambda: 1 // 0).result()
+        run_in_thread(lambda: 1 // 0).result()

@@ -11,7 +11,7 @@ from PIL import Image
 from aecodec.benchmarks import stages
 from aecodec.benchmarks.metrics import psnr_of, psnr_rgb
 from aecodec.benchmarks.peers import JPEG, of_pillow
-from aecodec.stages.denoising import non_local_means
+from aecodec.restoration.denoising import non_local_means
 
 SETS = Path(__file__).parents[2] / "shared" / "data" / "sets"
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec.bitstream import parse, serialise
+from aecodec.container import parse, serialise
 from tests.common import ROOT, photograph
 
 
@@ -221,7 +221,7 @@ def test_damaged_files_are_refused(compressed: Path, tmp_path: Path, damage: str
 def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from aecodec.bitstream import parse, serialise
+    from aecodec.container import parse, serialise
 
     container = parse(compressed.read_bytes())
     assert container.learned
@@ -235,13 +235,13 @@ def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_pa
     ("arguments", "fragment"),
     [
         (["compress", "x.png", "-q", "101"], "101"),
-        (["compress", "x.png", "-q", "abc"], "'abc' is not a valid float range: see aecodec compress --help"),
+        (["compress", "x.png", "-q", "abc"], "'abc' is not a valid float: see aecodec compress --help"),
         (["compress", "x.png", "--max-bytes", "5e3"], "'5e3' is no number: give one such as 20000"),
         (["compress", "x.png", "--max-bytes", "0"], "'0' is less than 1"),
         (["compress", "x.png", "--max-bytes", "-5"], "'-5' is no number"),
         (["decompress", "x.aec", "--max-pixels", "24X"], "'24X' is no number"),
         (["compress", "x.png", "-j", "0"], "'--jobs'"),
-        (["compress", "x.png", "-e", "10"], "'--effort'"),
+        (["compress", "x.png", "-e", "10"], "--effort 10 is out of range"),
         (["compress", "x.png", "--tune", "x"], "'x': choose visual or psnr"),
         (["train", "codec", "--data", ".", "--out", "x", "--steps", "1", "--tune", "x"], "--tune x: choose"),
         (["compress", "x.png", "--nope"], "no such option: --nope"),

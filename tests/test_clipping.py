@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 import aecodec
-from aecodec import pipeline
-from aecodec.bitstream import Box, parse, serialise
+from aecodec.arrays import Pixels
+from aecodec.container import Box, parse, serialise
+from aecodec.decoder.reconstruction import reconstruct
+from aecodec.entropy.coder import Coder
 from aecodec.errors import LimitError, TruncatedError
-from aecodec.picture import Pixels
+from aecodec.model.registry import model_with
 from aecodec.picture.clipping import (
     Clipper,
     Clipping,
@@ -26,7 +28,7 @@ from aecodec.picture.clipping import (
     read_clipping,
     write_clipping,
 )
-from tests.common import assert_close, photograph, psnr_of, shipped_photograph
+from tests.common import assert_close, photograph, psnr_of, read_latents, shipped_photograph, whole
 
 MASK = np.indices((9, 7)).sum(0) % 5 == 1
 
@@ -126,12 +128,9 @@ def test_pixels_do_not_depend_on_the_tiles() -> None:
     learned = container.learned
     assert learned
     finish = Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
-    model = aecodec.model.model_with(learned.fingerprint)
-    latents = pipeline.read_latents(model, learned, container.payload, container.coded_size)
-    found = [
-        pipeline.synthesise(model, latents, pipeline.whole(container.coded_size), core, finish)
-        for core in (34, 5)
-    ]
+    model = model_with(learned.fingerprint)
+    latents = read_latents(model, learned, container.payload, container.coded_size)
+    found = [reconstruct(model, latents, whole(container.coded_size), core, finish) for core in (34, 5)]
     assert_close(found[0], found[1])
 
 
@@ -240,6 +239,6 @@ def test_malformed_boxes_are_refused(box: bytes, error: type[Exception], message
 def test_a_malformed_box_is_refused_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     container = parse(aecodec.compress(photograph(64, 48)))
     spoilt = serialise(replace(container, boxes={Box.CLIPPING: b"\x30\0"}))
-    monkeypatch.setattr(pipeline, "read_latents", None)
+    monkeypatch.setattr(Coder, "decode", None)
     with pytest.raises(LimitError, match="says nothing"):
         aecodec.decompress(spoilt)

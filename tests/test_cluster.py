@@ -22,7 +22,8 @@ from aecodec.cli.batch import THERE, outcomes, run
 from aecodec.cli.cluster import attempt_as, difference, installation
 from aecodec.cli.files import STANDARD, UsageError, write
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.model import DIRECTORY, MORE_MODELS, TUNED
+from aecodec.encoder.options import TUNED
+from aecodec.model.registry import DIRECTORY, MORE_MODELS
 from tests.common import ROOT, photograph
 from tests.test_cli import refusal, run_command
 

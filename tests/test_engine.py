@@ -10,20 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aecodec.engine import (
-    SESSIONS,
-    Network,
-    at_once,
-    for_each,
-    narrowed,
-    scaled,
-    sharing,
-    thread_count,
-    tiles,
-)
 from aecodec.errors import AecodecError, ModelError
-from aecodec.model import Model
-from aecodec.progress import watching
+from aecodec.model.network import SESSIONS, Network
+from aecodec.model.parallel import at_once, for_each, thread_count, tiles_at_once
+from aecodec.model.registry import Model
+from aecodec.model.tiling import narrow_halo, scale_window, tiles
+from aecodec.progress import progress_listener
 
 SIDES = st.integers(1, 40)
 
@@ -60,7 +52,7 @@ def test_cores_are_as_equal_as_can_be(side: int, core: int) -> None:
 
 
 def test_scaled() -> None:
-    assert scaled((slice(1, 3), slice(0, 2)), 16) == (slice(16, 48), slice(0, 32))
+    assert scale_window((slice(1, 3), slice(0, 2)), 16) == (slice(16, 48), slice(0, 32))
 
 
 @pytest.mark.parametrize(("chosen", "count"), [("1", 1), ("3", 3)])
@@ -122,7 +114,7 @@ def test_a_narrower_halo_is_that_of_other_tiles(
     cells = np.arange(height * width).reshape(height, width)
     wide, narrow = (list(tiles(height, width, core, each)) for each in (halo, min(less, halo)))
     for tile, expected in zip(wide, narrow, strict=True):
-        seen = narrowed(tile, less)
+        seen = narrow_halo(tile, less)
         np.testing.assert_array_equal(cells[tile.outer][seen.outer], cells[expected.outer])
         assert (seen.inner, seen.place) == (expected.inner, expected.place)
 
@@ -132,7 +124,7 @@ def test_each_part_is_worked_on_once(monkeypatch: pytest.MonkeyPatch, threads: s
     monkeypatch.setenv("AECODEC_THREADS", threads)
     done: list[int] = []
     told: list[tuple[str, int, int]] = []
-    with watching(lambda *what: told.append(what)):
+    with progress_listener(lambda *what: told.append(what)):
         for_each("counting", range(20), done.append)
     assert sorted(done) == list(range(20))
     assert told == [("counting", count, 20) for count in range(1, 21)]
@@ -146,7 +138,7 @@ def test_parts_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     for_each("counting", [0], lambda part: shares.append(at_once.get()))
     assert shares[3:] == [1]
     assert at_once.get() == 1
-    assert [sharing(count) for count in (0, 1, 2, 9)] == [1, 1, 2, 2]
+    assert [tiles_at_once(count) for count in (0, 1, 2, 9)] == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

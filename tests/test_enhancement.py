@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec import stages
+from aecodec import restoration
+from aecodec.arrays import Pixels
 from aecodec.picture import Picture
-from aecodec.pipeline import Pixels
-from aecodec.stages.traces import may_be_coded
+from aecodec.restoration.traces import may_be_coded
 from tests.common import psnr_of, shipped_photograph
 from tests.drawn import EDGED, SMOOTH, jpeg
 
@@ -25,7 +25,7 @@ def part(name: str) -> Pixels:
 @pytest.mark.parametrize("name", EDGED)
 def test_what_was_never_coded_is_left_as_it_is(name: str) -> None:
     picture = Picture(EDGED[name](), notes=("kept",))
-    found = stages.enhance(picture)
+    found = restoration.enhance(picture)
     assert found.notes == ("kept", NOTE)
     assert found.pixels is picture.pixels
 
@@ -39,7 +39,7 @@ def test_that_holds_where_a_picture_was_cut(name: str, shift: tuple[int, int]) -
 @pytest.mark.parametrize("name", SMOOTH)
 def test_smooth_pictures_stay_what_they_were(name: str) -> None:
     pixels = SMOOTH[name]()
-    assert psnr_of(pixels, stages.enhance(Picture(pixels)).pixels) > 55
+    assert psnr_of(pixels, restoration.enhance(Picture(pixels)).pixels) > 55
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +67,7 @@ def test_our_files_show_it(quality: float) -> None:
 
 
 def test_decompress_enhances_what_it_knows_to_be_coded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aecodec.stages.enhancement.may_be_coded", lambda pixels: False)
+    monkeypatch.setattr("aecodec.restoration.enhancement.may_be_coded", lambda pixels: False)
     file = aecodec.compress(part("chelsea"), 10)
     assert aecodec.decompress(file, enhance=True).tobytes() != aecodec.decompress(file).tobytes()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from aecodec.bitstream import Box
+from aecodec.container import Box
 from aecodec.picture import Picture, exif
 from aecodec.picture.reading import from_pillow, read_picture
 from aecodec.picture.writing import encode_image, to_pillow

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 import aecodec
-from aecodec.bitstream import MAGIC, MAX_FILE, SKIPPABLE, Box, parse, read_file
 from aecodec.cli.batch import run
 from aecodec.cli.files import TEMPORARY, write_atomically
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.model import DIRECTORY, MORE_MODELS, TUNED
+from aecodec.container import MAGIC, MAX_FILE, SKIPPABLE, Box, parse, read_file
+from aecodec.encoder.options import TUNED
+from aecodec.model.registry import DIRECTORY, MORE_MODELS
 from aecodec.picture.text import MOST_BYTES
 from tests.common import ROOT, photograph
 from tests.test_cli import refusal
@@ -285,7 +286,7 @@ class Endless:
 
 
 def test_an_endless_file_of_ours_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aecodec.bitstream.MAX_FILE", 2**22)
+    monkeypatch.setattr("aecodec.container.MAX_FILE", 2**22)
     endless = Endless()
     assert len(read_file(endless)) <= 2**22 + len(MAGIC)  # type: ignore[arg-type]
     with pytest.raises(aecodec.BitstreamError):

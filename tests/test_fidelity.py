@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecodec import compress, decompress, fidelity
-from aecodec.attempt import Attempt, Options, compress_picture
+from aecodec import CompressOptions, Encoded, compress, decompress
+from aecodec.container import CELL
+from aecodec.encoder import encoded
+from aecodec.encoder.encoder import encode
 from aecodec.picture import Picture
 from aecodec.picture import psnr as psnr_of
-from aecodec.pipeline import CELL
 from tests.common import photograph
 from tests.test_cli import run_command
 
@@ -22,13 +23,13 @@ SIZE = 420, 300  # pixels (W, H)
 
 @pytest.fixture
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fidelity, "SAMPLE_CORE", 2)
-    monkeypatch.setattr(fidelity, "SAMPLES", 5)
-    monkeypatch.setattr("aecodec.attempt.MEASURED_WHOLE", SIZE[0] * SIZE[1] - 1)
+    monkeypatch.setattr(encoded, "SAMPLE_CORE", 2)
+    monkeypatch.setattr(encoded, "SAMPLES", 5)
+    monkeypatch.setattr("aecodec.encoder.encoded.MEASURED_WHOLE", SIZE[0] * SIZE[1] - 1)
 
 
-def coded(picture: Picture, quality: float = 40) -> tuple[Attempt, bytes]:
-    return compress_picture(picture, Options(quality=quality))
+def coded(picture: Picture, quality: float = 40) -> Encoded:
+    return encode(picture, CompressOptions(quality=quality))
 
 
 @pytest.mark.usefixtures("small_samples")
@@ -36,8 +37,8 @@ def coded(picture: Picture, quality: float = 40) -> tuple[Attempt, bytes]:
 def test_a_sample_tells_about_the_psnr(gray: bool) -> None:
     pixels = photograph(*SIZE)
     picture = Picture(np.repeat(pixels[:, :, 1:2], 3, 2) if gray else pixels, gray)
-    attempt, data = coded(picture)
-    about, exact = attempt.fidelity(data), attempt.fidelity(data, exact=True)
+    found = coded(picture)
+    about, exact = found.fidelity(), found.fidelity(exact=True)
     assert (about.sampled, exact.sampled) == (True, False)
     assert about.psnr == pytest.approx(exact.psnr, abs=1.5)
     assert about.psnr != exact.psnr
@@ -45,17 +46,17 @@ def test_a_sample_tells_about_the_psnr(gray: bool) -> None:
 
 @pytest.mark.usefixtures("small_samples")
 def test_a_sample_of_all_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fidelity, "SAMPLE_CORE", 34)
-    monkeypatch.setattr(fidelity, "SAMPLES", 1)
-    attempt, data = coded(Picture(photograph(*SIZE)))
-    assert attempt.fidelity(data).psnr == pytest.approx(attempt.psnr(data), abs=1e-3)
+    monkeypatch.setattr(encoded, "SAMPLE_CORE", 34)
+    monkeypatch.setattr(encoded, "SAMPLES", 1)
+    found = coded(Picture(photograph(*SIZE)))
+    assert found.fidelity().psnr == pytest.approx(found.psnr, abs=1e-3)
 
 
 def test_samples_are_spread_and_the_same_each_time() -> None:
     size = 4000, 6000
-    sample = fidelity.sample_of(size)
-    assert sample == fidelity.sample_of(size)
-    assert len(sample) == fidelity.SAMPLES**2
+    sample = encoded.sample_of(size)
+    assert sample == encoded.sample_of(size)
+    assert len(sample) == encoded.SAMPLES**2
     for axis in range(2):
         places = [tile.place[axis].start * CELL / size[axis] for tile in sample]
         assert min(places) < 0.17
@@ -65,11 +66,11 @@ def test_samples_are_spread_and_the_same_each_time() -> None:
 @pytest.mark.parametrize("quality", [20, 80])
 def test_what_the_encoder_knows_of_y_is_what_the_decoder_finds(quality: float) -> None:
     pixels = photograph(*SIZE)
-    attempt, data = coded(Picture(pixels), quality)
-    assert attempt.latest is not None
-    assert attempt.latest[1].y is not None
-    found = psnr_of(pixels, np.asarray(decompress(data)))
-    assert attempt.fidelity(data).psnr == pytest.approx(found, abs=1e-3)
+    file = coded(Picture(pixels), quality)
+    assert file.latents is not None
+    assert file.latents.y_hat is not None
+    found = psnr_of(pixels, np.asarray(decompress(file.data)))
+    assert file.fidelity().psnr == pytest.approx(found, abs=1e-3)
 
 
 @pytest.mark.usefixtures("small_samples")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import aecodec
 from aecodec import errors
-from aecodec.bitstream import Container, parse, serialise
+from aecodec.container import Container, parse, serialise
 from tests.common import run_python
 from tests.fuzz.campaign import claims
 from tests.fuzz.files import broken, each_field_broken, each_field_of_another, fields, mutated, seeds

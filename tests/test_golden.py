@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec.bitstream import parse
-from aecodec.model import list_models, load_model
+from aecodec.container import parse
+from aecodec.model.registry import list_models, load_model
 from tests.common import ROOT, run_python
 from tests.portability import GOLDEN, WAYS, digests, dispatched, latents_of, run
 

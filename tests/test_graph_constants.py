@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aecodec.errors import ModelError
-from aecodec.graph_constants import fields, message, read_varint, varint, with_constant
-from aecodec.model import Model
+from aecodec.model.constants import fields, message, read_varint, varint, with_constant
+from aecodec.model.registry import Model
 
 
 @given(st.integers(0, 2**63 - 1))

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from skimage.metrics import peak_signal_noise_ratio
 from tifffile import imwrite
 
-from aecodec.bitstream import Box
+from aecodec.container import Box
 from aecodec.errors import AecodecError, BitstreamError, ImageError
 from aecodec.picture import Picture, psnr
 from aecodec.picture.lossless import LOSSLESS_MAX_SIDE, read_lossless, write_lossless

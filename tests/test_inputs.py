@@ -15,9 +15,9 @@ from PIL import Image
 
 import aecodec
 from aecodec.api import to_picture
-from aecodec.attempt import Options
+from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError, ImageError, QualityError, RegionError, StageError, TargetError
-from aecodec.picture.reading import ReadOptions
+from aecodec.options import ReadOptions
 from tests.common import noise, photograph
 from tests.fuzz.pictures import deep_png, saved
 
@@ -107,7 +107,7 @@ def test_what_is_converted_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, 5, b"\x89PNG", {}, object(), io.StringIO("text"), "no such file.png", "\0"]
+    "wrong", [None, 5, b"\x89PNG", {}, Ellipsis, io.StringIO("text"), "no such file.png", "\0"]
 )
 def test_what_is_no_picture_is_said(wrong: Any) -> None:
     for function in (aecodec.compress, aecodec.enhance):
@@ -189,7 +189,7 @@ def test_what_is_no_file_is_said(wrong: Any) -> None:
     ids=str,
 )
 def test_numbers_of_any_type_are_taken(options: dict[str, Any]) -> None:
-    plain = Options(**options).check()
+    plain = CompressOptions(**options)
     assert all(type(getattr(plain, name)) in (int, float, bool) for name in options)
     assert aecodec.info(aecodec.compress(photograph(16, 16), **options)).width == 16
 
@@ -205,7 +205,7 @@ ODD = (
     [1],
     (),
     {},
-    object(),
+    Ellipsis,
     1j,
     np.arange(3),
     True,
@@ -230,7 +230,8 @@ ODD = (
     ],
 )
 def test_options_of_other_types_have_a_sentence(name: str, error: type[AecodecError], value: Any) -> None:
-    accepted = {None: ("model", "tune", "max_bytes", "bpp", "psnr", "denoise"), True: ("lossless", "enhance")}
+    without = ("model", "tune", "quality", "max_bytes", "bpp", "psnr", "denoise")
+    accepted = {None: without, True: ("lossless", "enhance")}
     if value is None or value is True:
         if name in accepted[value]:
             return

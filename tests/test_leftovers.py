@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 import aecodec
 from aecodec.api import decompress_picture
-from aecodec.bitstream import Box, parse, serialise
+from aecodec.container import Box, parse, serialise
 from aecodec.picture import Picture, code_points, text, xmp
 from aecodec.picture.embedding import extended_segments
 from aecodec.picture.reading import from_pillow, read_picture

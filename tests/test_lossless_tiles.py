@@ -10,9 +10,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 import aecodec
-from aecodec.bitstream import TILE, Box, Coding, Container, parse, serialise, write_varint
+from aecodec.arrays import Pixels
+from aecodec.container import TILE, Box, Coding, Container, parse, serialise, write_varint
 from aecodec.errors import BitstreamError, LimitError, TruncatedError
-from aecodec.picture import Pixels, lossless
+from aecodec.picture import lossless
 from aecodec.picture.lossless import read_pixels, tile_places, write_lossless, write_pixels, write_tiles
 from tests.common import noise
 

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 import aecodec
 from aecodec.api import decompress_picture
-from aecodec.bitstream import Box
+from aecodec.container import Box
 from aecodec.picture import Picture, code_points, photoshop, text
 from aecodec.picture.reading import read_picture
 from aecodec.picture.writing import encode_image, notes_of_writing, to_pillow

@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aecodec.descent import encode_latents
-from aecodec.engine import Session
+from aecodec.encoder.options import TUNED
+from aecodec.encoder.refinement import encode_latents
+from aecodec.entropy.tables import read_tables
 from aecodec.errors import ModelError, UnknownModelError
-from aecodec.model import (
+from aecodec.model.network import Session
+from aecodec.model.registry import (
     DECODER_FILES,
     DIRECTORY,
     ENCODER_FILES,
     MANIFEST,
     MORE_MODELS,
     TABLES,
-    TUNED,
     Model,
     fingerprint_of,
     list_models,
@@ -31,7 +32,6 @@ from aecodec.model import (
     model_named,
     model_with,
 )
-from aecodec.tables import read_tables
 
 FILES = (*DECODER_FILES, *ENCODER_FILES)
 
@@ -99,7 +99,7 @@ def test_a_network_of_another_release_is_refused(model: Model) -> None:
     other = replace(model, files={**model.files, "gradient.onnx": model.files["synthesis.onnx"]})
     pixels = np.zeros((32, 32, 3), np.uint8)
     with pytest.raises(ModelError, match="takes y: export it anew, or upgrade aecodec"):
-        encode_latents(other, pixels, 5000, effort=1)
+        encode_latents(other, pixels, 50, effort=1)
 
 
 def test_fingerprint_is_that_of_the_files(model: Model) -> None:
@@ -140,7 +140,7 @@ def test_networks_are_built_once_even_in_the_background(copy: Path, monkeypatch:
         built.append(len(graph))
         return Session(graph, threads)
 
-    monkeypatch.setattr("aecodec.engine.Session", noted)
+    monkeypatch.setattr("aecodec.model.network.Session", noted)
     loaded = load_model(copy)
     loaded.load_ahead(40, "first_means", "synthesis")
     assert loaded.first_means.at(40) is loaded.first_means.at(40)

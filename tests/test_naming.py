@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from aecodec import compress
-from aecodec.bitstream import MAGIC
 from aecodec.cli.files import STANDARD, UsageError, path_of
 from aecodec.cli.jobs import Batch, Job
 from aecodec.cli.naming import Inputs, compressed, pictures, plan
+from aecodec.container import MAGIC
 from aecodec.picture.reading import READABLE
 from aecodec.picture.signatures import HEAD, is_picture
 from tests.common import ROOT, photograph

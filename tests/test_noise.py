@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec import stages
+from aecodec import restoration
+from aecodec.arrays import Pixels
 from aecodec.picture import Picture
-from aecodec.pipeline import Pixels
-from aecodec.stages.denoising import denoise_measured
-from aecodec.stages.noise import estimate_noise
+from aecodec.restoration.denoising import denoise_measured
+from aecodec.restoration.noise import estimate_noise
 from tests.common import psnr_of, shipped_photograph
 from tests.drawn import EDGED, SMOOTH, bordered, jpeg, text
 
@@ -39,7 +39,7 @@ def test_what_was_drawn_is_left_as_it_is(name: str) -> None:
 def test_a_jpeg_of_what_was_drawn_is_not_blurred(name: str, quality: int) -> None:
     clean = DRAWN[name]()
     damaged = jpeg(clean, quality)
-    found = stages.denoise(Picture(damaged)).pixels
+    found = restoration.denoise(Picture(damaged)).pixels
     assert psnr_of(clean, found) > psnr_of(clean, damaged) - 0.05
 
 

@@ -14,8 +14,6 @@ import typer
 from PIL import ExifTags, Image
 
 import aecodec
-from aecodec.attempt import Options, compress_picture
-from aecodec.bitstream import parse
 from aecodec.cli import files
 from aecodec.cli.batch import THERE, attempt, outcomes, run
 from aecodec.cli.files import SUFFIX, write_atomically
@@ -23,6 +21,8 @@ from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.options import bytes_of, pixels_of
 from aecodec.cli.resume import compressed_so, is_picture_of
 from aecodec.cli.verification import verify
+from aecodec.encoder.encoder import encode
+from aecodec.encoder.options import CompressOptions
 from tests.common import make_exif, noise, photograph
 from tests.test_cli import refusal, run_command
 
@@ -35,29 +35,43 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def made(tmp_path: Path, data: bytes, options: Options, strip: tuple[str, ...] = ()) -> bool:
+def made(tmp_path: Path, data: bytes, options: CompressOptions) -> bool:
     (tmp_path / "x.aec").write_bytes(data)
-    return compressed_so(tmp_path / "x.aec", options, strip)
+    return compressed_so(tmp_path / "x.aec", options)
 
 
 @pytest.mark.parametrize(
     ("options", "others"),
     [
-        (Options(), [Options(49), Options(tune="psnr"), Options(lossless=True), Options(max_bytes=100)]),
-        (Options(30), [Options(), Options(30, denoise=20.0), Options(30, reduce=2)]),
-        (Options(denoise=20.0), [Options(), Options(denoise=21.0)]),
-        (Options(reduce=2), [Options(), Options(reduce=3)]),
-        (Options(enhance=True), []),
-        (Options(max_bytes=1000), [Options(max_bytes=100), Options(bpp=0.01)]),
-        (Options(lossless=True), [Options(max_bytes=100), Options(denoise=20.0)]),
-        (Options(tune="psnr"), [Options(), Options(model="visual")]),
+        (
+            CompressOptions(),
+            [
+                CompressOptions(quality=49),
+                CompressOptions(tune="psnr"),
+                CompressOptions(lossless=True),
+                CompressOptions(max_bytes=100),
+            ],
+        ),
+        (
+            CompressOptions(quality=30),
+            [
+                CompressOptions(),
+                CompressOptions(quality=30, denoise=20.0),
+                CompressOptions(quality=30, reduce=2),
+            ],
+        ),
+        (CompressOptions(denoise=20.0), [CompressOptions(), CompressOptions(denoise=21.0)]),
+        (CompressOptions(reduce=2), [CompressOptions(), CompressOptions(reduce=3)]),
+        (CompressOptions(enhance=True), []),
+        (CompressOptions(max_bytes=1000), [CompressOptions(max_bytes=100), CompressOptions(bpp=0.01)]),
+        (CompressOptions(lossless=True), [CompressOptions(max_bytes=100), CompressOptions(denoise=20.0)]),
+        (CompressOptions(tune="psnr"), [CompressOptions(), CompressOptions(model="visual")]),
     ],
 )
 def test_what_was_made_so_is_left_and_what_was_not_is_not(
-    tmp_path: Path, options: Options, others: list[Options]
+    tmp_path: Path, options: CompressOptions, others: list[CompressOptions]
 ) -> None:
-    given = {field: getattr(options, field) for field in Options.__slots__}
-    data = aecodec.compress(PHOTO, given.pop("quality"), **given)
+    data = aecodec.encode_image(PHOTO, options).data
     assert made(tmp_path, data, options)
     assert made(tmp_path, data, replace(options, model=options.model_name, tune=None))
     assert [other for other in others if made(tmp_path, data, other)] == []
@@ -65,16 +79,16 @@ def test_what_was_made_so_is_left_and_what_was_not_is_not(
 
 def test_metadata_that_is_to_be_stripped_is_seen(tmp_path: Path) -> None:
     with_exif = aecodec.compress(Image.new("L", (8, 8)), 50)
-    assert made(tmp_path, with_exif, Options(), ("exif", "gps"))
+    assert made(tmp_path, with_exif, CompressOptions(strip=("exif", "gps")))
     image = Image.new("L", (8, 8))
     image.info["exif"] = make_exif()
-    assert not made(tmp_path, aecodec.compress(image), Options(), ("exif",))
-    assert made(tmp_path, aecodec.compress(image), Options(), ("gps",))
+    assert not made(tmp_path, aecodec.compress(image), CompressOptions(strip=("exif",)))
+    assert made(tmp_path, aecodec.compress(image), CompressOptions(strip=("gps",)))
     tags = Image.Exif()
     tags.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
     image = Image.new("L", (8, 8))
     image.info["exif"] = tags.tobytes()
-    assert not made(tmp_path, aecodec.compress(image), Options(), ("gps",))
+    assert not made(tmp_path, aecodec.compress(image), CompressOptions(strip=("gps",)))
     image.save(tmp_path / "x.jpg", exif=tags)
     assert is_picture_of(tmp_path / "x.jpg", 8, 8)
     with pytest.raises(aecodec.AecodecError, match="metadata that --strip names"):
@@ -83,12 +97,12 @@ def test_metadata_that_is_to_be_stripped_is_seen(tmp_path: Path) -> None:
 
 def test_what_reached_a_psnr_is_not_known(tmp_path: Path) -> None:
     data = aecodec.compress(PHOTO, psnr=30.0)
-    assert not made(tmp_path, data, Options(psnr=30.0))
+    assert not made(tmp_path, data, CompressOptions(psnr=30.0))
 
 
 @pytest.mark.parametrize("damage", [slice(0), slice(3), slice(20), slice(-1)])
 def test_an_unfinished_file_is_made_again(tmp_path: Path, damage: slice) -> None:
-    assert not made(tmp_path, aecodec.compress(PHOTO)[damage], Options())
+    assert not made(tmp_path, aecodec.compress(PHOTO)[damage], CompressOptions())
 
 
 def test_resume_makes_again_what_is_ours_and_keeps_all_else(source: Path) -> None:
@@ -125,31 +139,31 @@ def test_resume_looks_into_pictures(tmp_path: Path, source: Path) -> None:
         is_picture_of(target, 96, 64)
 
 
-@pytest.mark.parametrize("options", [Options(), Options(lossless=True), Options(max_bytes=900)])
-def test_what_was_written_is_read_back(tmp_path: Path, options: Options) -> None:
+@pytest.mark.parametrize(
+    "options", [CompressOptions(), CompressOptions(lossless=True), CompressOptions(max_bytes=900)]
+)
+def test_what_was_written_is_read_back(tmp_path: Path, options: CompressOptions) -> None:
     image = PHOTO.copy()
     image.putalpha(Image.fromarray(noise(96, 64)[:, :, 0]))
     picture = aecodec.api.to_picture(PHOTO if options.max_bytes else image)
-    attempt, data = compress_picture(picture, options)
+    encoded = encode(picture, options)
+    data = encoded.data
     target = tmp_path / "x.aec"
     target.write_bytes(data)
-    verify(target, data, attempt)
+    verify(target, encoded)
     target.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(aecodec.AecodecError, match="bytes read back are not"):
-        verify(target, data, attempt)
+        verify(target, encoded)
     with pytest.raises(aecodec.ChecksumError):
-        verify(target, target.read_bytes(), attempt)
+        verify(target, replace(encoded, data=target.read_bytes()))
 
 
 def test_other_symbols_than_those_that_were_meant_are_seen(tmp_path: Path) -> None:
     picture = aecodec.api.to_picture(PHOTO)
-    attempt, _ = compress_picture(picture, Options())
-    _, other = compress_picture(picture, Options(40))
-    assert attempt.latest
-    attempt.latest = parse(other).payload, attempt.latest[1]
-    (tmp_path / "x.aec").write_bytes(other)
+    meant, other = encode(picture, CompressOptions()), encode(picture, CompressOptions(quality=40))
+    (tmp_path / "x.aec").write_bytes(other.data)
     with pytest.raises(aecodec.AecodecError, match="another picture"):
-        verify(tmp_path / "x.aec", other, attempt)
+        verify(tmp_path / "x.aec", replace(other, latents=meant.latents))
 
 
 def test_verify_on_the_command_line(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

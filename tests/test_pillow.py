@@ -12,7 +12,7 @@ from PIL import Image
 
 import aecodec
 import aecodec.pillow
-from aecodec.bitstream import Box
+from aecodec.container import Box
 from tests.common import METADATA, picture_of_mode, psnr_of
 
 ICC, EXIF, XMP = (METADATA[box] for box in (Box.ICC, Box.EXIF, Box.XMP))

@@ -9,41 +9,45 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aecodec import AecodecError, compress, decompress, info, pipeline
-from aecodec.bitstream import QUALITY_UNITS, Learned
-from aecodec.descent import encode_latents
-from aecodec.engine import Floats, tiles
-from aecodec.entropy import Coder, Latents, turns
-from aecodec.hyperprior import scale_index
-from aecodec.model import DECODER_FILES, TUNED, Model, model_named
-from aecodec.pipeline import (
-    ANALYSIS_HALO,
-    CELL,
-    DECODER_HALO,
-    Pixels,
-    analyse,
-    cells,
-    decoded_y,
+from aecodec import AecodecError, compress, decompress, info
+from aecodec.arrays import Floats, Pixels
+from aecodec.container import CELL, LearnedHeader
+from aecodec.decoder.reconstruction import (
+    decode_y_of_symbols,
+    reconstruct,
+)
+from aecodec.encoder.options import TUNED
+from aecodec.encoder.quantisation import analyse, quantise_all
+from aecodec.encoder.refinement import encode_latents
+from aecodec.entropy.coder import Coder, Latents
+from aecodec.entropy.context import context_passes
+from aecodec.entropy.hyperprior import scale_indices
+from aecodec.model.registry import DECODER_FILES, Model, model_named
+from aecodec.model.tiling import ANALYSIS_HALO, DECODER_HALO, cell_grid, tiles
+from tests.common import (
+    assert_close,
+    photograph,
+    psnr_of,
     read_latents,
-    synthesise,
+    run_python,
+    shipped_photograph,
     whole,
     write_latents,
 )
-from tests.common import assert_close, photograph, psnr_of, run_python, shipped_photograph
 
-QUALITY = 5000
+QUALITY = 50.0
 CORES = (3, 4)
 DECODER_NETWORKS = [Path(name).stem for name in DECODER_FILES if name.endswith(".onnx")]
 LAMBDA_RANGE = 0.0007, 0.5  # at quality 0 and 100, of the loss that the model was trained with
 
 
 @pytest.fixture(scope="module")
-def coded(model: Model, photo: Pixels) -> tuple[Learned, bytes]:
+def coded(model: Model, photo: Pixels) -> tuple[LearnedHeader, bytes]:
     return write_latents(model, encode_latents(model, photo, QUALITY))
 
 
-def pixels_of(model: Model, coded: tuple[Learned, bytes], size: tuple[int, int]) -> Pixels:
-    return synthesise(model, read_latents(model, *coded, size), whole(size))
+def pixels_of(model: Model, coded: tuple[LearnedHeader, bytes], size: tuple[int, int]) -> Pixels:
+    return reconstruct(model, read_latents(model, *coded, size), whole(size))
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -54,7 +58,9 @@ def test_symbols_hardly_depend_on_the_tiles(model: Model, photo: Pixels, core: i
     assert np.mean(one.symbols != tiled.symbols) < 0.02
     sizes = [len(model.coder.encode(latents, 0)) for latents in (one, tiled)]
     assert sizes[1] == pytest.approx(sizes[0], rel=5e-3)
-    figures = [psnr_of(photo, synthesise(model, latents, whole(photo.shape[:2]))) for latents in (one, tiled)]
+    figures = [
+        psnr_of(photo, reconstruct(model, latents, whole(photo.shape[:2]))) for latents in (one, tiled)
+    ]
     assert figures[1] == pytest.approx(figures[0], abs=0.02)
 
 
@@ -62,7 +68,7 @@ def test_symbols_hardly_depend_on_the_tiles(model: Model, photo: Pixels, core: i
 def test_tiled_latents_decode_exactly(model: Model, photo: Pixels, core: int) -> None:
     latents = encode_latents(model, photo, QUALITY, core=core)
     stream = model.coder.encode(latents, 0)
-    decoded = model.coder.decode(stream, cells(*photo.shape[:2]), QUALITY, 0)
+    decoded = model.coder.decode(stream, cell_grid(*photo.shape[:2]), QUALITY, 0)
     np.testing.assert_array_equal(decoded.z, latents.z)
     np.testing.assert_array_equal(decoded.symbols, latents.symbols)
 
@@ -70,38 +76,40 @@ def test_tiled_latents_decode_exactly(model: Model, photo: Pixels, core: int) ->
 def test_what_cannot_be_read_back_is_not_written(
     model: Model, photo: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def misread(model: Model, *given: Any) -> Latents:
-        latents = read_latents(model, *given)
+    decode = Coder.decode
+
+    def misread(coder: Coder, *given: Any) -> Latents:
+        latents = decode(coder, *given)
         latents.symbols[-1, -1, -1] += 1
         return latents
 
-    monkeypatch.setattr(pipeline, "read_latents", misread)
+    monkeypatch.setattr(Coder, "decode", misread)
     with pytest.raises(AecodecError, match="could not read back"):
         compress(photo)
 
 
 @pytest.mark.parametrize("core", CORES)
-@pytest.mark.parametrize("quality", [0, QUALITY, 10000])
-def test_pixels_do_not_depend_on_the_tiles(model: Model, photo: Pixels, core: int, quality: int) -> None:
+@pytest.mark.parametrize("quality", [0.0, QUALITY, 100.0])
+def test_pixels_do_not_depend_on_the_tiles(model: Model, photo: Pixels, core: int, quality: float) -> None:
     latents, size = encode_latents(model, photo, quality), photo.shape[:2]
-    assert_close(synthesise(model, latents, whole(size), core), synthesise(model, latents, whole(size)))
+    assert_close(reconstruct(model, latents, whole(size), core), reconstruct(model, latents, whole(size)))
 
 
 @pytest.mark.parametrize("region", [(0, 1, 0, 1), (95, 203, 64, 97), (150, 160, 0, 260)])
 def test_a_region_is_cut_out_of_the_picture(
-    model: Model, photo: Pixels, coded: tuple[Learned, bytes], region: tuple[int, int, int, int]
+    model: Model, photo: Pixels, coded: tuple[LearnedHeader, bytes], region: tuple[int, int, int, int]
 ) -> None:
     top, bottom, left, right = region
     part = slice(top, min(bottom, photo.shape[0])), slice(left, min(right, photo.shape[1]))
     latents = read_latents(model, *coded, photo.shape[:2])
-    expected = synthesise(model, latents, whole(photo.shape[:2]))[part]
+    expected = reconstruct(model, latents, whole(photo.shape[:2]))[part]
     for core in (2, 32):
-        assert_close(synthesise(model, latents, part, core), expected)
+        assert_close(reconstruct(model, latents, part, core), expected)
 
 
-def beyond(cells: int, factor: int) -> slice:
+def beyond(halo: int, factor: int) -> slice:
     """The columns of an output that a halo of so many cells leaves out, of the first column of cells."""
-    return slice((1 + cells) * factor, None)
+    return slice((1 + halo) * factor, None)
 
 
 @pytest.mark.parametrize("quality", [5, 50, 100])
@@ -125,28 +133,28 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis(tune: str, qua
 
 def test_tiles_hardly_change_what_the_encoder_takes_for_the_decoders_y(model: Model, photo: Pixels) -> None:
     y, z = analyse(model, photo, 100)
-    index, symbols, coded = scale_index(model.tables, z, 10000), [], []
+    index, symbols, coded = scale_indices(model.tables, z, 100), [], []
     for core in (4, 34):
         coded.append(np.empty_like(y))
-        symbols.append(pipeline.quantise_all(model, y, z, index, 10000, core, coded[-1]))
+        symbols.append(quantise_all(model, y, z, index, 100, core, coded[-1]))
     assert np.mean(symbols[0] != symbols[1]) < 1e-3
     error = (coded[0] - coded[1])[symbols[0] == symbols[1]]  # in steps, of which y has up to 200 here
     assert np.abs(error).max() < 1
     assert np.sqrt(np.square(error).mean()) < 0.01
 
 
-@pytest.mark.parametrize("quality", [500, 5000, 10000])
-def test_what_lies_beyond_the_halo_hardly_counts_for_the_decoder(model: Model, quality: int) -> None:
+@pytest.mark.parametrize("quality", [5.0, 50.0, 100.0])
+def test_what_lies_beyond_the_halo_hardly_counts_for_the_decoder(model: Model, quality: float) -> None:
     (tile,) = tiles(3, 12, 12, 0)
     latents = encode_latents(model, photograph(12 * CELL, 3 * CELL), quality)
     symbols = latents.symbols.copy()
     symbols[:, :, :2] *= -1
     y, other = (
-        decoded_y(model, each, tile)
-        for each in (replace(latents, y=None), replace(latents, symbols=symbols, y=None))
+        decode_y_of_symbols(model, each, tile)
+        for each in (replace(latents, y_hat=None), replace(latents, symbols=symbols, y_hat=None))
     )
     assert np.abs(y - other)[:, :, beyond(3, 2)].max() == 0  # seven blocks at 1/16 see no farther
-    images = [model.synthesis(quality / QUALITY_UNITS, each)[0] for each in (y, other)]
+    images = [model.synthesis(quality, each)[0] for each in (y, other)]
     change = 255 * np.abs(images[0] - images[1])
     assert change[:, :, :CELL].max() > 1
     assert change[:, :, beyond(DECODER_HALO, CELL)].max() < 1e-3  # of a level
@@ -155,15 +163,15 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_decoder(model: Model, q
 DECODE = """
 import hashlib, sys
 import numpy as np
-from aecodec.bitstream import parse
-from aecodec.model import model_with
-from aecodec.decoding import decode_pixels
-from aecodec.pipeline import cells, whole
+from aecodec.container import parse
+from aecodec.model.registry import model_with
+from aecodec.decoder.decoding import decode_pixels
+from aecodec.model.tiling import cell_grid
 container = parse(open(sys.argv[1], "rb").read())
 header, size = container.learned, (container.height, container.width)
 model = model_with(header.fingerprint)
-latents = model.coder.decode(container.payload, cells(*size), header.quality, header.prior)
-np.save(sys.argv[2], decode_pixels(container, whole(size), latents))
+latents = model.coder.decode(container.payload, cell_grid(*size), header.quality, header.cdf_set)
+np.save(sys.argv[2], decode_pixels(container, (slice(0, size[0]), slice(0, size[1])), latents))
 print(hashlib.sha256(latents.z.tobytes() + latents.symbols.tobytes()).hexdigest())
 """
 
@@ -197,8 +205,8 @@ class Perturbed:
 class Recorder(Coder):
     """A coder that remembers what it decoded."""
 
-    def decode(self, stream: bytes, size: tuple[int, int], quality: int, prior: int) -> Latents:
-        self.decoded = super().decode(stream, size, quality, prior)
+    def decode(self, stream: bytes, size: tuple[int, int], quality: float, cdf_set: int) -> Latents:
+        self.decoded = super().decode(stream, size, quality, cdf_set)
         return self.decoded
 
 
@@ -206,14 +214,16 @@ def perturbed_model(model: Model, amplitude: float) -> Model:
     fresh = Model(model.name, model.manifest, model.files)
     for name in DECODER_NETWORKS:
         fresh.__dict__[name] = Perturbed(getattr(model, name), amplitude)
-    tables = replace(model.tables, inward=model.tables.inward + np.float32(amplitude))
+    tables = replace(
+        model.tables, reconstruction_offset=model.tables.reconstruction_offset + np.float32(amplitude)
+    )
     fresh.__dict__["tables"], fresh.__dict__["coder"] = tables, Recorder(tables)
     return fresh
 
 
 @pytest.mark.parametrize("amplitude", [1e-6, 0.5])
 def test_no_float_of_the_decoder_reaches_a_symbol(
-    model: Model, photo: Pixels, coded: tuple[Learned, bytes], amplitude: float
+    model: Model, photo: Pixels, coded: tuple[LearnedHeader, bytes], amplitude: float
 ) -> None:
     latents, disturbed = encode_latents(model, photo, QUALITY), perturbed_model(model, amplitude)
     pixels = pixels_of(disturbed, coded, photo.shape[:2])
@@ -242,14 +252,16 @@ class Listener:
 def test_the_decoder_finds_the_latent_within_half_a_step_of_its_reconstruction_points(
     model: Model, photo: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "error_weight", lambda quality: np.inf)  # every symbol is the nearest
+    monkeypatch.setattr(
+        "aecodec.encoder.quantisation.lagrangian", lambda quality: np.inf
+    )  # every symbol is the nearest
     latents, listener = encode_latents(model, photo, QUALITY, effort=0), Listener(model.synthesis)
     fresh = Model(model.name, model.manifest, model.files)
     fresh.__dict__["synthesis"] = listener
-    synthesise(fresh, latents, whole(photo.shape[:2]))
-    error = np.abs(listener.inputs[0] - analyse(model, photo, QUALITY / 100)[0])
-    beyond = np.abs(model.tables.inward)[latents.index]
-    assert (error - beyond)[latents.index >= model.tables.first_level].max() < 0.501
+    reconstruct(fresh, latents, whole(photo.shape[:2]))
+    error = np.abs(listener.inputs[0] - analyse(model, photo, QUALITY)[0])
+    beyond = np.abs(model.tables.reconstruction_offset)[latents.scale_index]
+    assert (error - beyond)[latents.scale_index >= model.tables.skip_below].max() < 0.501
 
 
 def test_quality_is_monotone() -> None:
@@ -296,17 +308,17 @@ def test_photographs(name: str, quality: float, floor: float, ceiling: float) ->
     ("size", "count"), [((1, 1), (1, 1)), ((32, 33), (1, 2)), ((64, 65), (2, 3)), ((300, 470), (10, 15))]
 )
 def test_cells(size: tuple[int, int], count: tuple[int, int]) -> None:
-    assert cells(*size) == count
+    assert cell_grid(*size) == count
     assert all(side <= CELL * cell for side, cell in zip(size, count, strict=True))
 
 
-def test_turns_are_a_checkerboard_of_which_one_colour_is_split() -> None:
-    turn = turns((6, 8, 10))
-    assert np.bincount(turn.ravel()).tolist() == [120, 120, 240]
+def test_passes_are_a_checkerboard_of_which_one_colour_is_split() -> None:
+    number = context_passes((6, 8, 10))
+    assert np.bincount(number.ravel()).tolist() == [120, 120, 240]
     for axis in range(3):
-        last = (turn == 2).astype(int)
+        last = (number == 2).astype(int)
         assert (np.diff(last, axis=axis) != 0).all()
 
 
-def test_turns_do_not_depend_on_where_a_tile_begins() -> None:
-    np.testing.assert_array_equal(turns((6, 8, 10))[:, 2:, 4:], turns((6, 6, 6)))
+def test_passes_do_not_depend_on_where_a_tile_begins() -> None:
+    np.testing.assert_array_equal(context_passes((6, 8, 10))[:, 2:, 4:], context_passes((6, 6, 6)))

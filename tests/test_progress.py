@@ -15,9 +15,9 @@ from PIL import Image
 
 from aecodec import compress, progress
 from aecodec.cli.progress import LONG, Bar
-from aecodec.engine import tiles
-from aecodec.pipeline import ANALYSIS_CORE, CELL, CORE
-from aecodec.progress import part_of_passes, told, watching
+from aecodec.container import CELL
+from aecodec.model.tiling import ANALYSIS_CORE, CORE, tiles
+from aecodec.progress import as_part_of_passes, progress_listener, track
 from tests.common import photograph
 from tests.test_cli import run_command
 
@@ -66,22 +66,22 @@ def test_examples_of_the_documentation() -> None:
 
 def test_nobody_is_told_after_watching() -> None:
     seen: list[tuple[str, int, int]] = []
-    with watching(lambda *given: seen.append(given)):
-        assert len(list(told("first", tiles(2, 2, 1, 0)))) == 4
-    assert len(list(told("second", tiles(2, 2, 1, 0)))) == 4
+    with progress_listener(lambda *given: seen.append(given)):
+        assert len(list(track("first", tiles(2, 2, 1, 0)))) == 4
+    assert len(list(track("second", tiles(2, 2, 1, 0)))) == 4
     assert seen == [("first", done, 4) for done in (1, 2, 3, 4)]
 
 
 def test_parts_of_passes_are_told_as_one() -> None:
     seen: list[tuple[str, int, int]] = []
-    with watching(lambda *given: seen.append(given)):
+    with progress_listener(lambda *given: seen.append(given)):
         for number in range(3):
-            with part_of_passes("each", number, 3):
-                assert len(list(told("each", tiles(1, 2, 1, 0)))) == 2
-                assert len(list(told("other", tiles(1, 2, 1, 0)))) == 2
+            with as_part_of_passes("each", number, 3):
+                assert len(list(track("each", tiles(1, 2, 1, 0)))) == 2
+                assert len(list(track("other", tiles(1, 2, 1, 0)))) == 2
     assert seen == [("each", done, 6) for done in range(1, 7)]
-    with part_of_passes("each", 0, 2):  # nobody watches
-        assert len(list(told("each", tiles(1, 2, 1, 0)))) == 2
+    with as_part_of_passes("each", 0, 2):  # nobody watches
+        assert len(list(track("each", tiles(1, 2, 1, 0)))) == 2
 
 
 def test_the_end_of_a_long_pass_is_foreseen(
@@ -91,7 +91,7 @@ def test_the_end_of_a_long_pass_is_foreseen(
     clock = iter(range(0, 1000, 25))
     monkeypatch.setattr("cli.progress.time.monotonic", lambda: next(clock))
     with Bar(quiet=False).within_pictures():
-        list(told("descending", range(20)))
+        list(track("descending", range(20)))
     said = capsys.readouterr().err
     assert re.findall(r"(\d+)/20, ([\d:]+) left", said)[:2] == [("2", "0:07:30"), ("3", "0:07:05")]
     assert "20/20\r" in said
@@ -99,7 +99,7 @@ def test_the_end_of_a_long_pass_is_foreseen(
 
 def test_all_steps_of_a_descent_are_one_pass() -> None:
     seen: list[tuple[str, int, int]] = []
-    with watching(lambda *given: seen.append(given)):
+    with progress_listener(lambda *given: seen.append(given)):
         compress(photograph(100, 80), effort=5)
     assert [each for each in seen if each[0] == "descending"] == [("descending", n, 16) for n in range(1, 17)]
     assert seen.count(("rounding", 1, 1)) == 1  # of the draft

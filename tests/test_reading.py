@@ -24,12 +24,13 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from aecodec.bitstream import MAX_PIXELS, Box, check_size
+from aecodec.container import MAX_PIXELS, Box, check_size
 from aecodec.errors import AecodecError, ImageError, LimitError, MissingExtraError
+from aecodec.options import ReadOptions
 from aecodec.picture import Picture
 from aecodec.picture.jpeg_xl import read_header, unpacked
 from aecodec.picture.opening import format_of
-from aecodec.picture.reading import READABLE_SUFFIXES, ReadOptions, from_pillow, read_picture
+from aecodec.picture.reading import READABLE_SUFFIXES, from_pillow, read_picture
 from tests.common import (
     MAKE,
     METADATA,

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec.bitstream import parse, serialise
+from aecodec.container import parse, serialise
 from aecodec.errors import BitstreamError
 from tests import reference_decoder as reference
 from tests.common import ROOT, picture_of_mode, sealed
@@ -28,7 +28,7 @@ def assert_same_symbols(data: bytes) -> None:
     z, index, symbols = reference.decode_stream(reference.Model(file.fingerprint), file)
     expected = latents_of(parse(data))
     np.testing.assert_array_equal(z, expected.z)
-    np.testing.assert_array_equal(index, expected.index)
+    np.testing.assert_array_equal(index, expected.scale_index)
     np.testing.assert_array_equal(symbols, expected.symbols)
 
 

@@ -135,7 +135,7 @@ def test_equal_pixels_are_measured_once_under_both_names(pictures: Path, tmp_pat
 
 
 def test_our_version_names_whatever_may_change_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aecodec.model import Model, model_named
+    from aecodec.model.registry import Model, model_named
 
     before, base = ours()[0].version, model_named("base")
     other = Model(base.name, base.manifest, {**base.files, "analysis.onnx": b""})

@@ -29,7 +29,7 @@ with warnings.catch_warnings():
 
 from aecodec.cli import app
 from aecodec.cli.train import STAGES
-from aecodec.engine import Network
+from aecodec.model.network import Network
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 

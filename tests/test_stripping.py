@@ -14,7 +14,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 import aecodec
-from aecodec.bitstream import Box, parse, serialise
+from aecodec.container import Box, parse, serialise
 from aecodec.errors import MetadataError, TargetError
 from aecodec.picture import Picture, code_points, exif, text, xmp
 from aecodec.picture.reading import from_pillow

@@ -50,11 +50,16 @@ with warnings.catch_warnings():
     from aecodec.training.transforms import Widths, widths_in
 
 import aecodec
-from aecodec import pipeline
-from aecodec.engine import Floats, Network
-from aecodec.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
-from aecodec.model import TUNED, model_named
-from aecodec.pipeline import ANALYSIS_HALO, CELL, dequantise, quantise
+from aecodec.arrays import Floats
+from aecodec.container import CELL
+from aecodec.decoder.reconstruction import dequantise
+from aecodec.encoder.options import TUNED
+from aecodec.encoder.quantisation import quantise
+from aecodec.entropy.context import context_passes
+from aecodec.entropy.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
+from aecodec.model.network import Network
+from aecodec.model.registry import model_named
+from aecodec.model.tiling import ANALYSIS_HALO
 from tests.common import slopes_along
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
@@ -95,7 +100,7 @@ def test_qualities_interpolate_the_anchors() -> None:
 
 def test_training_and_run_time_agree_on_the_turns() -> None:
     shape = (6, 4, 8)
-    assert np.array_equal(turns(torch.zeros(1, *shape)).numpy(), pipeline.turns(shape))
+    assert np.array_equal(turns(torch.zeros(1, *shape)).numpy(), context_passes(shape))
 
 
 def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
@@ -106,7 +111,7 @@ def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
     z = torch.randint(-4, 9, (1, trained.widths.latents // 16, 5, 7)).float()
     with torch.no_grad():
         expected = trained.hyper_prediction(z, anchor_weights(torch.tensor([37.5])))[0].flatten(1).numpy()
-    for step in hyper_steps(export.initial_tables(trained), z[0].int().numpy(), 3750):
+    for step in hyper_steps(export.initial_tables(trained), z[0].int().numpy(), 37.5):
         values = expected[step.channel, step.places]
         np.testing.assert_allclose(np.clip(values, *Z_LIMITS), step.origin + 0.5, atol=0.52)
         quarters = np.clip(4 * values, 4 * EXPECTED_RANGE[0], 4 * EXPECTED_RANGE[1] - 1)
@@ -152,7 +157,9 @@ def test_training_rounds_nearly_as_files_do() -> None:
     index = torch.randint(2, 30, (320, 8, 8))
     y = torch.randn(320, 8, 8) * 0.11 * (index * SCALE_STEP).exp()
     tables, levels = export.initial_tables(trained), index.numpy().astype(np.uint8).ravel()
-    in_files = quantise(tables, y.numpy().ravel(), levels, tables.lowered_below(STEP_WORTH)).reshape(y.shape)
+    in_files = quantise(tables, y.numpy().ravel(), levels, tables.rdoq_thresholds(STEP_WORTH)).reshape(
+        y.shape
+    )
     in_training = trained.quantiser.symbols(y, index).detach().numpy()
     assert np.mean(in_files != in_training) < 0.01  # files know the scale, training spreads it
     assert np.abs(in_files - in_training).max() <= 1
@@ -254,7 +261,7 @@ def test_the_shipped_weights_are_those_of_the_network(name: str) -> None:
     trained = load_codec(shipped_weights(name))
     model = model_named(name)
     inward = trained.quantiser.inward.detach().numpy()  # which nothing refits
-    np.testing.assert_allclose(model.tables.inward, inward, atol=1e-3)
+    np.testing.assert_allclose(model.tables.reconstruction_offset, inward, atol=1e-3)
 
 
 def test_the_start_is_already_a_linear_codec(fresh: Codec) -> None:

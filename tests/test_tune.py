@@ -12,9 +12,10 @@ from PIL import Image
 
 import aecodec
 import aecodec.pillow
+from aecodec.arrays import Pixels
 from aecodec.benchmarks.metrics import ms_ssim_db, psnr_rgb, ssimulacra2
-from aecodec.model import TUNED, model_named
-from aecodec.picture import Pixels
+from aecodec.encoder.options import TUNED
+from aecodec.model.registry import model_named
 from tests.common import photograph
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import aecodec
+from aecodec.arrays import Pixels
 from aecodec.picture.writing import FAST_PNG, SMALL, encode_image, fast_png, fitted, flattened
-from aecodec.pipeline import Pixels
 from tests.common import METADATA, noise, photograph, picture_of_mode, shipped_photograph
 from tests.drawn import text
 

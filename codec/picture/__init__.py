@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from aecodec.bitstream import Box
+from aecodec.container import Box
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 

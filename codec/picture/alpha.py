@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aecodec.engine import Floats
+from aecodec.arrays import Floats
 from aecodec.picture import Picture
 
 STRIP = 16  # rows, even, that are worked on at a time, so that no level is held twice

@@ -1,6 +1,6 @@
 """Pure white and pure black of a decoded picture: patches that are wholly so, and levels drawn to the ends.
 
-`aecodec.bitstream` specifies the box. It is applied to the floats of the last network before they are
+`aecodec.container` specifies the box. It is applied to the floats of the last network before they are
 rounded, so that what differs there by far less than a level still differs by at most one afterwards.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aecodec.bitstream import MAX_VARINT_BYTES, Reader, write_varint
-from aecodec.engine import Floats, Window
+from aecodec.arrays import Floats, Window
+from aecodec.container import MAX_VARINT_BYTES, Reader, write_varint
 from aecodec.errors import LimitError
 
 WHITE, BLACK = 255, 0
@@ -96,7 +96,7 @@ def expand_runs(data: bytes, rows: int, columns: int) -> Bits:
 
 
 def read_varints(data: bytes) -> NDArray[np.int64]:
-    """All varints that fill some data, as `aecodec.bitstream.Reader` reads them one by one; for many of them.
+    """All varints that fill some data, as `aecodec.container.Reader` reads them one by one; for many of them.
 
     Raises LimitError.
     """

@@ -13,9 +13,10 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401  registers the format, for which Pillow would load all its plugins
 )
 
-from aecodec.bitstream import TILE, Reader, write_varint
-from aecodec.engine import Window, moved, overlap
+from aecodec.arrays import Window
+from aecodec.container import TILE, Reader, write_varint
 from aecodec.errors import BitstreamError, ImageError, LimitError
+from aecodec.model.tiling import intersection, window_within
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
@@ -104,11 +105,10 @@ def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window
     channels = 4 if tiles_have_alpha(payload, size, tiled) else 3
     found = np.empty((*(side.stop - side.start for side in part), channels), np.uint8)
     for tile in read_tiles(payload, size, tiled):
-        rows, columns = (overlap(*pair) for pair in zip(tile.place, part, strict=True))
-        if rows.start < rows.stop and columns.start < columns.stop:
+        shared = intersection(tile.place, part)
+        if all(span.start < span.stop for span in shared):
             samples: NDArray[np.uint8] = np.asarray(read_lossless(tile.data, tile.size))
-            piece = samples[moved(rows, tile.place[0]), moved(columns, tile.place[1])]
-            found[moved(rows, part[0]), moved(columns, part[1])] = piece
+            found[window_within(shared, part)] = samples[window_within(shared, tile.place)]
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from aecodec.bitstream import Box
+from aecodec.container import Box
 from aecodec.picture import code_points, exif, leftovers, text, xmp
 from aecodec.picture.code_points import Colour
 from aecodec.picture.embedding import EXTENSION

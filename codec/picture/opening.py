@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from aecodec.bitstream import MAX_PIXELS, check_size
+from aecodec.container import MAX_PIXELS, check_size
 from aecodec.errors import ImageError, LimitError, MissingExtraError
 from aecodec.picture.signatures import is_bmp, is_dib
 

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from aecodec.arguments import truth, whole_number
-from aecodec.bitstream import MAX_FILE, MAX_PIXELS, Box
+from aecodec.arrays import Pixels
+from aecodec.container import MAX_FILE, Box
 from aecodec.errors import ImageError
-from aecodec.picture import Picture, Pixels, depth, exif, png
+from aecodec.options import ReadOptions
+from aecodec.picture import Picture, depth, exif, png
 from aecodec.picture.colour import notes_of_png_colours, rgb_of_cmyk
 from aecodec.picture.frames import at_frame
 from aecodec.picture.leftovers import content_of
@@ -39,30 +40,6 @@ WITHOUT_END = "ends too early, but all of its pixels are there"
 UNKNOWN_DEPTH = "was loaded before, and its file is gone: if it had more than 8 bits a sample, they were cut"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How picture files and images are read."""
-
-    depth: int | None = None  # 8 has deeper samples converted, which are otherwise refused
-    frame: int | None = None  # of a file of several, from 0 on
-    tolerant: bool = False  # what is there of a damaged file is read, which is otherwise refused
-    max_pixels: int = MAX_PIXELS
-
-    def checked(self) -> ReadOptions:
-        """The same with plain numbers; raises ImageError for what cannot be asked for."""
-        given = {
-            name: None if value is None else whole_number(name, value, ImageError)
-            for name, value in (("depth", self.depth), ("frame", self.frame))
-        }
-        if given["depth"] not in (None, 8):
-            raise ImageError(f"depth {self.depth} is not offered: choose 8")
-        tolerant = truth("tolerant", self.tolerant, ImageError)
-        max_pixels = whole_number("max_pixels", self.max_pixels, ImageError)
-        if max_pixels < 1:
-            raise ImageError(f"max_pixels {max_pixels} leaves no picture: give a positive number")
-        return replace(self, **given, tolerant=tolerant, max_pixels=max_pixels)
-
-
 DEFAULTS = ReadOptions()
 
 
@@ -71,7 +48,6 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], options: ReadOption
 
     Raises ImageError where there is none that can be coded, MissingExtraError where that needs an extra.
     """
-    options = options.checked()
     with opened(source) as file:
         try:
             with decoding(), unwarned(), open_image(file, options.max_pixels) as image:
@@ -142,7 +118,6 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
     left out. Metadata are those in `info`, and EXIF as `getexif()` was edited: what was taken out of them
     does not come back.
     """
-    options = options.checked()
     with decoding(), unwarned(), at_frame(image, options.frame) as notes:
         check_input(*image.size, options.max_pixels)
         return picture_of(image, options.depth, list(notes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from aecodec.bitstream import Box
+from aecodec.container import Box
 from aecodec.errors import MetadataError
 from aecodec.picture import Picture, code_points, exif, text, xmp
 from aecodec.picture.colour import is_srgb

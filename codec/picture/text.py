@@ -1,6 +1,6 @@
 """What people and programs wrote into a picture's file, and its resolution: the box of text.
 
-`aecodec.bitstream` specifies its bytes. In a Pillow image all of it is where Pillow's readers put it.
+`aecodec.container` specifies its bytes. In a Pillow image all of it is where Pillow's readers put it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from aecodec.bitstream import MAX_VARINT_BYTES, Reader, write_varint
+from aecodec.container import MAX_VARINT_BYTES, Reader, write_varint
 from aecodec.errors import BitstreamError
 from aecodec.picture import photoshop
 

@@ -17,15 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aecodec.bitstream import QUALITY_UNITS
-from aecodec.descent import encode_latents
-from aecodec.entropy import Coder, Latents, refine, turns, z_histogram
+from aecodec.encoder.refinement import encode_latents
+from aecodec.entropy.coder import Coder, Latents, z_histogram
+from aecodec.entropy.context import CONTEXT_PASSES, LOUDEST, RATIOS, adapt_scale_indices, context_passes
+from aecodec.entropy.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_PASSES
+from aecodec.entropy.tables import FRACTION_BITS, SCALE_LEVELS, FrequencyTables, write_tables
 from aecodec.errors import ModelError
-from aecodec.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_TURNS
-from aecodec.model import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
-from aecodec.neighbours import LOUDEST, RATIOS, TURNS
+from aecodec.model.registry import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
 from aecodec.sampling import evenly_spaced
-from aecodec.tables import FRACTION_BITS, SCALE_LEVELS, Tables, write_tables
 from aecodec.training.data import Pixels
 from aecodec.training.distortion import TUNINGS, Tuning
 from aecodec.training.graphs import to_onnx
@@ -110,27 +109,27 @@ def to_counts(probabilities: NDArray[np.float64]) -> NDArray[np.uint32]:
     return np.maximum(np.rint(shares * PRECISION), 1).astype(np.uint32)
 
 
-def initial_tables(codec: Codec) -> Tables:
+def initial_tables(codec: Codec) -> FrequencyTables:
     """The integer scale map, Gaussian tables and flat priors."""
     deviations = [SCALE_RANGE[0] * math.exp(level * SCALE_STEP) for level in range(SCALE_LEVELS)]
     reach = np.array([math.ceil(REACH * d) + 1 for d in deviations], np.int32)
     counts = [to_counts(gaussian(d, int(r))) for d, r in zip(deviations, reach, strict=True)]
     values = 2 * (Z_LIMITS[1] - Z_LIMITS[0]) + 1
     prediction = codec.hyper_prediction
-    return Tables(
+    return FrequencyTables(
         scale_weight=fixed_point(codec.scale_map.weight.flatten(1), FRACTION_BITS, np.int16),
         scale_offset=fixed_point(codec.scale_map.offset.rows, FRACTION_BITS),
         z_low=Z_LIMITS[0],
         z_in_place=fixed_point(prediction.in_place.tril(-1), HYPER_FRACTION_BITS, np.int16),
         z_around=fixed_point(prediction.around, HYPER_FRACTION_BITS, np.int16),
         z_offset=fixed_point(prediction.offset.rows, HYPER_FRACTION_BITS),
-        z_counts=np.full((1, HYPER_TURNS * CONTEXTS, values), PRECISION // values, np.uint32),
-        y_counts=np.concatenate(counts),
-        y_reach=reach,
-        first_level=FIRST_LEVEL,
+        z_frequencies=np.full((1, HYPER_PASSES * CONTEXTS, values), PRECISION // values, np.uint32),
+        y_frequencies=np.concatenate(counts),
+        y_support=reach,
+        skip_below=FIRST_LEVEL,
         magnitude=np.array([mean_magnitude(d) for d in deviations], np.int32),
-        level_shift=np.zeros((SCALE_LEVELS, len(RATIOS) + 1), np.int8),
-        inward=codec.quantiser.inward.detach().float().numpy(),
+        scale_index_shift=np.zeros((SCALE_LEVELS, len(RATIOS) + 1), np.int8),
+        reconstruction_offset=codec.quantiser.inward.detach().float().numpy(),
     )
 
 
@@ -155,59 +154,62 @@ def observed_latents(model: Model, images: list[Pixels]) -> Iterator[Latents]:
     """The latents of every image at every one of FIT_QUALITIES."""
     for image in images:
         for quality in FIT_QUALITIES:
-            yield encode_latents(model, image, quality * QUALITY_UNITS)
+            yield encode_latents(model, image, quality)
 
 
-def fit_tables(tables: Tables, observed: list[Latents]) -> Tables:
-    """Tables refitted to latents: how neighbours shift levels, what was counted at each, clustered priors."""
+def fit_tables(tables: FrequencyTables, observed: list[Latents]) -> FrequencyTables:
+    """The tables refitted to latents: what context adds to scale indices, frequencies, clustered CDF sets."""
     for _ in range(FIT_ROUNDS):
-        tables = replace(tables, y_counts=fit_counts(tables, observed))
-        tables = replace(tables, level_shift=fit_shift(tables, observed))
+        tables = replace(tables, y_frequencies=fit_counts(tables, observed))
+        tables = replace(tables, scale_index_shift=fit_shift(tables, observed))
     histograms = np.stack([z_histogram(tables, latents.z, latents.quality) for latents in observed])
     return replace(
-        tables, y_counts=fit_counts(tables, observed), z_counts=to_counts(cluster_priors(histograms))
+        tables,
+        y_frequencies=fit_counts(tables, observed),
+        z_frequencies=to_counts(cluster_cdf_sets(histograms)),
     )
 
 
-def coded_groups(tables: Tables, latents: Latents) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each level and the symbols that it codes, turn after turn."""
+def coded_groups(tables: FrequencyTables, latents: Latents) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each adapted scale index and the symbols that it codes, pass after pass."""
     coder = Coder(tables)
-    for turn in range(TURNS):
-        for level, places in coder.groups(latents.index, latents.symbols, turn).items():
+    for number in range(CONTEXT_PASSES):
+        for level, places in coder.groups(latents.scale_index, latents.symbols, number).items():
             yield level, latents.symbols.ravel()[places].astype(np.int64)
 
 
-def fit_counts(tables: Tables, observed: list[Latents]) -> NDArray[np.uint32]:
+def fit_counts(tables: FrequencyTables, observed: list[Latents]) -> NDArray[np.uint32]:
     """The levels' counts as observed, blended with Gaussians."""
-    counted = [np.zeros(2 * reach + 2) for reach in tables.y_reach]
+    counted = [np.zeros(2 * reach + 2) for reach in tables.y_support]
     for latents in observed:
         for level, values in coded_groups(tables, latents):
-            reach = tables.y_reach[level]
+            reach = tables.y_support[level]
             codes = np.where(np.abs(values) > reach, 2 * reach + 1, values + reach)
             counted[level] += np.bincount(codes, minlength=2 * reach + 2)
     deviations = [SCALE_RANGE[0] * math.exp(level * SCALE_STEP) for level in range(SCALE_LEVELS)]
-    priors = [gaussian(d, int(reach)) for d, reach in zip(deviations, tables.y_reach, strict=True)]
+    priors = [gaussian(d, int(reach)) for d, reach in zip(deviations, tables.y_support, strict=True)]
     return np.concatenate([to_counts(blend(p, c)) for p, c in zip(priors, counted, strict=True)])
 
 
-def fit_shift(tables: Tables, observed: list[Latents]) -> NDArray[np.int8]:
+def fit_shift(tables: FrequencyTables, observed: list[Latents]) -> NDArray[np.int8]:
     """For each scale index and column the shift to the level under which the symbols take the fewest bits.
 
     Every file counts alike, or those of high quality, which hold the most symbols, would decide alone.
     """
-    columns = tables.level_shift.shape[1]
-    # with this table in place of the shifts, `refine` tells the column itself
+    columns = tables.scale_index_shift.shape[1]
+    # with this table in place of the shifts, `adapt_scale_indices` gives the column itself
     itself = np.arange(columns) - np.arange(SCALE_LEVELS)[:, None]
-    probe = replace(tables, level_shift=itself.astype(np.int8))
+    probe = replace(tables, scale_index_shift=itself.astype(np.int8))
     seen = np.zeros((SCALE_LEVELS * columns, 2 * LOUDEST + 1))
     for latents in observed:
         weight = 1e4 / (1 + np.count_nonzero(latents.symbols))
-        order, coded = turns(latents.index.shape), latents.index >= tables.first_level
-        for turn in range(1, TURNS):
-            places = (order == turn) & coded
-            column = refine(probe, latents.index, latents.symbols, turn)[places].astype(np.int64)
+        order, coded = context_passes(latents.scale_index.shape), latents.scale_index >= tables.skip_below
+        for number in range(1, CONTEXT_PASSES):
+            places = (order == number) & coded
+            adapted = adapt_scale_indices(probe, latents.scale_index, latents.symbols, number)
+            column = adapted[places].astype(np.int64)
             values = np.clip(latents.symbols[places], -LOUDEST, LOUDEST).astype(np.int64)
-            rows = latents.index[places].astype(np.int64) * columns + column
+            rows = latents.scale_index[places].astype(np.int64) * columns + column
             flat = rows * seen.shape[1] + values + LOUDEST
             seen += weight * np.bincount(flat, minlength=seen.size).reshape(seen.shape)
     values = np.arange(-LOUDEST, LOUDEST + 1, dtype=np.float32)
@@ -225,7 +227,7 @@ def blend(prior: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[n
     return np.asarray(symmetric + GAUSSIAN_WEIGHT * prior / prior.sum())
 
 
-def cluster_priors(histograms: NDArray[np.int64], rounds: int = 20) -> NDArray[np.float64]:
+def cluster_cdf_sets(histograms: NDArray[np.int64], rounds: int = 20) -> NDArray[np.float64]:
     """PRIORS distributions (P, contexts, values) that code the histograms (N, contexts, values) in few bits.
 
     Lloyd's algorithm, the distance of a file from a prior being the bits it takes under it.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from aecodec.stages.networks import MANIFEST
-from aecodec.stages.upscaling import SCALES
+from aecodec.restoration.networks import MANIFEST
+from aecodec.restoration.upscaling import SCALES
 from aecodec.training.graphs import to_onnx
 from aecodec.training.loop import load_weights
 from aecodec.training.stages import SRCNN, SubPixel, denoiser, enhancer

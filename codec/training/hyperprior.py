@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aecodec.tables import SCALE_LEVELS
+from aecodec.entropy.tables import SCALE_LEVELS
 from aecodec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table
 from aecodec.training.transforms import PrincipalComponents, Widths
 
 SCALE_RANGE = (0.11, 256.0)  # standard deviations, in quantisation steps, of the first and last level
 SCALE_STEP = math.log(SCALE_RANGE[1] / SCALE_RANGE[0]) / (SCALE_LEVELS - 1)
 SCALE_SPREAD = 0.4  # deviation of the log of a scale from its level's
-STEP_WORTH = 20.0  # bits for a squared step of error: what `aecodec.pipeline` takes from quality 10 on
+STEP_WORTH = (
+    20.0  # bits for a squared step of error: what `aecodec.decoder.reconstruction` takes from quality 10 on
+)
 Z_STEP = 0.4  # of log-energy, in which the hyper-latent starts
 Z_GROUP = 16  # principal components that share an energy
 

@@ -24,7 +24,7 @@ from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from compressai.ops import LowerBound
 from torch import Tensor, nn
 
-from aecodec.tables import SCALE_LEVELS
+from aecodec.entropy.tables import SCALE_LEVELS
 from aecodec.training.hyperprior import (
     SCALE_RANGE,
     SCALE_STEP,

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from aecodec.api import compress, decompress
 from aecodec.errors import AecodecError
+from aecodec.restoration.denoising import LARGEST_SIGMA
+from aecodec.restoration.upscaling import SCALES
 from aecodec.sampling import evenly_spaced
-from aecodec.stages.denoising import LARGEST_SIGMA
-from aecodec.stages.upscaling import SCALES
 from aecodec.training.data import Crops, Pixels, read_images, to_tensor
 from aecodec.training.distributed import device, shared
 from aecodec.training.stages import SRCNN, SubPixel, denoiser, enhancer
@@ -243,7 +243,7 @@ class SuperResolution(Restoration):
 
     def inputs(self, luma: Tensor, scale: int) -> tuple[Tensor | int, ...]:
         """What the network takes to find this luma again."""
-        return *reduced(luma, scale), scale
+        return *downscale(luma, scale), scale
 
     def loss(self, progress: float) -> Tensor:
         luma, scale = gray(self.clean()), int(self.random.choice(self.scales))
@@ -253,7 +253,7 @@ class SuperResolution(Restoration):
         points = []
         for scale in self.scales if len(self.held_out) else ():
             luma = gray(self.held_out)
-            before = float(mean_psnr(reduced(luma, scale)[1], luma, 0))
+            before = float(mean_psnr(downscale(luma, scale)[1], luma, 0))
             found = float(mean_psnr(in_full(network, *self.inputs(luma, scale)).clamp(0, 1), luma, 0))
             points.append({"scale": scale, "before": before, "psnr": found})
         return points
@@ -271,10 +271,10 @@ class SRCNNTask(SuperResolution):
         return SRCNN()
 
     def inputs(self, luma: Tensor, scale: int) -> tuple[Tensor | int, ...]:
-        return reduced(luma, scale)[1:]
+        return downscale(luma, scale)[1:]
 
 
-def reduced(luma: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+def downscale(luma: Tensor, scale: int) -> tuple[Tensor, Tensor]:
     """Luma (B, 1, H, W) made smaller, in bytes' steps, and enlarged again, both by bicubic interpolation."""
     size = luma.shape[2] // scale, luma.shape[3] // scale
     small = F.interpolate(luma, size, mode="bicubic", antialias=True)

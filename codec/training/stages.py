@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aecodec.stages.upscaling import SCALES
+from aecodec.restoration.upscaling import SCALES
 
 BRANCH_GAIN = 0.1  # of a residual block's second convolution at the start
 

@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from aecodec.bitstream import MAX_PIXELS, Box, Container, Learned, serialise
-from aecodec.entropy import Latents
-from aecodec.hyperprior import hyper_steps, scale_index
-from aecodec.model import TUNED, model_named
+from aecodec.container import MAX_PIXELS, Box, Container, LearnedHeader, serialise
+from aecodec.encoder.options import TUNED
+from aecodec.entropy.coder import Latents
+from aecodec.entropy.hyperprior import hyper_steps, scale_indices
+from aecodec.model.registry import model_named
+from aecodec.model.tiling import cell_grid
 from aecodec.picture.lossless import LOSSLESS_MAX_SIDE, write_lossless
-from aecodec.pipeline import cells
 from tests.common import run_python
 from tests.fuzz.files import each_field_broken, each_field_of_another, mutated, sealed_again, seeds
 from tests.fuzz.target import PICTURE, outcome
@@ -41,7 +42,7 @@ LIMIT_SIDE = int(MAX_PIXELS**0.5) // 32 * 32  # of the largest square that is re
 MEASURE = """
 import re, sys, time
 from tests.fuzz.target import outcome
-from aecodec.bitstream import MAX_PIXELS
+from aecodec.container import MAX_PIXELS
 data, began = open(sys.argv[1], "rb").read(), time.process_time()
 came = outcome(data, MAX_PIXELS)
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
@@ -105,25 +106,25 @@ def try_all(what: str, inputs: Iterable[bytes]) -> Counter[str]:
 
 
 def quiet_latents(side: int) -> tuple[Latents, int]:
-    """The latents of a square picture that take the fewest bytes, and their prior."""
+    """The latents of a square picture that take the fewest bytes, and their cdf_set."""
     model = model_named(TUNED["psnr"])
     tables, quality = model.tables, 0
-    prior = min(range(len(tables.z_counts)), key=model.coder.least_bits)
-    z = np.zeros((tables.z_channels, *cells(side, side)), np.int32)
-    span, likeliest = tables.z_high - tables.z_low, tables.z_counts[prior].argmax(1)
+    cdf_set = min(range(len(tables.z_frequencies)), key=model.coder.least_bits)
+    z = np.zeros((tables.z_channels, *cell_grid(side, side)), np.int32)
+    span, likeliest = tables.z_high - tables.z_low, tables.z_frequencies[cdf_set].argmax(1)
     for step in hyper_steps(tables, z, quality):
         values = likeliest[step.context] + step.origin - span
         z[step.channel].reshape(-1)[step.places] = np.clip(values, tables.z_low, tables.z_high)
-    index = scale_index(tables, z, quality)
-    return Latents(z, np.zeros(index.shape, np.int16), index, quality), prior
+    index = scale_indices(tables, z, quality)
+    return Latents(z, np.zeros(index.shape, np.int16), index, quality), cdf_set
 
 
 def bomb(side: int, sound: bool) -> bytes:
     """The smallest file of a large square picture; unless it is sound, only its last bits tell."""
-    latents, prior = quiet_latents(side)
+    latents, cdf_set = quiet_latents(side)
     model = model_named(TUNED["psnr"])
-    payload = model.coder.encode(latents, prior)
-    header = Learned(model.fingerprint, latents.quality, prior)
+    payload = model.coder.encode(latents, cdf_set)
+    header = LearnedHeader(model.fingerprint, latents.quality, cdf_set)
     return serialise(Container(side, side, False, payload if sound else payload[4:], header))
 
 
@@ -135,7 +136,7 @@ def plain(side: int) -> bytes:
 def claiming(payload: bytes, side: int, alpha: bytes | None = None) -> bytes:
     """A learned file, or a lossless one for a WebP, that claims to be a large square."""
     model = model_named(TUNED["psnr"])
-    header = None if payload[:4] == b"RIFF" else Learned(model.fingerprint, 5000, 0)
+    header = None if payload[:4] == b"RIFF" else LearnedHeader(model.fingerprint, 50, 0)
     boxes = {} if alpha is None else {Box.ALPHA: alpha}
     return serialise(Container(side, side, False, payload, header, boxes))
 

@@ -11,10 +11,9 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from aecodec import descent, pipeline
-from aecodec.bitstream import (
+from aecodec.arrays import Pixels
+from aecodec.container import (
     MAX_PIXELS,
-    QUALITY_UNITS,
     Box,
     Container,
     Reader,
@@ -23,12 +22,13 @@ from aecodec.bitstream import (
     serialise,
     write_varint,
 )
-from aecodec.model import TUNED, model_named
+from aecodec.encoder.options import TUNED
+from aecodec.encoder.refinement import encode_latents
+from aecodec.model.registry import model_named
 from aecodec.picture import code_points, text, to_gray
 from aecodec.picture.clipping import Clipping, write_clipping
 from aecodec.picture.lossless import write_lossless, write_tiles
-from aecodec.pipeline import Pixels
-from tests.common import METADATA, noise, photograph
+from tests.common import METADATA, noise, photograph, write_latents
 
 CHECKSUM_BYTES = 4
 EDGES = (0, 1, 2, 32, 33, 127, 128, 10000, 10001, 16383, 16384, 2**16 - 1, 2**24 - 1, 2**24, 2**28 - 1)
@@ -71,7 +71,7 @@ def tiled(pixels: Pixels) -> bytes:
 
 def learned(
     pixels: Pixels,
-    quality: int,
+    quality: float,
     gray: bool = False,
     boxes: dict[Box, bytes] | None = None,
     tune: str = "psnr",
@@ -79,8 +79,8 @@ def learned(
 ) -> bytes:
     """The learned file of a picture (H, W, 3), however well lossless coding would serve it."""
     model = model_named(TUNED[tune])
-    latents = descent.encode_latents(model, pixels, quality * QUALITY_UNITS, effort=0)
-    header, payload = pipeline.write_latents(model, latents)
+    latents = encode_latents(model, pixels, quality, effort=0)
+    header, payload = write_latents(model, latents)
     header = replace(header, gray_as_rgb=gray_as_rgb)
     stages = Stages(noise=12) if boxes else Stages()
     return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, header, boxes or {}, stages))

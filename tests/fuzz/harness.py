@@ -17,7 +17,7 @@ from random import Random
 import atheris
 
 with atheris.instrument_imports(include=["aecodec"]):
-    from aecodec.bitstream import parse
+    from aecodec.container import parse
     from aecodec.errors import BitstreamError
     from tests.fuzz.files import mutated, sealed_again, seeds
     from tests.fuzz.target import outcome, read_container

@@ -25,7 +25,8 @@ import pillow_jxl  # noqa: F401  teaches Pillow to write JPEG XL
 from PIL import Image
 
 from aecodec.errors import AecodecError
-from aecodec.picture.reading import ReadOptions, read_picture
+from aecodec.options import ReadOptions
+from aecodec.picture.reading import read_picture
 from tests.common import METADATA, photograph
 from tests.fuzz.files import damaged
 from tests.fuzz.target import PICTURE, PIXELS
@@ -35,7 +36,7 @@ PATIENCE = 5  # seconds of one core that a refusal may take
 WIDTH, HEIGHT = 29, 18
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 OPTIONS = tuple(
-    ReadOptions(depth, frame, tolerant, PIXELS)
+    ReadOptions(depth=depth, frame=frame, tolerant=tolerant, max_pixels=PIXELS)
     for depth in (None, 8)
     for frame in (None, 0, 1)
     for tolerant in (False, True)

@@ -1,0 +1,125 @@
+"""Containers to pictures: pixels by either coding, after the restoration that the file asks for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aecodec.arrays import Finish, Pixels, Window
+from aecodec.container import Box, Container, LearnedHeader
+from aecodec.decoder.reconstruction import reconstruct
+from aecodec.entropy.coder import Latents
+from aecodec.errors import LimitError, RegionError
+from aecodec.model.parallel import tiles_at_once
+from aecodec.model.registry import MEANS, Model, model_with
+from aecodec.model.tiling import cell_grid, decoder_tiles
+from aecodec.picture import Picture, to_gray
+from aecodec.picture.clipping import Clipper, read_clipping
+from aecodec.picture.lossless import fits_lossless, read_pixels, tiles_have_alpha
+from aecodec.picture.metadata import sound
+from aecodec.restoration import networks
+from aecodec.restoration.enhancement import NETWORK as ENHANCE
+from aecodec.restoration.filtering import restored
+from aecodec.restoration.upscaling import LEARNED, enlarged, network_name
+
+OF_PIXELS = (Box.ALPHA, Box.CLIPPING)  # boxes that are not metadata
+
+
+def decode_picture(container: Container, region: tuple[int, int, int, int] | None = None) -> Picture:
+    """The Picture of a container, or its region (left, top, width, height); its notes say what is not known.
+
+    Raises BitstreamError, UnknownModelError, and RegionError for a region that is not inside.
+    """
+    size = container.width, container.height
+    window = window_of(region or (0, 0, *size), size)
+    alpha = None  # read first: what is wrong with it is known sooner than the pixels
+    has_alpha(container)
+    if Box.ALPHA in container.boxes:
+        alpha = read_pixels(container.boxes[Box.ALPHA], size, not fits_lossless(*size), window)[..., 1]
+    samples = decode_samples(container, window)
+    if samples.shape[2] == 4:
+        alpha = samples[..., 3]
+    boxes, notes = sound(container.boxes)
+    metadata = {box: data for box, data in boxes.items() if box not in OF_PIXELS}
+    if unknown := ", ".join(map(str, sorted(container.unknown))):
+        notes.append(f"its boxes of types {unknown}, of a later release, are left out")
+    return Picture(colours(container, samples), container.shown_gray, alpha, metadata, tuple(notes))
+
+
+def has_alpha(container: Container) -> bool:
+    """Whether the picture has alpha; raises BitstreamError where it has two, or a faulty WebP."""
+    size = container.width, container.height
+    within = container.learned is None and tiles_have_alpha(container.payload, size, container.tiled)
+    if within and Box.ALPHA in container.boxes:
+        raise LimitError("the WebP inside has alpha, and so has a box: the file is damaged")
+    return within or Box.ALPHA in container.boxes
+
+
+def decode_pixels(
+    container: Container, window: Window, latents: Latents | None = None, model: Model | None = None
+) -> Pixels:
+    """The pixels (H, W, 3) under a window, rows and columns.
+
+    `latents` are given where they were read before, and `model` where that of the file is at hand.
+    """
+    return colours(container, decode_samples(container, window, latents, model))
+
+
+def colours(container: Container, samples: NDArray[np.uint8]) -> Pixels:
+    """The pixels (H, W, 3) among samples (H, W, 3 or 4)."""
+    return to_gray(samples[..., :3]) if container.gray else samples[..., :3]
+
+
+def decode_samples(
+    container: Container, window: Window, latents: Latents | None = None, model: Model | None = None
+) -> NDArray[np.uint8]:
+    """The samples (H, W, 3), or (H, W, 4) where a lossless payload has alpha, under a window."""
+    if container.learned:
+        return decode_learned(container, container.learned, window, latents, model)
+    return read_pixels(container.payload, (container.width, container.height), container.tiled, window)
+
+
+def finish_of(container: Container) -> Finish | None:
+    """What a file has done to levels before they are rounded."""
+    if Box.CLIPPING not in container.boxes:
+        return None
+    return Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
+
+
+def decode_learned(
+    container: Container,
+    header: LearnedHeader,
+    window: Window,
+    latents: Latents | None = None,
+    model: Model | None = None,
+) -> Pixels:
+    """The pixels (H, W, 3) under a window, rows and columns, of a learned picture, after its stages."""
+    model, stages, size = model or model_with(header.fingerprint), container.stages, container.coded_size
+    finish = finish_of(container)
+    whole = slice(0, size[0]), slice(0, size[1])
+    staged = bool(stages.enhance or stages.upscale)
+    together = tiles_at_once(len(decoder_tiles(size, whole if staged else window)))
+    model.load_ahead(header.quality, *MEANS, "synthesis", together=together)
+    if latents is None:
+        latents = model.coder.decode(container.payload, cell_grid(*size), header.quality, header.cdf_set)
+    if not staged:
+        return reconstruct(model, latents, window, finish=finish)
+    enhancer = networks.network_with(ENHANCE, stages.enhance) if stages.enhance else None
+    if stages.upscale:
+        networks.network_with(network_name(stages.scale), stages.upscale)
+    pixels = reconstruct(model, latents, whole)
+    if enhancer:
+        pixels = restored(enhancer, pixels, finish=None if stages.upscale else finish)
+    if stages.upscale:
+        pixels = enlarged(pixels, stages.scale, LEARNED, finish)
+    return pixels[window]
+
+
+def window_of(region: tuple[int, int, int, int], size: tuple[int, int]) -> Window:
+    """Rows and columns of a region (left, top, width, height); raises RegionError outside `size` (W, H)."""
+    left, top, width, height = region
+    if min(left, top) < 0 or min(width, height) < 1 or left + width > size[0] or top + height > size[1]:
+        raise RegionError(
+            f"region {','.join(map(str, region))} is not inside {size[0]}x{size[1]} pixels: move or shrink it"
+        )
+    return slice(top, top + height), slice(left, left + width)

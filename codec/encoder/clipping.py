@@ -1,0 +1,146 @@
+"""Chooses how white and black are kept: so that the fewest pixels change, for next to nothing.
+
+A picture without areas of pure white or black has no box. Of others the decoded picture is compared with
+the source once for each size of patches, which fills histograms that say what each way would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aecodec.arrays import Pixels
+from aecodec.picture.clipping import ENDS, PATCHES, Bits, Clipping, beside, draw, under, write_clipping
+
+LEAST_SHARE = 0.005  # of the pixels; less are highlights, where nobody takes 254 for a fault
+REACHES = (0, 1, 2, 3, 4, 6, 8, 12)  # levels that are tried
+FARTHEST = 32  # levels from an end, which no reach changes
+STRIP = 64  # rows at a time
+# Bytes that a box may take, as a share of the file's, if it does not raise squared error: where less than
+# GROUND of the pixels are pure, as in most photographs, and where they are the ground of a product or page.
+FREE, FREE_OF_GROUND, GROUND = 0.0025, 0.02, 0.25
+# What bytes are worth: 1 % more of them, by a higher quality, lower squared error by 1.1 %, as
+# `aecodec.encoder.rate_control.SLOPES` say.
+EXCHANGE = 1.1
+WORTH = 0.7  # of the pixels that change without a box: what leaves more is not worth any byte
+KEPT = 0.0005  # of white or black pixels; where fewer change, the way that is worth the most is taken
+BOX_FIELDS = 3  # bytes: type, length, and the number of boxes where there are no others
+ELSEWHERE, NEAR, WHOLE = range(3)
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to keep an end, the share of the end's pixels that still change, and by what error falls."""
+
+    end: Clipping
+    changed: float
+    gain: float  # squared levels, summed over samples
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in the box, and black's byte beside white's."""
+        return len(write_clipping((self.end, Clipping())))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a picture became, for pixels elsewhere, near whole patches and in them."""
+
+    samples: Counts  # (3, FARTHEST, 256): by decoded distance from the end, and by source
+    pure: Counts  # (3, 256): pixels that are the end in the source, by their farthest sample
+
+
+def has_clipped(source: Pixels) -> bool:
+    """Whether a picture (H, W, 3) has areas of white or black for which a box may be worth its bytes."""
+    return any(pure_pixels(source, level).mean() >= LEAST_SHARE for level in ENDS)
+
+
+def choose_clipping(source: Pixels, decoded: Pixels, size: int) -> bytes:
+    """The box for a file of `size` bytes in which `source` became `decoded`, both (H, W, 3); or nothing."""
+    error = sum(
+        float(np.square(source[rows].astype(np.int32) - decoded[rows]).sum()) for rows in strips(source)
+    )
+    white = choose_end(source, decoded, ENDS[0], error, size, 0)
+    taken = len(write_clipping((white, Clipping())))
+    return write_clipping((white, choose_end(source, decoded, ENDS[1], error, size, taken)))
+
+
+def choose_end(source: Pixels, decoded: Pixels, level: int, error: float, size: int, taken: int) -> Clipping:
+    """The way to keep a level that changes the fewest of its pixels, of those that may be afforded.
+
+    `taken` are bytes that the other end takes.
+    """
+    pure = pure_pixels(source, level)
+    if pure.mean() < LEAST_SHARE:
+        return Clipping()
+    free = size * (FREE if pure.mean() < GROUND else FREE_OF_GROUND) - BOX_FIELDS - taken
+    none, *ways = (way for patch in PATCHES for way in ways_with(source, decoded, level, pure, patch))
+    good = [none] + [
+        way for way in ways if way.gain >= 0 and way.bytes <= free and way.changed <= WORTH * none.changed
+    ]
+    worth = EXCHANGE * error / size  # of a byte, in squared levels
+    return min(good, key=lambda way: (max(way.changed, KEPT), way.bytes * worth - way.gain)).end
+
+
+def ways_with(source: Pixels, decoded: Pixels, level: int, pure: Bits, patch: int) -> Iterator[Way]:
+    """All that may be done at a level with patches of a size; 0 for none."""
+    whole = whole_patches(pure, patch) if patch else None
+    if whole is not None and not whole.any():
+        return
+    found = compare(source, decoded, level, pure, Clipping(patch=patch, whole=whole))
+    for reach, everywhere in product(REACHES, (False, True)):
+        if everywhere <= (reach > 0) and (everywhere or patch or not reach):
+            end = Clipping(reach, everywhere, patch, whole)
+            yield Way(end, *effect(found, level, end))
+
+
+def compare(source: Pixels, decoded: Pixels, level: int, pure: Bits, end: Clipping) -> Comparison:
+    """Counts of what a level and others became where the patches of an end put them."""
+    samples, ends = np.zeros(3 * FARTHEST * 256, np.int64), np.zeros(3 * 256, np.int64)
+    near = beside(end)
+    for rows in strips(source):
+        place = rows, slice(0, source.shape[1])
+        where = np.full((*source[place].shape[:2], 1), ELSEWHERE)
+        if near is not None and end.whole is not None:
+            where = where + under(near, place, end.patch) + under(end.whole, place, end.patch)
+        distance = np.abs(level - decoded[place].astype(np.int64))
+        code = (where * FARTHEST + distance) * 256 + source[place]
+        samples += np.bincount(code[distance < FARTHEST], minlength=len(samples))
+        code = where[..., 0] * 256 + distance.max(2)
+        ends += np.bincount(code[pure[place]], minlength=len(ends))
+    return Comparison(samples.reshape(3, FARTHEST, 256), ends.reshape(3, 256))
+
+
+def effect(found: Comparison, level: int, end: Clipping) -> tuple[float, float]:
+    """The share of pixels of a level that still change, and the squared error that an end saves."""
+    distances, gain, changed = np.arange(256), 0.0, 0
+    drawn = np.rint(draw(distances.astype(np.float32), end.reach))
+    outcomes = {ELSEWHERE: drawn if end.everywhere else distances, NEAR: drawn, WHOLE: 0 * drawn}
+    for where, after in outcomes.items():
+        squares = [np.square(np.abs(level - d)[:, None] - np.arange(256.0)) for d in (distances, after)]
+        gain += float((found.samples[where] * (squares[0] - squares[1])[:FARTHEST]).sum())
+        changed += int(found.pure[where][after > 0].sum())
+    return changed / int(found.pure.sum()), gain
+
+
+def whole_patches(pure: Bits, patch: int) -> Bits:
+    """Which patches of a picture have nothing but pure pixels (H, W)."""
+    height, width = pure.shape
+    padded = np.pad(pure, ((0, -height % patch), (0, -width % patch)), mode="edge")
+    return np.asarray(padded.reshape(-(-height // patch), patch, -1, patch).all((1, 3)))
+
+
+def pure_pixels(source: Pixels, level: int) -> Bits:
+    """Which pixels (H, W) are a level in all channels."""
+    return np.asarray((source[..., 0] == level) & (source[..., 1] == level) & (source[..., 2] == level))
+
+
+def strips(source: Pixels) -> Iterator[slice]:
+    for start in range(0, len(source), STRIP):
+        yield slice(start, min(start + STRIP, len(source)))

@@ -1,0 +1,251 @@
+"""The encoder of one picture, from the options of `compress` to the file.
+
+options ──► Encoder ──► a lossless candidate, files at one quality or at several ──► the one that serves
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from aecodec.arrays import Pixels
+from aecodec.container import (
+    MAX_FILE,
+    QUALITY_UNITS,
+    Box,
+    Container,
+    LearnedHeader,
+    Stages,
+    hundredths,
+    serialise,
+)
+from aecodec.encoder.clipping import choose_clipping, has_clipped
+from aecodec.encoder.encoded import Encoded
+from aecodec.encoder.lossless import LosslessCandidate
+from aecodec.encoder.options import CompressOptions
+from aecodec.encoder.rate_control import of_psnr, within_bytes
+from aecodec.encoder.refinement import Draft, draft, encode_latents
+from aecodec.entropy.coder import Latents
+from aecodec.errors import AecodecError, TargetError
+from aecodec.model.registry import Model, model_named
+from aecodec.picture import Picture, is_achromatic
+from aecodec.picture.alpha import blacken_hidden, fill_hidden
+from aecodec.picture.lossless import fits_lossless
+from aecodec.picture.opening import check_input
+from aecodec.restoration import denoise, networks
+from aecodec.restoration.denoising import denoise_measured
+from aecodec.restoration.enhancement import NETWORK as ENHANCE
+from aecodec.restoration.upscaling import SCALES, downscale, network_name
+
+LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one: about a header's
+# (quality, dB), linear in between: what all of 32 validation photographs exceed, and scanned text does not.
+POOR_BELOW = ((0.0, 15.0), (20.0, 23.9), (50.0, 30.3), (80.0, 34.2), (100.0, 36.0))
+POOR_LOSSLESS_WORTH = 2  # times as large a lossless file is taken instead of a poor one
+DRAFTS_KEPT = 2**25  # pixels above which drafts, 10 bytes a pixel for a refinement, are not kept
+LOADED_ANEW = 2**21  # pixels from which on it pays to load networks for each quality that a search tries
+NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
+HELPS = 0.02  # dB by which a stage must be better than none
+DOWNSCALED_BELOW = 10.0  # quality above which "auto" does not try a smaller picture
+
+
+def encode(picture: Picture, options: CompressOptions) -> Encoded:
+    """The file of a picture as the options ask for it; raises as `compress`."""
+    height, width = picture.pixels.shape[:2]
+    check_input(width, height, options.max_pixels)
+    cleaned, noise = clean(picture if options.keeps_hidden else fill_hidden(picture), options.denoise)
+    model = model_named(options.model_name)
+    if options.searches and width * height < LOADED_ANEW:
+        model = model.for_search
+    encoder = Encoder(cleaned, options, model, noise)
+    if options.lossless:
+        return encoder.encode_losslessly()
+    if (max_bytes := options.limit(width * height)) is not None:
+        return encoder.encode_within(int(min(max_bytes, MAX_FILE)))
+    if options.psnr is not None:
+        return of_psnr(encoder.encode_at, encoder.encode_roughly, options.psnr)
+    if options.reduce == "auto":
+        return encoder.encode_downscaled_if_better(options.own_quality)
+    return encoder.encode_or_keep(options.own_quality)
+
+
+def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
+    """The picture without noise of a deviation (of 255), and the deviation that was removed.
+
+    "auto" measures the noise, and leaves as much as a photograph may have. None leaves all.
+    """
+    if isinstance(noise, str):
+        return denoise_measured(picture, least=NOISY)
+    return (denoise(picture, noise), noise) if noise else (picture, 0.0)
+
+
+class Encoder:
+    """What is known of a picture while it is encoded: its pixels, its lossless candidate, the last draft.
+
+    `noise` is the deviation, of 255, that was removed from it, and `scale` by how much smaller it is coded.
+    """
+
+    def __init__(
+        self,
+        picture: Picture,
+        options: CompressOptions,
+        model: Model,
+        noise: float = 0,
+        scale: int | None = None,
+        candidate: LosslessCandidate | None = None,
+    ) -> None:
+        self.picture, self.options, self.model, self.noise = picture, options, model, noise
+        self.scale = scale or (1 if isinstance(options.reduce, str) else int(options.reduce))
+        plain = picture if options.keeps_hidden else blacken_hidden(picture)
+        self.candidate = candidate or LosslessCandidate(plain)
+        self.draft: Draft | None = None  # of the last rough file
+
+    def downscaled(self, scale: int) -> Encoder:
+        """The encoder of the same picture that codes it smaller by a scale."""
+        return Encoder(self.picture, self.options, self.model, self.noise, scale, self.candidate)
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """The pixels (h, w, 3) that are coded."""
+        return downscale(self.picture.pixels, self.scale) if self.scale > 1 else self.picture.pixels
+
+    @cached_property
+    def is_clipped(self) -> bool:
+        """Whether the picture has areas of pure white or black."""
+        return has_clipped(self.picture.pixels)
+
+    @cached_property
+    def is_gray_as_rgb(self) -> bool:
+        """Whether the picture is RGB of three equal channels, which are coded as gray."""
+        return not self.picture.gray and is_achromatic(self.picture.pixels)
+
+    def encode_losslessly(self) -> Encoded:
+        """The file that keeps every pixel."""
+        return self.seal(self.candidate.lossless.payload, None, self.candidate.lossless.alpha)
+
+    def encode_losslessly_within(self, limit: int) -> Encoded | None:
+        """The lossless file if it has at most `limit` bytes, as far as it is tried."""
+        if not self.candidate.serves(limit - len(self.seal(b"", None, {}))):
+            return None
+        encoded = self.encode_losslessly()  # with lengths, which take bytes too
+        return encoded if len(encoded) <= limit else None
+
+    def encode_roughly(self, quality: float) -> Encoded:
+        """Much the file at a quality, soon: never refined or lossless, with white and black as they come."""
+        large = self.pixels.shape[0] * self.pixels.shape[1] > DRAFTS_KEPT
+        self.draft = None
+        quality = hundredths(quality) / QUALITY_UNITS
+        drafted = draft(self.model, self.pixels, quality, self.options.effort > 0 and not large)
+        self.draft = None if large else drafted
+        coded = self.write(drafted.latents)
+        return self.seal(*coded, self.candidate.alpha, self.options.enhance, drafted.latents)
+
+    def encode_at(self, quality: float) -> Encoded:
+        """The file at a quality, 0 to 100; a lossless one if it is worth having instead.
+
+        It is enhanced if that was asked for and raises the PSNR.
+        """
+        quality = hundredths(quality) / QUALITY_UNITS
+        drafted, self.draft = self.draft, None  # which is used up
+        drafted = drafted if drafted and drafted.latents.quality == quality else None
+        latents = encode_latents(self.model, self.pixels, quality, self.options.effort, drafted=drafted)
+        self.candidate.begin_quick_try()  # now, as networks would miss the core that it takes
+        payload, header = self.write(latents)
+        self.check(payload, header, latents)
+        alpha = self.candidate.alpha
+        encoded = self.seal(payload, header, alpha, latents=latents)
+        if lossless := self.encode_losslessly_within(len(encoded) + LOSSLESS_WORTH):
+            return lossless
+        if self.options.enhance:
+            enhanced = self.seal(payload, header, alpha, True, latents)
+            encoded = enhanced if enhanced.psnr >= encoded.psnr + HELPS else encoded
+        if not self.is_clipped:
+            return encoded
+        clipping = choose_clipping(self.picture.pixels, encoded.pixels, len(encoded))
+        if not clipping:
+            return encoded
+        enhance = bool(encoded.container.stages.enhance)
+        return self.seal(payload, header, {**alpha, Box.CLIPPING: clipping}, enhance, latents)
+
+    def encode_or_keep(self, quality: float) -> Encoded:
+        """The file at a quality, or the lossless one where that is poor and not much smaller."""
+        encoded = self.encode_at(quality)
+        if self.scale > 1 or not encoded.container.learned:
+            return encoded
+        lossless = self.encode_losslessly_within(POOR_LOSSLESS_WORTH * len(encoded))
+        qualities, decibels = zip(*POOR_BELOW, strict=True)
+        poor = lossless and encoded.psnr < float(np.interp(quality, qualities, decibels))
+        return lossless if lossless and poor else encoded
+
+    def encode_within(self, limit: int) -> Encoded:
+        """The best file of at most `limit` bytes: lossless, or at the first of the scales that fits."""
+        metadata = sum(map(len, self.picture.metadata.values()))
+        if metadata >= limit:
+            raise TargetError(f"the metadata takes {metadata} of {limit} bytes: --strip, or raise the limit")
+        if lossless := self.encode_losslessly_within(limit):
+            return lossless
+        try:
+            return self.search_within(limit, SCALES if self.options.reduce == "auto" else ())
+        except TargetError as error:
+            if metadata:
+                raise TargetError(f"{error}, of which the metadata takes {metadata}: --strip") from error
+            raise
+
+    def search_within(self, limit: int, scales: Sequence[int] = ()) -> Encoded:
+        """The best learned file of at most `limit` bytes, or that of the first of the scales that fits."""
+        fixed = len(self.seal(b"", None, self.candidate.alpha))
+        try:
+            return within_bytes(self.encode_at, self.encode_roughly, limit, fixed)
+        except TargetError:
+            if not scales:
+                raise
+            return self.downscaled(scales[0]).search_within(limit, scales[1:])
+
+    def encode_downscaled_if_better(self, quality: float) -> Encoded:
+        """The file at a quality, or one of a smaller picture, as large, that comes nearer to the picture."""
+        encoded = self.encode_at(quality)
+        if quality <= DOWNSCALED_BELOW and encoded.container.learned:
+            with suppress(TargetError):
+                smaller = self.downscaled(SCALES[0]).search_within(len(encoded))
+                if smaller.psnr >= encoded.psnr + HELPS:
+                    return smaller
+        return encoded
+
+    def write(self, latents: Latents) -> tuple[bytes, LearnedHeader]:
+        """Payload and header of latents."""
+        cdf_set = self.model.coder.best_cdf_set(latents.z, latents.quality)
+        header = LearnedHeader(self.model.fingerprint, latents.quality, cdf_set, self.is_gray_as_rgb)
+        return self.model.coder.encode(latents, cdf_set), header
+
+    def check(self, payload: bytes, header: LearnedHeader, latents: Latents) -> None:
+        """Raises AecodecError where a payload, read back, says something else than its latents."""
+        size = latents.z.shape[1], latents.z.shape[2]
+        read = self.model.coder.decode(payload, size, header.quality, header.cdf_set)
+        if not (np.array_equal(read.z, latents.z) and np.array_equal(read.symbols, latents.symbols)):
+            raise AecodecError("the encoder could not read back what it wrote: please report this picture")
+
+    def seal(
+        self,
+        payload: bytes,
+        header: LearnedHeader | None,
+        boxes: Mapping[Box, bytes],
+        enhance: bool = False,
+        latents: Latents | None = None,
+    ) -> Encoded:
+        """The file of a payload, with metadata and further boxes; `enhance` is for the decoder to do."""
+        stages = Stages(noise=min(math.ceil(4 * self.noise), 255))
+        if header and enhance:
+            stages = replace(stages, enhance=networks.fingerprint(ENHANCE))
+        if header and self.scale > 1:
+            stages = replace(stages, upscale=networks.fingerprint(network_name(self.scale)), scale=self.scale)
+        gray = self.picture.gray or bool(header and header.gray_as_rgb)
+        height, width = self.picture.pixels.shape[:2]
+        tiled = header is None and not fits_lossless(width, height)
+        boxes = {**self.picture.metadata, **boxes}
+        container = Container(width, height, gray, payload, header, boxes, stages, tiled=tiled)
+        keeps_hidden = self.options.keeps_hidden
+        return Encoded(serialise(container), container, latents, self.model, self.picture, keeps_hidden)

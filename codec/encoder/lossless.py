@@ -1,0 +1,94 @@
+"""A picture that is kept exactly, as a candidate beside its learned files: coded once, where it may serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import cached_property
+from zlib import crc32
+
+import numpy as np
+
+from aecodec.container import Box
+from aecodec.model.parallel import run_in_thread
+from aecodec.picture import Picture
+from aecodec.picture.lossless import LOSSLESS_EFFORTS, write_pixels
+
+LOSSLESS_PROMISING = 1.5  # times a limit: in a picture that is not small, a quick try above is the last
+SAMPLED = (8, 64)  # rows of so many
+DETAILED = 3  # bits a pixel of a sample above which the rest is taken to be like it
+SMALL = 2**16  # pixels
+MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside other work
+
+
+@dataclass(frozen=True, slots=True)
+class Lossless:
+    """A lossless payload, and the box of alpha where that is not in it."""
+
+    payload: bytes
+    alpha: dict[Box, bytes]
+
+    @property
+    def size(self) -> int:
+        return len(self.payload) + sum(map(len, self.alpha.values()))
+
+
+class LosslessCandidate:
+    """What files of a picture keep exactly, coded once for all qualities."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        self.height, self.width = picture.pixels.shape[:2]
+        self.alpha: dict[Box, bytes] = {}  # beside a learned payload
+        if picture.alpha is not None:
+            self.alpha[Box.ALPHA] = write_pixels(picture.alpha)
+
+    @cached_property
+    def lossless(self) -> Lossless:
+        """The pixels, and alpha with them or beside them, as takes fewer bytes."""
+        return self.losslessly(LOSSLESS_EFFORTS)
+
+    @cached_property
+    def quick_try(self) -> Future[int]:
+        """About the bytes of pixels and alpha at little effort; work begins as this is first asked for."""
+        return run_in_thread(self.quickly)
+
+    def quickly(self) -> int:
+        """Bytes of pixels and alpha at little effort: by a sample of rows if it is full of detail.
+
+        Rows that occur again, of which a sample knows nothing, are taken to cost nothing.
+        """
+        sample = self.sample()
+        distinct = len({crc32(row.tobytes()) for row in self.picture.pixels})
+        size: int = sample.losslessly((0,)).size * distinct // sample.height
+        detailed = 8 * size > DETAILED * self.width * self.height
+        return size if detailed else self.losslessly((0,)).size
+
+    def sample(self) -> LosslessCandidate:
+        """Some rows of each part of the picture, in places that no pattern is likely to share."""
+        rows, of = SAMPLED
+        starts = np.arange(0, self.height, of)
+        starts += np.random.default_rng(0).integers(0, of - rows, len(starts), endpoint=True)
+        places = np.minimum(starts, max(self.height - rows, 0))[:, None] + np.arange(rows)
+        chosen = np.unique(places[places < self.height])
+        alpha = None if self.picture.alpha is None else self.picture.alpha[chosen]
+        return LosslessCandidate(replace(self.picture, pixels=self.picture.pixels[chosen], alpha=alpha))
+
+    def begin_quick_try(self) -> None:
+        """Have it done in the background where it will be needed and two at a time fit into memory."""
+        if SMALL < self.width * self.height <= MODERATE:
+            _ = self.quick_try
+
+    def losslessly(self, efforts: Sequence[int]) -> Lossless:
+        pixels, alpha = self.picture.pixels, self.picture.alpha
+        apart = Lossless(write_pixels(pixels, efforts=efforts), self.alpha)
+        if alpha is None:
+            return apart
+        return min(Lossless(write_pixels(pixels, alpha, efforts), {}), apart, key=lambda found: found.size)
+
+    def serves(self, limit: int) -> bool:
+        """Whether pixels and alpha have at most `limit` bytes; a quick try may deny it of many."""
+        if self.width * self.height > SMALL and self.quick_try.result() > LOSSLESS_PROMISING * limit:
+            return False
+        return self.lossless.size <= limit

@@ -1,0 +1,131 @@
+"""Finds the quality at which a file has the size, or a picture the PSNR, that was asked for.
+
+Size and PSNR rise with quality, so a few qualities are tried, each interpolated between those before it:
+first roughly, which takes less than half the time, until one is about right, then with whole files from
+there until one is near enough. Quality enters the analysis network, so every other one has to run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, log
+from operator import attrgetter
+
+from aecodec.encoder.encoded import Encoded
+from aecodec.errors import TargetError
+
+FIRST = 50.0  # quality that is tried first
+MOST_TRIALS = 12
+ROUGH_TRIALS = 4
+CLOSEST = 0.02  # qualities nearer to each other than this count as one
+SLOPES = {"bytes": 0.035, "psnr": 0.17}  # per unit of quality, of the logarithm of bytes and of dB, about
+OVERSHOOT = 1.2  # of a second step to one side, so that the aim comes to lie between
+WELL_USED = 0.97  # of a limit of bytes
+DECIBELS = 0.05  # by which a PSNR may be better than what was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A file, the quality it was encoded at, and what was measured of it."""
+
+    quality: float
+    value: float
+    encoded: Encoded
+
+
+def search(
+    encode: Callable[[float], Encoded],
+    measure: Callable[[Encoded], float],
+    window: tuple[float, float],
+    slope: float,
+    first: float = FIRST,
+    most: int = MOST_TRIALS,
+) -> list[Trial]:
+    """Files at qualities whose values approach a window; ends in it, next to it or at an end of quality."""
+    low, high = window
+    trials: list[Trial] = []
+    quality = first
+    while len(trials) < most:
+        trials = [replace(trial, encoded=trial.encoded.slim()) for trial in trials]
+        encoded = encode(quality)
+        trials.append(Trial(quality, measure(encoded), encoded))
+        if low <= trials[-1].value <= high:
+            break
+        quality = next_quality(
+            [trial for trial in trials if trial.value < low],
+            [trial for trial in trials if trial.value > high],
+            (low + high) / 2,
+            slope,
+        )
+        if any(abs(quality - trial.quality) < CLOSEST for trial in trials):
+            break
+    return trials
+
+
+def next_quality(below: list[Trial], above: list[Trial], aim: float, slope: float) -> float:
+    """Where the value is `aim`: between both sides; from one by the usual slope, then by that seen, then its
+    end of quality."""
+    if not (below and above):
+        side = below or above
+        last, end = side[-1], 100.0 if below else 0.0
+        if len(side) > 2 or last.value == inf:
+            return end if len(side) > 1 else last.quality / 2
+        if len(side) == 2:
+            seen = (last.value - side[0].value) / (last.quality - side[0].quality)
+            slope = max(seen, slope / 3) / OVERSHOOT
+        return min(max(last.quality + (aim - last.value) / slope, 0.0), 100.0)
+    first = max(below, key=lambda trial: trial.quality)
+    second = min(above, key=lambda trial: trial.quality)
+    share = (aim - first.value) / (second.value - first.value) if second.value < inf else 0.5
+    return first.quality + min(max(share, 0.05), 0.95) * (second.quality - first.quality)
+
+
+def search_roughly_first(
+    encode: Callable[[float], Encoded],
+    encode_roughly: Callable[[float], Encoded],
+    measure: Callable[[Encoded], float],
+    window: tuple[float, float],
+    kind: str,
+) -> list[Trial]:
+    """As `search`, from the quality on that rough files say."""
+    slope = SLOPES[kind]
+    guesses = search(encode_roughly, measure, window, slope, most=ROUGH_TRIALS)
+    nearest = min(guesses, key=lambda trial: abs(trial.value - sum(window) / 2))
+    return search(encode, measure, window, slope, nearest.quality)
+
+
+def within_bytes(
+    encode: Callable[[float], Encoded], encode_roughly: Callable[[float], Encoded], limit: int, fixed: int = 0
+) -> Encoded:
+    """The best file tried that has at most `limit` bytes, of which `fixed` do not depend on quality.
+
+    `encode_roughly` makes about what `encode` makes, in less time. Raises TargetError where the smallest has
+    more.
+    """
+    spare = max(limit - fixed, 1)
+    window = log(WELL_USED * spare), log(spare)
+    trials = search_roughly_first(
+        encode, encode_roughly, lambda encoded: log(max(len(encoded) - fixed, 1)), window, "bytes"
+    )
+    fitting = [trial for trial in trials if len(trial.encoded) <= limit]
+    if not fitting:
+        least = min(len(trial.encoded) for trial in trials)
+        raise TargetError(f"{limit} bytes are out of reach: the smallest file has {least}")
+    return max(fitting, key=lambda trial: trial.quality).encoded
+
+
+def of_psnr(
+    encode: Callable[[float], Encoded], encode_roughly: Callable[[float], Encoded], decibels: float
+) -> Encoded:
+    """The file of the lowest quality tried that has at least a PSNR in dB; raises TargetError.
+
+    `encode_roughly` makes about what `encode` makes, in less time.
+    """
+    window = decibels, decibels + DECIBELS
+    trials = search_roughly_first(encode, encode_roughly, attrgetter("psnr"), window, "psnr")
+    good = [trial for trial in trials if trial.value >= decibels]
+    if not good:
+        most = max(trial.value for trial in trials)
+        raise TargetError(f"{decibels:g} dB are out of reach: the best is {most:.2f} dB, or lossless")
+    return min(good, key=lambda trial: trial.quality).encoded

@@ -1,0 +1,188 @@
+"""What an effort does to a picture's latents: iterative refinement against rate and distortion.
+
+    y ──► symbols ──► y_hat ──► gradients of distortion and rate ──► y moved ──► symbols ──► ...
+
+After Campos et al. 2019 (arXiv 1906.01223) and Yang et al. 2020 (arXiv 2006.04240), with steps of Gauss and
+Newton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aecodec.arrays import Floats, Pixels
+from aecodec.container import CELL
+from aecodec.encoder.quantisation import analyse, quantise_all
+from aecodec.entropy.coder import Latents
+from aecodec.entropy.context import context_passes
+from aecodec.entropy.hyperprior import scale_indices
+from aecodec.entropy.tables import FrequencyTables
+from aecodec.model.parallel import for_each, tiles_at_once
+from aecodec.model.registry import MEANS, Model
+from aecodec.model.tiling import (
+    CORE,
+    Tile,
+    analysis_tiles,
+    cell_grid,
+    gradient_tiles,
+    read_tile,
+    scale_window,
+    slice_tile,
+)
+from aecodec.progress import as_part_of_passes
+
+# By effort: steps of refinement, the share of its way that each goes, and the damping of the first and of
+# the last, in terms of the curvature of the distortion. Chosen on crops of validation pictures, for
+# `--tune psnr`; docs/experiments.md has the figures.
+REFINEMENTS = (
+    (0, 0.0, 0.0, 0.0),
+    (1, 0.35, 1.0, 1.0),
+    (2, 0.4, 0.875, 1.25),
+    (4, 0.4, 0.75, 1.25),
+    (8, 0.35, 0.75, 1.35),
+    (16, 0.25, 0.6875, 1.35),
+    (32, 0.2, 0.6875, 1.375),
+    (64, 0.12, 0.625, 1.375),
+    (128, 0.08, 0.5625, 1.5),
+    (256, 0.05, 0.5625, 1.5),
+)
+OWN_SHARE = np.float32(0.6)  # of the bits of a symbol itself, which rounding counts again
+CURVATURE = np.float32(8)  # of distortion, in bits for a squared step, where nothing else is known
+BELIEF = np.float32(1)  # squared steps of a measurement that count as much as that
+LEAST_CURVATURE = np.float32(4)  # that is believed
+
+
+@dataclass(frozen=True, slots=True)
+class RefinementState:
+    """What refinement changes in place: the encoder's y (M, 2h, 2w), the decoder's, and the curvature.
+
+    The last, (1, 2h, 2w) in bits for a squared step, is zero where it was not measured yet.
+    """
+
+    y: Floats
+    y_hat: Floats
+    curvature: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Latents before any effort, and where their refinement begins if there will be one."""
+
+    latents: Latents
+    state: RefinementState | None
+
+
+def draft(model: Model, pixels: Pixels, quality: float, refines: bool = False, core: int = CORE) -> Draft:
+    """The draft of a picture (H, W, 3) at a quality, which an effort refines or none."""
+    together = tiles_at_once(len(analysis_tiles(*cell_grid(*pixels.shape[:2]), core)))
+    later = (*MEANS, *(("gradient",) if refines else ()))  # hardly with another number of tiles
+    model.load_ahead(quality, *later, together=together)
+    y, z = analyse(model, pixels, quality, core)
+    scale_index = scale_indices(model.tables, z, quality)
+    alone = max(z.shape[1:]) <= core  # one tile, whose y_hat here is the decoder's
+    y_hat = np.empty_like(y) if refines or alone else None
+    symbols = quantise_all(model, y, z, scale_index, quality, core, y_hat)
+    latents = Latents(z, symbols, scale_index, quality, y_hat if alone else None)
+    if y_hat is None or not refines:
+        return Draft(latents, None)
+    return Draft(latents, RefinementState(y, y_hat, np.zeros((1, *y.shape[1:]), np.float32)))
+
+
+def encode_latents(
+    model: Model,
+    pixels: Pixels,
+    quality: float,
+    effort: int = 0,
+    core: int = CORE,
+    drafted: Draft | None = None,
+) -> Latents:
+    """The latents of a picture (H, W, 3) at a quality, refined as `effort` says.
+
+    `drafted` is its draft at this quality if there is one. Refinement changes it; without a state it is of no
+    use to an effort.
+    """
+    if drafted is None or (effort and drafted.state is None):
+        drafted = draft(model, pixels, quality, effort > 0, core)
+    latents, state = drafted.latents, drafted.state
+    if not effort or state is None:
+        return latents
+    steps, share, first, last = REFINEMENTS[effort]
+    for step, damping in enumerate(np.linspace(first, last, steps)):
+        with as_part_of_passes("refining", step, steps):
+            refine(model, pixels, latents, state, share, float(damping), core)
+            given = latents.z, latents.scale_index, quality, core
+            latents = replace(latents, symbols=quantise_all(model, state.y, *given, state.y_hat))
+    return latents
+
+
+def refine(
+    model: Model,
+    pixels: Pixels,
+    latents: Latents,
+    state: RefinementState,
+    share: float,
+    damping: float,
+    core: int,
+) -> None:
+    """Move y a share of the way to where distortion and rate together are least.
+
+    `latents` are what y rounds to. From y_hat that is a step of Gauss and Newton, whose Hessian is taken to
+    be a multiple of the identity at each position: the curvature, times a damping. It is measured in the
+    first step, from what rounding did. All latents move at once, so the error that one of them leaves is made
+    up for by others, and each is moved to where it predicts later ones better.
+    """
+
+    def move(tile: Tile) -> None:
+        gradients = half_gradients(model, pixels, latents, tile, slice_tile(state.y_hat, tile.outer, 2))
+        of_distortion, of_rate = (slice_tile(gradient, tile.inner, 2) for gradient in gradients)
+        y, y_hat, curvature = (
+            slice_tile(array, tile.place, 2) for array in (state.y, state.y_hat, state.curvature)
+        )
+        if not curvature.any():  # once measured it is above 0
+            curvature[:] = estimate_curvature(of_distortion, y_hat - y)
+        target = y_hat - (of_distortion + of_rate) / (np.float32(damping) * curvature)
+        y += np.float32(share) * (target - y)
+
+    for_each("refining", gradient_tiles(latents.z.shape[1], latents.z.shape[2], core), move)
+
+
+def estimate_curvature(of_distortion: Floats, rounding: Floats) -> Floats:
+    """The curvature (1, h, w) of distortion, in bits for a squared step, by what rounding (M, h, w) did.
+
+    At each position it is the factor of rounding that explains half the gradient best: a ridge regression,
+    which falls back to CURVATURE where there was little rounding.
+    """
+    measured = (of_distortion * rounding).sum(0, keepdims=True), np.square(rounding).sum(0, keepdims=True)
+    factor = (measured[0] + BELIEF * CURVATURE) / (measured[1] + BELIEF)
+    return np.asarray(np.maximum(factor, LEAST_CURVATURE), np.float32)
+
+
+def half_gradients(
+    model: Model, pixels: Pixels, latents: Latents, tile: Tile, y_hat: Floats
+) -> tuple[Floats, Floats]:
+    """Half the gradients (M, h, w), in bits a step, of distortion and of rate with respect to y_hat.
+
+    All are of a tile with its halo, and so is `y_hat`. Of a symbol's own bits a part counts: see OWN_SHARE.
+    """
+    rows, columns = scale_window(tile.outer, CELL)
+    image = read_tile(pixels, tile.outer)
+    inside = np.zeros((1, *image.shape[1:]), np.float32)
+    inside[:, : pixels.shape[0] - rows.start, : pixels.shape[1] - columns.start] = 1
+    features, _ = model.first_means(latents.quality, slice_tile(latents.z, tile.outer, 1).astype(np.float32))
+    derivatives = derivatives_of_bits(model.tables, latents, tile)
+    pass_of = context_passes(y_hat.shape).astype(np.float32)
+    given = y_hat, image, inside, features, derivatives, pass_of
+    of_distortion, of_rate = model.gradient(latents.quality, *given)
+    return of_distortion, np.asarray((of_rate + OWN_SHARE * derivatives) / 2, np.float32)
+
+
+def derivatives_of_bits(tables: FrequencyTables, latents: Latents, tile: Tile) -> Floats:
+    """How fast bits rise with each symbol (M, h, w) of a tile with its halo, at its scale index."""
+    symbols = slice_tile(latents.symbols, tile.outer, 2)
+    scale_index = slice_tile(latents.scale_index, tile.outer, 2)
+    places = np.nonzero(symbols)  # as tables are symmetric, bits of zeros have no derivative
+    derivatives = np.zeros(symbols.shape, np.float32)
+    derivatives[places] = tables.derivatives_of(symbols[places].astype(np.float32), scale_index[places])
+    return derivatives

@@ -1,0 +1,205 @@
+"""Latents to bytes and back. Everything that selects a probability table is an integer here.
+
+The stream is one stack of the ANS coder of `constriction` (its `DefaultAnsCoder`: 32-bit words, 64-bit
+state, 24-bit probabilities), written as whole 32-bit words, little endian, in the order of
+`AnsCoder.get_compressed()`. Frequencies are those of its `Categorical(counts, perfect=False)`, of counts
+that are integers. In the order in which it is decoded:
+
+1. the hyper-latent, step after step (see `aecodec.entropy.hyperprior`), with one of its CDF sets. An
+   expectation e selects the context, pass * 88 + clamp(floor(4 e), -24, 63) + 24, and the origin,
+   clamp(floor(e), z_low, z_high). The values of a step are grouped by context from the lowest to the
+   highest, each group in raster order; a symbol is the value minus its origin, plus z_high - z_low;
+2. the latent's symbols whose scale index is `skip_below` or more, pass after pass (see
+   `context_passes`), those of a pass grouped by their adapted scale index from the lowest to the highest,
+   each group in the order channel, row, column. The other symbols are zero. A symbol s with |s| <= L, the
+   support at that index, is coded as s + L; 2 L + 1 is the escape. At the end of each pass follows, of
+   every symbol that was the escape, in the same order, its value plus 2**15, which is never 0, in 16 bits;
+3. the end mark, 2**16 - 1 in 16 bits, by which a stream that is too short or too long is known. Being
+   large, it also fills the coder's state, without which the first symbols could cost nothing.
+
+In the first pass a latent's scale index is used as it is; later it is adapted by what is known of its
+neighbours: see `aecodec.entropy.context`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aecodec.arrays import Floats, Integers, ScaleIndices, Symbols
+from aecodec.entropy.ans import STATE_BITS, Ans, Stack, installed_ans
+from aecodec.entropy.context import CONTEXT_PASSES, coded_scale_indices
+from aecodec.entropy.hyperprior import hyper_steps, scale_indices
+from aecodec.entropy.tables import ESCAPE_BITS, FrequencyTables
+from aecodec.errors import BitstreamError
+
+END_MARK = 2**ESCAPE_BITS - 1
+SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
+
+Place = TypeVar("Place", bound=np.signedinteger[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Latents:
+    """What a stream says: hyper-latent (Z, h, w), symbols and scale indices (M, 2h, 2w), at a quality; and
+    y_hat (M, 2h, 2w), what the decoder makes of them, where an encoder knows."""
+
+    z: Integers
+    symbols: Symbols
+    scale_index: ScaleIndices
+    quality: float
+    y_hat: Floats | None = None
+
+
+def by_value(keys: NDArray[Any], places: NDArray[Place]) -> Iterator[tuple[int, NDArray[Place]]]:
+    """Each key (N,) that occurs, ascending, with its places (N,) in their order."""
+    ordered = places[np.argsort(keys, kind="stable")]
+    counts = np.bincount(keys)
+    ends = np.cumsum(counts)
+    for key in np.flatnonzero(counts).tolist():
+        yield key, ordered[ends[key] - counts[key] : ends[key]]
+
+
+def z_histogram(tables: FrequencyTables, z: Integers, quality: float) -> NDArray[np.int64]:
+    """How often each symbol of the hyper-latent (Z, h, w) occurs in each context (contexts, values)."""
+    contexts, values = tables.z_frequencies.shape[1:]
+    seen = np.zeros(contexts * values, np.int64)
+    for step in hyper_steps(tables, z, quality):
+        codes = z[step.channel].reshape(-1)[step.places] - step.origin + values // 2
+        seen += np.bincount(step.context * values + codes, minlength=len(seen))
+    return seen.reshape(contexts, values)
+
+
+class Coder:
+    """The tables as those of an ANS coder, the installed one by default; each is built when first needed."""
+
+    def __init__(self, tables: FrequencyTables, ans: Ans | None = None) -> None:
+        self.tables = tables
+        self.ans = ans or installed_ans()
+        self.models: dict[Any, Any] = {}
+
+    def model(self, key: Any, counts: NDArray[np.uint32]) -> Any:
+        """The distribution of some counts, kept under a key."""
+        if key not in self.models:
+            self.models[key] = self.ans.categorical(counts)
+        return self.models[key]
+
+    def y_model(self, scale_index: int) -> Any:
+        """The distribution of symbols at a scale index."""
+        return self.model(scale_index, self.tables.frequencies_at(scale_index))
+
+    def z_model(self, cdf_set: int, context: int) -> Any:
+        """The distribution of the hyper-latent's symbols in a context."""
+        return self.model((cdf_set, context), self.tables.z_frequencies[cdf_set, context])
+
+    def escape_model(self) -> Any:
+        """The distribution of values of 16 bits."""
+        if "escape" not in self.models:
+            self.models["escape"] = self.ans.uniform(2**ESCAPE_BITS)
+        return self.models["escape"]
+
+    def encode(self, latents: Latents, cdf_set: int) -> bytes:
+        """The stream of latents, with one CDF set of the hyper-latent."""
+        coder = self.ans.stack()
+        coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_model())
+        for number in reversed(range(CONTEXT_PASSES)):
+            self.encode_pass(coder, latents.symbols, latents.scale_index, number)
+        self.encode_hyper_latent(coder, latents.z, latents.quality, cdf_set)
+        return np.asarray(coder.get_compressed(), "<u4").tobytes()
+
+    def encode_hyper_latent(self, coder: Stack, z: Integers, quality: float, cdf_set: int) -> None:
+        """Push the hyper-latent (Z, h, w)."""
+        span = self.tables.z_high - self.tables.z_low
+        for step in reversed(list(hyper_steps(self.tables, z, quality))):
+            codes = (z[step.channel].reshape(-1)[step.places] - step.origin + span).astype(np.int32)
+            for context, own in reversed(list(by_value(step.context, np.arange(len(codes))))):
+                coder.encode_reverse(codes[own], self.z_model(cdf_set, context))
+
+    def decode_hyper_latent(
+        self, coder: Stack, size: tuple[int, int], quality: float, cdf_set: int
+    ) -> Integers:
+        """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
+        z = np.zeros((self.tables.z_channels, *size), np.int32)
+        span = self.tables.z_high - self.tables.z_low
+        for step in hyper_steps(self.tables, z, quality):
+            values = step.origin - span
+            for context, own in by_value(step.context, np.arange(len(values))):
+                values[own] += coder.decode(self.z_model(cdf_set, context), len(own))
+            if (values < self.tables.z_low).any() or (values > self.tables.z_high).any():
+                raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
+            z[step.channel].reshape(-1)[step.places] = values
+        return z
+
+    def encode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
+        """Push the symbols (M, 2h, 2w) of one context pass."""
+        groups = self.groups(scale_index, symbols, number)
+        support, flat = self.tables.y_support.tolist(), symbols.reshape(-1)
+        values = {index: flat[places] for index, places in groups.items()}
+        escaped = [group[np.abs(group) > support[index]] for index, group in values.items()]
+        if sum(map(len, escaped)):
+            coder.encode_reverse(
+                np.concatenate(escaped).astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_model()
+            )
+        for index, group in reversed(values.items()):
+            codes = np.where(np.abs(group) > support[index], support[index] + 1, group)
+            coder.encode_reverse(codes.astype(np.int32) + support[index], self.y_model(index))
+
+    def decode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
+        """Pop the symbols (M, 2h, 2w) of one context pass into their places."""
+        flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
+        for index, places in self.groups(scale_index, symbols, number).items():
+            support = int(self.tables.y_support[index])
+            codes = coder.decode(self.y_model(index), len(places))
+            flat[places] = codes - support
+            escapes.append(places[codes == 2 * support + 1])
+        if len(places := np.concatenate(escapes)):
+            values = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
+            if (values < -SYMBOL_LIMIT).any():
+                raise BitstreamError("payload holds a symbol out of range: the file is damaged")
+            flat[places] = values
+
+    def decode(self, stream: bytes, size: tuple[int, int], quality: float, cdf_set: int) -> Latents:
+        """The latents of a stream; `size` (h, w) is the hyper-latent's.
+
+        Raises BitstreamError where the stream cannot have come from `encode`.
+        """
+        if len(stream) % 4 or cdf_set >= len(self.tables.z_frequencies):
+            raise BitstreamError("payload does not fit its header: the file is damaged, get a sound copy")
+        if 8 * len(stream) + STATE_BITS < size[0] * size[1] * self.least_bits(cdf_set):
+            raise BitstreamError("payload is too short for the picture's size: the file is damaged")
+        try:
+            coder = self.ans.stack(np.frombuffer(stream, "<u4").astype(np.uint32))
+        except ValueError as error:
+            raise BitstreamError(f"payload is no stream of symbols ({error}): get a sound copy") from error
+        z = self.decode_hyper_latent(coder, size, quality, cdf_set)
+        scale_index = scale_indices(self.tables, z, quality)
+        symbols = np.zeros(scale_index.shape, np.int16)
+        for number in range(CONTEXT_PASSES):
+            self.decode_pass(coder, symbols, scale_index, number)
+        end = coder.decode(self.escape_model(), 1)
+        if end[0] != END_MARK or not coder.is_empty():
+            raise BitstreamError("payload does not end with the picture: the file is damaged")
+        return Latents(z, symbols, scale_index, quality)
+
+    def least_bits(self, cdf_set: int) -> float:
+        """The fewest bits that one position of the hyper-latent can take, in all channels."""
+        counts = self.tables.z_frequencies[cdf_set].astype(np.float64)
+        likeliest = float((counts.max(1) / counts.sum(1)).max())
+        return -self.tables.z_channels * float(np.log2(likeliest))
+
+    def groups(self, scale_index: ScaleIndices, symbols: Symbols, number: int) -> dict[int, Integers]:
+        """Places (n,) in the flat latent of a pass's symbols by adapted scale index; both ascend."""
+        groups: dict[int, list[Integers]] = {}
+        for places, adapted in coded_scale_indices(self.tables, scale_index, symbols, number):
+            for index, own in by_value(adapted, places):
+                groups.setdefault(index, []).append(own)
+        return {index: np.concatenate(groups.pop(index)) for index in sorted(groups)}
+
+    def best_cdf_set(self, z: Integers, quality: float) -> int:
+        """The CDF set under which the hyper-latent (Z, h, w) takes the fewest bits."""
+        seen = z_histogram(self.tables, z, quality)
+        return int(np.tensordot(self.tables.z_bits, seen, axes=2).argmin())

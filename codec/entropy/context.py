@@ -1,0 +1,202 @@
+"""Context passes: the order in which latents are coded, and what earlier passes say of a latent's scale.
+
+The symbols around a latent that are already known are compared with the magnitudes that their own scale
+indices predict. Their ratio adapts the latent's scale index.
+
+The latents of a pass, and those that are known before it, lie on lattices. In each channel the first and the
+second pass have every other row, and of these every other column; the third has every other column of every
+row. They are copied into arrays of a quarter or half the size, in which all neighbours of a latent stand in
+its own place, or beside it:
+
+    pass 1   diagonally in its channel 1; in its place, channels 2 away 2, channels 6 away 1
+    pass 2   beside it in its channel 2; in its place, channels 1 and 3 away 2, channels 5 and 7 away 1
+
+(Weights. Of all channels up to 8 away, up to 3 doubly, these are what is known by then.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aecodec.arrays import Integers, Places, ScaleIndices, Symbols
+from aecodec.entropy.tables import SCALE_LEVELS, FrequencyTables
+
+CONTEXT_PASSES = 3
+LOUDEST = 200  # magnitude above which a neighbour says no more
+WEIGHT_SUM = 20  # of the neighbours of one latent in pass 2; in pass 1 it is 10
+FARTHEST = 8  # channels, as far as the farthest neighbour: a multiple of 4, after which passes repeat
+RATIOS = (6, 16, 26, 35, 45, 54, 64, 77, 93, 115, 147, 192, 288)  # of known to predicted magnitudes, in 2**-6
+COLUMNS = np.searchsorted(RATIOS, np.arange(RATIOS[-1] + 1), side="right").astype(np.uint8)  # by ratio
+LATENTS_AT_ONCE = 2**19  # so that what is summed stays in the processor's caches
+
+Sample = TypeVar("Sample", bound=np.generic)
+Sums = NDArray[Any]  # of uint16, or of int32 where magnitudes are too large for that
+
+
+@lru_cache(maxsize=16)
+def context_passes(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The context pass, 0 to 2, in which each latent (M, h, w) is coded. Read-only.
+
+    Rows and columns are counted from an even place. The last pass is one colour of
+    a checkerboard, the other colour is split by rows; both alternate with channels.
+    """
+    channel, row, column = (np.arange(side) for side in shape)
+    early = ((row[:, None] + channel[:, None, None] // 2) % 2).astype(np.uint8)
+    last = (row % 2).astype(np.uint8)[:, None] ^ (column % 2).astype(np.uint8)
+    last = last ^ (channel % 2).astype(np.uint8)[:, None, None]
+    number = np.where(last == 0, early, np.uint8(2))
+    number.setflags(write=False)
+    return number
+
+
+def rows_of(number: int, channel: int) -> list[tuple[slice, slice, int]]:
+    """Where a pass's latents lie in a channel: rows, those on the lattice, and the first column.
+
+    The columns are every other one. Number 3 stands for all that is known before pass 2.
+    """
+    if number < 2:
+        row = (channel // 2 + number) % 2
+        return [(slice(row, None, 2), slice(None), (row + channel) % 2)]
+    last = int(number == 2)
+    return [(slice(row, None, 2), slice(row, None, 2), (row + channel + last) % 2) for row in (0, 1)]
+
+
+def lattice_shape(shape: tuple[int, ...], number: int) -> tuple[int, int, int]:
+    """The shape of the lattice of a pass in a latent (M, 2h, 2w)."""
+    channels, height, width = shape
+    return channels, height // 2 if number < 2 else height, width // 2
+
+
+def on_lattice(array: NDArray[Sample], number: int) -> NDArray[Sample]:
+    """What a pass's latents have in an array (M, 2h, 2w) whose first channel is a multiple of 4."""
+    lattice = np.empty(lattice_shape(array.shape, number), array.dtype)
+    for channel in range(4):
+        for rows, places, column in rows_of(number, channel):
+            lattice[channel::4, places] = array[channel::4, rows, column::2]
+    return lattice
+
+
+def flat_places(shape: tuple[int, ...], number: int, on_lattice: Places) -> Integers:
+    """Places (n,) in a flat latent (M, 2h, 2w) of places (n,) on the flat lattice of a pass."""
+    channels, height, width = lattice_shape(shape, number)
+    starts = np.empty((channels, height), np.int32)  # of each row, less what its columns already say
+    for channel in range(4):
+        for rows, places, column in rows_of(number, channel):
+            row = (
+                np.arange(shape[1], dtype=np.int32)[rows]
+                + shape[1] * np.arange(channel, channels, 4)[:, None]
+            )
+            starts[channel::4, places] = shape[2] * row + column
+    starts -= np.arange(0, 2 * width * height * channels, 2 * width, dtype=np.int32).reshape(starts.shape)
+    small: Integers = on_lattice.astype(np.int32)
+    return 2 * small + starts.reshape(-1).take(small // width)
+
+
+def around(values: Sums, number: int) -> Sums:
+    """Weighted sums around each latent of a pass, 1 or 2, of values on the lattice of what is known.
+
+    That is pass 0's for pass 1. The values have FARTHEST channels more at both ends, which may be zeros.
+    """
+    channels = len(values) - 2 * FARTHEST
+    inside = values[FARTHEST:-FARTHEST]
+
+    def away(by: int) -> Sums:
+        return values[FARTHEST + by :][:channels]
+
+    if number == 1:
+        total: Sums = away(-2) + away(2)
+        total += total
+        total += away(-6)
+        total += away(6)
+        for channel in range(4):
+            below, right = channel < 2, channel in (0, 3)  # its rows and columns, or else above, left
+            of_rows = beside(inside[channel::4], 1, below)
+            total[channel::4] += beside(of_rows, 2, right)
+        return total
+    pairs = values[:-2] + values[2:]  # each with that two channels after it
+    total = pairs[FARTHEST - 3 :][:channels] + pairs[FARTHEST + 1 :][:channels]
+    for channel in range(2):
+        for row in range(2):
+            part = inside[channel::2, row::2]
+            total[channel::2, row::2] += beside(part, 2, channel == row)
+    total[:, 1:] += inside[:, :-1]
+    total[:, :-1] += inside[:, 1:]
+    total += total
+    total += pairs[FARTHEST - 7 :][:channels]
+    total += pairs[FARTHEST + 5 :][:channels]
+    return total
+
+
+def beside(values: Sums, axis: int, after: bool) -> Sums:
+    """Each value (C, h, w) plus that after or before it along an axis, zero beyond the borders."""
+    total: Sums = values.copy()
+    first, last = [slice(None)] * 3, [slice(None)] * 3
+    first[axis], last[axis] = slice(None, -1), slice(1, None)
+    kept, added = (first, last) if after else (last, first)
+    total[tuple(kept)] += values[tuple(added)]
+    return total
+
+
+def coded_scale_indices(
+    tables: FrequencyTables, scale_index: ScaleIndices, symbols: Symbols, number: int
+) -> Iterator[tuple[Integers, ScaleIndices]]:
+    """Places (n,) in the flat latent of a pass's coded symbols, and their adapted scale indices, in parts.
+
+    From scale indices and the symbols before it, both (M, 2h, 2w). How loud known symbols are around a
+    latent, compared with the mean magnitudes of their scale indices, selects a column of `scale_index_shift`.
+    """
+    plane = scale_index[0].size
+    step = max(LATENTS_AT_ONCE // plane // 4, 4) * 4
+    for first in range(0, len(scale_index), step):
+        part = scale_index[first : first + step]
+        lattice = on_lattice(part, number).reshape(-1)
+        coded = np.flatnonzero(lattice >= tables.skip_below)
+        adapted = lattice.take(coded)
+        if number:
+            channels = slice(first, first + len(part))
+            column = ratio_columns(tables, scale_index, symbols, number, channels, coded)
+            adapted = tables.adapted_scale_index[adapted, column]
+        places = flat_places(part.shape, number, coded)
+        places += np.int32(first * plane)
+        yield places, adapted
+
+
+def adapt_scale_indices(
+    tables: FrequencyTables, scale_index: ScaleIndices, symbols: Symbols, number: int
+) -> ScaleIndices:
+    """Scale indices (M, 2h, 2w), those of a pass's coded symbols adapted by the symbols before it."""
+    adapted = scale_index.copy()
+    for places, values in coded_scale_indices(tables, scale_index, symbols, number) if number else ():
+        adapted.reshape(-1)[places] = values
+    return adapted
+
+
+def ratio_columns(
+    tables: FrequencyTables,
+    scale_index: ScaleIndices,
+    symbols: Symbols,
+    number: int,
+    channels: slice,
+    coded: Places,
+) -> ScaleIndices:
+    """The columns (n,) of `scale_index_shift` for places (n,) on the flat lattice in a pass."""
+    known = 0 if number == 1 else 3
+    first, last = max(channels.start - FARTHEST, 0), min(channels.stop + FARTHEST, len(scale_index))
+    missing = first - channels.start + FARTHEST, channels.stop + FARTHEST - last
+    magnitude = np.where(np.arange(SCALE_LEVELS) < tables.skip_below, 0, tables.magnitude)
+    levels = on_lattice(scale_index[first:last], known)
+    if magnitude[: levels.max(initial=0) + 1].max() * WEIGHT_SUM < 2**16:  # sums do not wrap: half the time
+        magnitude = magnitude.astype(np.uint16)
+    loud = np.minimum(np.abs(on_lattice(symbols[first:last], known)), LOUDEST).astype(np.uint16)
+    due = magnitude.take(levels)
+    sums = []
+    for values in (loud, due):
+        wider = np.pad(values, (missing, (0, 0), (0, 0))) if any(missing) else values
+        sums.append(around(wider, number).reshape(-1).take(coded).astype(np.int32))
+    ratio = (1024 * sums[0] + 128) // (sums[1] + 2)
+    return COLUMNS.take(ratio, mode="clip")

@@ -1,0 +1,189 @@
+"""Frequency tables: the integers of a model that select and make every probability, and what symbols cost."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aecodec.arrays import Floats, Integers, ScaleIndices
+from aecodec.errors import ModelError
+
+SCALE_LEVELS = 64
+ESCAPE_BITS = 16
+FRACTION_BITS = 8  # of the scale map's weights and offsets
+SCALARS = ("z_low", "skip_below")
+# What arrays are called in a model's file, where that is not their name here: files of 0.1 have these names.
+STORED_AS = {
+    "z_frequencies": "z_counts",
+    "y_frequencies": "y_counts",
+    "y_support": "y_reach",
+    "skip_below": "first_level",
+    "scale_index_shift": "level_shift",
+    "reconstruction_offset": "inward",
+}
+
+
+@dataclass(frozen=True)
+class FrequencyTables:
+    """The integers of a model, and one table of floats that no probability depends on.
+
+    scale_weight: (4 * M, 9 * Z) int16, of the scale map, in 2**-8; rows channel-major, then 2x2 place;
+        columns channel-major, then 3x3 neighbour.
+    scale_offset: (A, M) int32, of the scale map at A anchor qualities, in 2**-8.
+    z_low: the smallest value of a hyper-latent.
+    z_in_place: (3, Z, Z) int16, what channels say of those after them, pass by pass, in 2**-10.
+    z_around: (2, Z, Z) int16, what neighbours say, in the second and the third pass, in 2**-10.
+    z_offset: (A, 3 * Z) int32, of pass and channel, at A anchor qualities, in 2**-10.
+    z_frequencies: (S, contexts, values) uint32, of the S CDF sets of the hyper-latent.
+    y_frequencies: (total,) uint32, the tables of all scale indices one after the other, each of -L to L and
+        the escape.
+    y_support: (64,) int32, the L of each scale index.
+    skip_below: the first scale index that is coded; latents of smaller ones are their means.
+    magnitude: (64,) int32, the mean magnitude of a symbol of each scale index, in 2**-4.
+    scale_index_shift: (64, bins) int8, what context adds to a scale index, by how loud the neighbours are.
+    reconstruction_offset: (64,) float32, by how much symbols other than zero are reconstructed nearer to the
+        mean, by scale index.
+    """
+
+    scale_weight: NDArray[np.int16]
+    scale_offset: Integers
+    z_low: int
+    z_in_place: NDArray[np.int16]
+    z_around: NDArray[np.int16]
+    z_offset: Integers
+    z_frequencies: NDArray[np.uint32]
+    y_frequencies: NDArray[np.uint32]
+    y_support: Integers
+    skip_below: int
+    magnitude: Integers
+    scale_index_shift: NDArray[np.int8]
+    reconstruction_offset: Floats
+
+    @property
+    def channels(self) -> int:
+        """Channels of the latent."""
+        return int(self.scale_offset.shape[1])
+
+    @property
+    def z_channels(self) -> int:
+        return int(self.z_in_place.shape[1])
+
+    @property
+    def z_high(self) -> int:
+        """The largest value of a hyper-latent."""
+        return self.z_low + int(self.z_frequencies.shape[2]) // 2
+
+    def __post_init__(self) -> None:
+        """Raises ModelError where sums of the scale map could leave the integers that float32 holds."""
+        largest = max(abs(self.z_low), abs(self.z_high))
+        worst = np.abs(self.scale_weight.astype(np.int64)).sum(1).max() * largest
+        if worst + np.abs(self.scale_offset.astype(np.int64)).max() >= 2**24:
+            raise ModelError("weights of the scale map are too large for exact sums: export the model anew")
+
+    @cached_property
+    def scale_matrix(self) -> Floats:
+        """The weights (4 * M, 9 * Z) of the scale map, in levels, which floats hold exactly."""
+        return self.scale_weight.astype(np.float32) / np.float32(2**FRACTION_BITS)
+
+    @cached_property
+    def adapted_scale_index(self) -> ScaleIndices:
+        """Each scale index as context adapts it (64, bins), by how loud the neighbours are."""
+        shifted = np.arange(SCALE_LEVELS)[:, None] + self.scale_index_shift
+        return np.asarray(np.clip(shifted, 0, SCALE_LEVELS - 1), np.uint8)
+
+    @cached_property
+    def y_starts(self) -> Integers:
+        """Where the table of each scale index begins in `y_frequencies`."""
+        sizes = 2 * self.y_support + 2
+        starts: Integers = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        return starts
+
+    @cached_property
+    def y_bits(self) -> Floats:
+        """Bits of each entry of `y_frequencies`, the escape's 16 included."""
+        tables = [self.frequencies_at(level).astype(np.float64) for level in range(SCALE_LEVELS)]
+        for_escape = [np.append(np.zeros(len(table) - 1), ESCAPE_BITS) for table in tables]
+        each = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
+        bits: Floats = np.concatenate(each).astype(np.float32)
+        return bits
+
+    @cached_property
+    def y_derivatives(self) -> Floats:
+        """How fast bits rise with a symbol, at each entry of `y_frequencies`; 0 at the escapes.
+
+        Differences of the bits beside it, and so mere noise where symbols are rare.
+        """
+        ends = zip(self.y_starts, self.y_starts[1:], strict=False)
+        each = [np.append(np.gradient(self.y_bits[first : last - 1]), 0) for first, last in ends]
+        return np.concatenate(each).astype(np.float32)
+
+    @cached_property
+    def z_bits(self) -> Floats:
+        """Bits of each entry of `z_frequencies`."""
+        shares = self.z_frequencies / self.z_frequencies.sum(2, keepdims=True, dtype=np.float64)
+        bits: Floats = -np.log2(shares).astype(np.float32)
+        return bits
+
+    def bits_of(self, symbols: Floats, scale_index: ScaleIndices) -> Floats:
+        """Bits (N,) of symbols (N,) at their scale indices (N,)."""
+        bits: Floats = self.y_bits[self.entries(symbols, scale_index)]
+        return bits
+
+    def derivatives_of(self, symbols: Floats, scale_index: ScaleIndices) -> Floats:
+        """How fast bits rise with symbols (N,) at their scale indices (N,)."""
+        derivatives: Floats = self.y_derivatives[self.entries(symbols, scale_index)]
+        return derivatives
+
+    def rdoq_thresholds(self, lagrangian: float) -> Floats:
+        """The magnitude (total,) of a residual below which its symbol is better one step nearer to zero.
+
+        At each entry of `y_frequencies`, which its nearest integer has: there the bits saved are worth the
+        error added, at `lagrangian` bits for a squared quantisation step. Of escapes only the least may be
+        lowered.
+        """
+        sizes = 2 * self.y_support + 2
+        levels = np.repeat(np.arange(SCALE_LEVELS), sizes)
+        size = np.abs(np.arange(len(levels)) - np.repeat(self.y_starts[:-1] + self.y_support, sizes))
+        offset = self.reconstruction_offset[levels]
+        ends = size - offset, size - 1 - offset * (size > 1)  # where either symbol stands
+        saved = (
+            self.y_bits
+            - self.y_bits[np.repeat(self.y_starts[:-1], sizes) + self.y_support[levels] + size - 1]
+        )
+        below = (saved / (lagrangian * (ends[0] - ends[1])) + ends[0] + ends[1]) / 2
+        return np.asarray(np.minimum(below, size + 0.5), np.float32)
+
+    def entries(self, symbols: Floats, scale_index: ScaleIndices) -> Integers:
+        """The entries (N,) of `y_frequencies` that symbols (N,) have at their scale indices (N,)."""
+        support = self.y_support[scale_index]
+        codes = np.where(np.abs(symbols) > support, 2 * support + 1, symbols + support)
+        entries: Integers = self.y_starts[scale_index] + codes.astype(np.int32)
+        return entries
+
+    def frequencies_at(self, scale_index: int) -> NDArray[np.uint32]:
+        """The table (2 L + 2,) of a scale index."""
+        return self.y_frequencies[self.y_starts[scale_index] : self.y_starts[scale_index + 1]]
+
+
+def read_tables(data: bytes) -> FrequencyTables:
+    """Tables from an npz archive; never unpickles. Raises ModelError for those of another release."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            stored = {
+                field.name: arrays[STORED_AS.get(field.name, field.name)] for field in fields(FrequencyTables)
+            }
+            return FrequencyTables(**{**stored, **{name: int(stored[name]) for name in SCALARS}})
+    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"the tables are not of this release ({error}): export the model anew") from error
+
+
+def write_tables(tables: FrequencyTables) -> bytes:
+    """The tables as an npz archive."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **{STORED_AS.get(name, name): value for name, value in asdict(tables).items()})
+    return file.getvalue()

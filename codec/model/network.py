@@ -1,0 +1,106 @@
+"""Networks: exported graphs, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from aecodec.arrays import Floats
+from aecodec.errors import AecodecError, ModelError
+from aecodec.model.constants import with_constant
+from aecodec.model.parallel import at_once, thread_count
+
+ARENA = Lock()
+QUALITY = "quality"  # the input of graphs that take one
+SESSIONS = 3  # of a network for its last qualities that are kept: 10 to 30 MB each
+
+
+class Network:
+    """One exported graph, at any quality or, as is faster, at one.
+
+    A graph that takes a quality is loaded anew for each, as a constant, and those of the last are kept; where
+    qualities are said to vary it is loaded once. Threads: AECODEC_THREADS, else all cores this process may
+    use, shared among tiles that are worked on at once.
+    """
+
+    def __init__(self, graph: bytes, varied: bool = False) -> None:
+        self.graph, self.varied = graph, varied
+        self.sessions: OrderedDict[tuple[float | None, int], Session] = OrderedDict()
+        self.lock = Lock()
+
+    def at(self, quality: float) -> Session:
+        """The graph as it is run at a quality; raises ModelError where the engine cannot load it."""
+        threads = max(1, thread_count() // at_once.get())
+        key = None if self.varied else quality, threads
+        with self.lock:
+            if key not in self.sessions:
+                graph = self.graph if self.varied else with_constant(self.graph, QUALITY, quality)
+                self.sessions[key] = Session(graph, threads)
+                if len(self.sessions) > SESSIONS:
+                    self.sessions.popitem(last=False)
+            self.sessions.move_to_end(key)
+            return self.sessions[key]
+
+    def __call__(self, quality: float, *inputs: Floats) -> list[Floats]:
+        """Outputs (C, h, w) of inputs (C, H, W), in the order in which the graph declares them.
+
+        Raises ModelError where the engine cannot load the graph or it takes other inputs, and AecodecError
+        where it cannot run it, of which too little memory is the usual reason.
+        """
+        return self.at(quality)(quality, *inputs)
+
+
+class Session:
+    """A graph that the engine has loaded, to be run with so many threads."""
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        from aecodec.model.onnx_runtime import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work needs the cores
+        options.log_severity_level = 4  # what fails is raised
+        with ARENA:
+            share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        try:
+            self.session: Any = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the engine's errors have no root of their own
+            remedy = f"upgrade onnxruntime {onnxruntime.__version__}, or free memory"
+            raise ModelError(f"a network cannot be loaded ({one_line(error)}): {remedy}") from error
+        names = [i.name for i in self.session.get_inputs()]
+        self.takes_quality = QUALITY in names
+        self.names = [name for name in names if name != QUALITY]
+
+    def __call__(self, quality: float, *inputs: Floats) -> list[Floats]:
+        """As a Network's."""
+        if len(inputs) != len(self.names):
+            takes = ", ".join(self.names)
+            raise ModelError(f"a network of the model takes {takes}: export it anew, or upgrade aecodec")
+        feed = {name: array[None] for name, array in zip(self.names, inputs, strict=True)}
+        if self.takes_quality:
+            feed[QUALITY] = np.array([quality], np.float32)
+        try:
+            return [output[0] for output in self.session.run(None, feed)]
+        except Exception as error:
+            raise AecodecError(f"a network cannot be run ({one_line(error)}): free memory") from error
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@cache
+def share_arena() -> None:
+    """Gives the networks of this process one arena, as each keeps the most that it ever took."""
+    from aecodec.model.onnx_runtime import onnxruntime
+
+    kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kinds), None)

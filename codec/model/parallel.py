@@ -1,0 +1,110 @@
+"""Work beside other work: in the background, and tiles side by side, each with its share of the cores."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextvars import ContextVar, copy_context
+from functools import partial
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TypeVar
+
+from aecodec.errors import AecodecError
+from aecodec.progress import Progress
+
+Result = TypeVar("Result")
+Part = TypeVar("Part")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+MOST_AT_ONCE = 4  # tiles, as each takes about 0.2 GB; cores beyond work within them
+
+at_once: ContextVar[int] = ContextVar("at_once", default=1)  # tiles that share the cores with this one
+
+
+def run_in_thread(work: Callable[[], Result]) -> Future[Result]:
+    """Do some work in a thread of its own, or at once where the system refuses one.
+
+    What it raises is kept for who asks for the result. The process does not end before the work does.
+    """
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # or who waits would wait for ever
+            future.set_exception(error)
+
+    try:
+        Thread(target=run).start()
+    except RuntimeError:
+        run()
+    return future
+
+
+def tiles_at_once(count: int) -> int:
+    """How many of so many tiles are worked on at once."""
+    return max(1, min(thread_count(), count, MOST_AT_ONCE))
+
+
+def for_each(task: str, parts: Sequence[Part], work: Callable[[Part], object]) -> None:
+    """Do some work for each part of a picture, several at once in threads, and tell how far it has come.
+
+    Networks that it runs share the cores. What the work raises is raised here, and no other part is begun.
+    """
+    together, lock, pending = tiles_at_once(len(parts)), Lock(), iter(parts)
+    progress = Progress(task, len(parts))
+
+    def run() -> None:
+        nonlocal pending
+        at_once.set(together)
+        while True:
+            with lock:
+                part = next(pending, None)
+            if part is None:
+                return
+            try:
+                work(part)
+            except BaseException:
+                with lock:
+                    pending = iter(())
+                raise
+            with lock:
+                progress.step()
+
+    others = [run_in_thread(partial(copy_context().run, run)) for _ in range(together - 1)]
+    try:
+        copy_context().run(run)
+    finally:
+        for other in others:
+            other.exception()  # which waits for it
+    for other in others:
+        other.result()
+
+
+def thread_count() -> int:
+    """Threads to compute with: AECODEC_THREADS, else as many as this process may keep busy.
+
+    These are the cores that it may run on, or fewer where a container has a smaller share of the processor.
+    Raises AecodecError for an AECODEC_THREADS that is no positive number.
+    """
+    if chosen := os.environ.get("AECODEC_THREADS"):
+        if not chosen.isdecimal() or int(chosen) == 0:
+            raise AecodecError(f"AECODEC_THREADS is {chosen!r}: set it to a number of threads from 1")
+        return int(chosen)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, processor_quota())))
+
+
+def processor_quota(groups: Path = CONTROL_GROUPS) -> float:
+    """The share of the processor, in cores, that Linux's control group grants; infinite where none is set."""
+    try:  # version 2: "max 100000" or "150000 100000", microseconds of each period
+        quota, period = (groups / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:  # version 1, where -1 is no limit
+            quota = (groups / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (groups / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return math.inf
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else math.inf

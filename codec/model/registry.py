@@ -1,0 +1,182 @@
+"""A model directory: exported graphs, integer tables and a manifest, checked as they are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, overload
+
+from aecodec.entropy.coder import Coder
+from aecodec.entropy.tables import FrequencyTables, read_tables
+from aecodec.errors import ModelError, UnknownModelError
+from aecodec.model.network import Network
+from aecodec.model.parallel import at_once, run_in_thread
+
+DIRECTORY = Path(__file__).parents[1] / "models"
+MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories
+MANIFEST = "manifest.json"
+TABLES = "tables.npz"
+MEANS = "first_means", "second_means", "third_means"  # the networks of the context passes, in their order
+# What a decoder needs, in the order in which the fingerprint covers it; then what only an encoder needs.
+DECODER_FILES = (TABLES, *(f"{name}.onnx" for name in MEANS), "synthesis.onnx")
+ENCODER_FILES = ("analysis.onnx", "gradient.onnx")
+
+
+def fingerprint_of(files: dict[str, bytes]) -> bytes:
+    """The 4 bytes that name a decoder: the start of the SHA-256 of its files' SHA-256 sums."""
+    sums = b"".join(hashlib.sha256(files[name]).digest() for name in DECODER_FILES)
+    return hashlib.sha256(sums).digest()[:4]
+
+
+class LazyNetwork:
+    """A network among a model's files, as an attribute that is built when it is first needed, once."""
+
+    def __init__(self, does: str) -> None:
+        self.__doc__ = does
+        self.lock = Lock()
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, model: None, owner: type) -> LazyNetwork: ...
+
+    @overload
+    def __get__(self, model: Model, owner: type) -> Network: ...
+
+    def __get__(self, model: Model | None, owner: type) -> LazyNetwork | Network:
+        if model is None:
+            return self
+        with self.lock:
+            if self.name not in model.__dict__:  # which is looked up before this, from then on
+                model.__dict__[self.name] = Network(model.files[f"{self.name}.onnx"], model.varied)
+        network: Network = model.__dict__[self.name]
+        return network
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model whose files have been checked; its networks are built when first used.
+
+    `varied` networks are built once for all qualities, and are slower at each.
+    """
+
+    name: str
+    manifest: dict[str, Any]
+    files: dict[str, bytes]
+    varied: bool = False
+
+    @property
+    def fingerprint(self) -> bytes:
+        return bytes.fromhex(self.manifest["fingerprint"])
+
+    @cached_property
+    def tables(self) -> FrequencyTables:
+        return read_tables(self.files[TABLES])
+
+    @cached_property
+    def coder(self) -> Coder:
+        return Coder(self.tables)
+
+    analysis = LazyNetwork("Image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32).")
+    gradient = LazyNetwork(
+        """y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W), features (F, h, w),
+        derivatives of bits (M, h, w), context passes 0 to 2 (M, h, w) -> two gradients (M, h, w), in bits a
+        step of y.
+
+        The first is about half that of the error of what the synthesis makes of y, by what the model is tuned
+        for, in bits that this is worth; the second that of bits, which rise with residuals as their
+        derivatives say, through the means that y refines. Derivatives of the activation are clamped to 0 to
+        1, with which both are up to a quarter longer.
+        """
+    )
+    first_means = LazyNetwork("z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w).")
+    second_means = LazyNetwork("Features, means so far, known part of y, all (C, h, w) -> means (M, h, w).")
+    third_means = LazyNetwork("As `second_means`, once more is known.")
+    synthesis = LazyNetwork("y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1].")
+
+    @cached_property
+    def for_search(self) -> Model:
+        """The same for many qualities in turn."""
+        model = replace(self, varied=True)
+        model.__dict__.update(tables=self.tables, coder=self.coder)
+        return model
+
+    def load_ahead(self, quality: float, *names: str, together: int = 1) -> None:
+        """Build networks for a quality in the background, in this order; at once where there are no threads.
+
+        `together` is how many tiles will be worked on at once.
+        """
+
+        def load() -> None:  # whose errors whoever needs the network will meet
+            at_once.set(together)
+            for name in names:
+                getattr(self, name).at(quality)
+
+        run_in_thread(partial(copy_context().run, load))
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a model directory; raises ModelError."""
+    try:
+        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {directory.name} has no sound {MANIFEST} ({error}): reinstall it") from error
+    expected = {"fingerprint": str, "sha256": dict}
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k), t) for k, t in expected.items()):
+        raise ModelError(f"{MANIFEST} of model {directory.name} lacks {' or '.join(expected)}: reinstall it")
+    return manifest
+
+
+@lru_cache(maxsize=4)
+def load_model(directory: Path) -> Model:
+    """The model in a directory; raises ModelError where a file is missing or was changed."""
+    manifest = read_manifest(directory)
+    sums = manifest["sha256"]
+    files = {}
+    for name in (*DECODER_FILES, *ENCODER_FILES):
+        try:
+            files[name] = (directory / name).read_bytes()
+        except OSError as error:
+            raise ModelError(f"model {directory.name} lacks {name} ({error}): reinstall it") from error
+        if hashlib.sha256(files[name]).hexdigest() != sums.get(name):
+            raise ModelError(f"{name} of model {directory.name} was changed: reinstall it")
+    if fingerprint_of(files).hex() != manifest["fingerprint"]:
+        raise ModelError(f"fingerprint of model {directory.name} is not that of its files: reinstall it")
+    return Model(directory.name, manifest, files)
+
+
+def list_models() -> list[Path]:
+    """The directories of the installed models, ours first, by name."""
+    folders = [DIRECTORY, *(Path(folder) for folder in [os.environ.get(MORE_MODELS)] if folder)]
+    return [path.parent for folder in folders for path in sorted(folder.glob(f"*/{MANIFEST}"))]
+
+
+def model_named(name: str) -> Model:
+    """An installed model; raises UnknownModelError."""
+    known = {directory.name: directory for directory in reversed(list_models())}
+    if name not in known:
+        raise UnknownModelError(f"no model is called {name}: installed are {', '.join(known) or 'none'}")
+    return load_model(known[name])
+
+
+def directory_with(fingerprint: bytes) -> Path | None:
+    """The directory of the installed model that wrote a file, if there is one."""
+    found = (path for path in list_models() if read_manifest(path)["fingerprint"] == fingerprint.hex())
+    return next(found, None)
+
+
+def model_with(fingerprint: bytes) -> Model:
+    """The installed model that wrote a file; raises UnknownModelError."""
+    if directory := directory_with(fingerprint):
+        return load_model(directory)
+    raise UnknownModelError(
+        f"written with model {fingerprint.hex()}, which is not installed: "
+        "install the release of aecodec that has it"
+    )

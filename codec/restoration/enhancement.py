@@ -1,0 +1,31 @@
+"""Removes coding artefacts: of JPEG at any quality, and of our own files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aecodec.picture import Picture, is_achromatic, to_gray
+from aecodec.picture.alpha import fill_hidden
+from aecodec.restoration.filtering import restored
+from aecodec.restoration.networks import network
+from aecodec.restoration.traces import may_be_coded
+
+NETWORK = "enhance"
+LEFT = "no trace of coding: left as it is"
+
+
+def enhance(picture: Picture) -> Picture:
+    """The picture without what lossy coding has added to it; of a size of its own.
+
+    A picture that shows that it was never coded is left as it is, and a note says so.
+    """
+    if may_be_coded(fill_hidden(picture).pixels):
+        return enhance_coded(picture)
+    return replace(picture, notes=(*picture.notes, LEFT))
+
+
+def enhance_coded(picture: Picture) -> Picture:
+    """The same for a picture of which it is known that it was coded."""
+    picture = fill_hidden(picture)
+    pixels = restored(network(NETWORK), picture.pixels)
+    return replace(picture, pixels=to_gray(pixels) if is_achromatic(picture.pixels) else pixels)
