@@ -27,11 +27,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
 from aecodec.arrays import Floats, Integers, ScaleIndices, Symbols
+from aecodec.entropy.ans import STATE_BITS, Ans, Stack, installed_ans
 from aecodec.entropy.context import CONTEXT_PASSES, coded_scale_indices
 from aecodec.entropy.hyperprior import hyper_steps, scale_indices
 from aecodec.entropy.tables import ESCAPE_BITS, FrequencyTables
@@ -39,7 +39,6 @@ from aecodec.errors import BitstreamError
 
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
-STATE_BITS = 64  # of the coder, which may hold symbols that took no word of the stream
 
 Place = TypeVar("Place", bound=np.signedinteger[Any])
 
@@ -76,17 +75,17 @@ def z_histogram(tables: FrequencyTables, z: Integers, quality: float) -> NDArray
 
 
 class Coder:
-    """The tables as models of `constriction`; each is built when it is first needed."""
+    """The tables as those of an ANS coder, the installed one by default; each is built when first needed."""
 
-    def __init__(self, tables: FrequencyTables) -> None:
+    def __init__(self, tables: FrequencyTables, ans: Ans | None = None) -> None:
         self.tables = tables
+        self.ans = ans or installed_ans()
         self.models: dict[Any, Any] = {}
 
     def model(self, key: Any, counts: NDArray[np.uint32]) -> Any:
         """The distribution of some counts, kept under a key."""
         if key not in self.models:
-            categorical = constriction.stream.model.Categorical
-            self.models[key] = categorical(counts.astype(np.float64), perfect=False)
+            self.models[key] = self.ans.categorical(counts)
         return self.models[key]
 
     def y_model(self, scale_index: int) -> Any:
@@ -99,18 +98,20 @@ class Coder:
 
     def escape_model(self) -> Any:
         """The distribution of values of 16 bits."""
-        return constriction.stream.model.Uniform(2**ESCAPE_BITS)
+        if "escape" not in self.models:
+            self.models["escape"] = self.ans.uniform(2**ESCAPE_BITS)
+        return self.models["escape"]
 
     def encode(self, latents: Latents, cdf_set: int) -> bytes:
         """The stream of latents, with one CDF set of the hyper-latent."""
-        coder = constriction.stream.stack.AnsCoder()
+        coder = self.ans.stack()
         coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_model())
         for number in reversed(range(CONTEXT_PASSES)):
             self.encode_pass(coder, latents.symbols, latents.scale_index, number)
         self.encode_hyper_latent(coder, latents.z, latents.quality, cdf_set)
         return np.asarray(coder.get_compressed(), "<u4").tobytes()
 
-    def encode_hyper_latent(self, coder: Any, z: Integers, quality: float, cdf_set: int) -> None:
+    def encode_hyper_latent(self, coder: Stack, z: Integers, quality: float, cdf_set: int) -> None:
         """Push the hyper-latent (Z, h, w)."""
         span = self.tables.z_high - self.tables.z_low
         for step in reversed(list(hyper_steps(self.tables, z, quality))):
@@ -119,7 +120,7 @@ class Coder:
                 coder.encode_reverse(codes[own], self.z_model(cdf_set, context))
 
     def decode_hyper_latent(
-        self, coder: Any, size: tuple[int, int], quality: float, cdf_set: int
+        self, coder: Stack, size: tuple[int, int], quality: float, cdf_set: int
     ) -> Integers:
         """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
         z = np.zeros((self.tables.z_channels, *size), np.int32)
@@ -133,7 +134,7 @@ class Coder:
             z[step.channel].reshape(-1)[step.places] = values
         return z
 
-    def encode_pass(self, coder: Any, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
+    def encode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
         """Push the symbols (M, 2h, 2w) of one context pass."""
         groups = self.groups(scale_index, symbols, number)
         support, flat = self.tables.y_support.tolist(), symbols.reshape(-1)
@@ -147,7 +148,7 @@ class Coder:
             codes = np.where(np.abs(group) > support[index], support[index] + 1, group)
             coder.encode_reverse(codes.astype(np.int32) + support[index], self.y_model(index))
 
-    def decode_pass(self, coder: Any, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
+    def decode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
         """Pop the symbols (M, 2h, 2w) of one context pass into their places."""
         flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
         for index, places in self.groups(scale_index, symbols, number).items():
@@ -171,7 +172,7 @@ class Coder:
         if 8 * len(stream) + STATE_BITS < size[0] * size[1] * self.least_bits(cdf_set):
             raise BitstreamError("payload is too short for the picture's size: the file is damaged")
         try:
-            coder = constriction.stream.stack.AnsCoder(np.frombuffer(stream, "<u4").astype(np.uint32))
+            coder = self.ans.stack(np.frombuffer(stream, "<u4").astype(np.uint32))
         except ValueError as error:
             raise BitstreamError(f"payload is no stream of symbols ({error}): get a sound copy") from error
         z = self.decode_hyper_latent(coder, size, quality, cdf_set)
@@ -179,7 +180,8 @@ class Coder:
         symbols = np.zeros(scale_index.shape, np.int16)
         for number in range(CONTEXT_PASSES):
             self.decode_pass(coder, symbols, scale_index, number)
-        if coder.decode(self.escape_model()) != END_MARK or not coder.is_empty():
+        end = coder.decode(self.escape_model(), 1)
+        if end[0] != END_MARK or not coder.is_empty():
             raise BitstreamError("payload does not end with the picture: the file is damaged")
         return Latents(z, symbols, scale_index, quality)
 
