@@ -90,7 +90,7 @@ def graph(codec: Codec, name: str, tuning: Tuning) -> bytes:
         "gradient": ["of_error", "of_bits"],
     }
     outputs = pairs.get(name, ["output"])
-    narrow = "aecodec.analysis.blocks." if name == "analysis" else ""
+    narrow = "codec.analysis.blocks." if name == "analysis" else ""
     inputs = {**sizes, "quality": None}
     return to_onnx(Part(codec, name, tuning), inputs, outputs, fold=name != "gradient", narrow=narrow)
 
