@@ -14,7 +14,7 @@ from tests.common import ROOT, photograph
 
 HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "TMPDIR")
 API = (
-    "import sys, codec\n"
+    "import sys, aecodec\n"
     "from PIL import Image\n"
     "image = aecodec.decompress(aecodec.compress(Image.open('a.png')))\n"
     "aecodec.upscale(aecodec.enhance(aecodec.denoise(image)), 2)\n"
