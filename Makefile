@@ -1,4 +1,4 @@
-.PHONY: help check format test package
+.PHONY: help check format test package dist
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -12,6 +12,11 @@ check: ## lint, format and types
 	ruff format --check .
 	$(MAKE) package
 	mypy
+
+dist: ## wheel and source distribution in dist/, checked
+	rm -rf dist
+	python -m build
+	twine check --strict dist/*
 
 format: ## rewrite files in the one format
 	ruff check --fix .

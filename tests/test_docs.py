@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,10 @@ def test_pages_name_files_that_exist() -> None:
         )
     }
     assert sorted((page, name) for page, name in named if not (ROOT / name).exists()) == []
+
+
+def test_every_folder_of_the_package_is_installed() -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(ROOT / "codec") for path in (ROOT / "codec").rglob("__init__.py")}
+    names = {".".join(["aecodec", *folder.parts]) for folder in folders}
+    assert set(packages) == names | {"aecodec.cli", "aecodec.benchmarks"}

@@ -17,6 +17,7 @@ from aecodec.entropy.tables import FrequencyTables, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
 from aecodec.model.parallel import at_once, run_in_thread
+from aecodec.model.shared_weights import with_shared
 
 DIRECTORY = Path(__file__).parents[1] / "models"
 MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories
@@ -55,7 +56,7 @@ class LazyNetwork:
             return self
         with self.lock:
             if self.name not in model.__dict__:  # which is looked up before this, from then on
-                model.__dict__[self.name] = Network(model.files[f"{self.name}.onnx"], model.varied)
+                model.__dict__[self.name] = Network(model.graph(self.name), model.varied)
         network: Network = model.__dict__[self.name]
         return network
 
@@ -83,6 +84,13 @@ class Model:
     @cached_property
     def coder(self) -> Coder:
         return Coder(self.tables)
+
+    def graph(self, name: str) -> bytes:
+        """The file of a network, whole: that of the gradient refers to weights of the decoder's."""
+        if name != "gradient":
+            return self.files[f"{name}.onnx"]
+        decoder = {file: self.files[file] for file in DECODER_FILES if file != TABLES}
+        return with_shared(self.files["gradient.onnx"], decoder)
 
     analysis = LazyNetwork("Image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32).")
     gradient = LazyNetwork(

@@ -24,6 +24,7 @@ from aecodec.entropy.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_PASS
 from aecodec.entropy.tables import FRACTION_BITS, SCALE_LEVELS, FrequencyTables, write_tables
 from aecodec.errors import ModelError
 from aecodec.model.registry import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
+from aecodec.model.shared_weights import without_shared
 from aecodec.sampling import evenly_spaced
 from aecodec.training.data import Pixels
 from aecodec.training.distortion import TUNINGS, Tuning
@@ -282,6 +283,8 @@ def export(
     codec = smooth_analysis(codec, images).eval()
     names = *DECODER_FILES[1:], *ENCODER_FILES
     files = {name: graph(codec, name.removesuffix(".onnx"), TUNINGS[tune]) for name in names}
+    decoder = {name: files[name] for name in DECODER_FILES[1:]}
+    files["gradient.onnx"] = without_shared(files["gradient.onnx"], decoder)
     files[TABLES] = write_tables(initial_tables(codec))
     model = Model(out.name, manifest_of(files, record), files)
     fitted = fit_tables(model.tables, list(observed_latents(model, evenly_spaced(images, fitted_to))))
