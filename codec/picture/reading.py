@@ -120,7 +120,16 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
     """
     with decoding(), unwarned(), at_frame(image, options.frame) as notes:
         check_input(*image.size, options.max_pixels)
+        if is_bare(image):
+            pixels, alpha = planes_of(image, None)
+            return Picture(pixels, image.mode in ("L", "LA"), alpha, notes=tuple(notes))
         return picture_of(image, options.depth, list(notes))
+
+
+def is_bare(image: Image.Image) -> bool:
+    """Whether an image was made in memory and is nothing but 8-bit pixels."""
+    plain = image.format is None and image.mode in ("L", "LA", "RGB", "RGBA")
+    return plain and not image.info and not image.getexif()
 
 
 def picture_of(image: Image.Image, wanted_depth: int | None, notes: list[str]) -> Picture:
