@@ -1,0 +1,142 @@
+"""`aecodec compare PHOTO...`: ours beside other codecs at equal bytes, in one page."""
+
+from __future__ import annotations
+
+import io
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aecodec.cli.benchmark import require_benchmarks
+from aecodec.cli.files import (
+    STANDARD,
+    UsageError,
+    choose_output,
+    concerning,
+    path_of,
+    read_stream,
+    readable_size,
+    shown,
+    write,
+)
+from aecodec.cli.options import Depth, Force, Frame, MaxPixels, Quiet, Tolerant, bytes_of, read_options
+
+if TYPE_CHECKING:
+    from aecodec.benchmarks.comparison import Comparison
+    from aecodec.picture.reading import ReadOptions
+
+PAGE = Path("compare.html")
+
+
+def compare(
+    paths: Annotated[list[Path], typer.Argument(metavar="PHOTO...", parser=path_of, help="Pictures.")],
+    quality: Annotated[
+        float | None, typer.Option("--quality", "-q", min=0, max=100, help="Of ours, 0 to 100. Default: 50.")
+    ] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(metavar="BYTES", parser=bytes_of, help="Most bytes of a file, as 40k, in its place."),
+    ] = None,
+    bpp: Annotated[float | None, typer.Option(help="Most bits per pixel, in its place.")] = None,
+    effort: Annotated[int, typer.Option("--effort", "-e", min=0, max=9, help="Of ours, 0 to 9.")] = 0,
+    tune: Annotated[str | None, typer.Option(help="Of ours: visual or psnr.")] = None,
+    depth: Depth = None,
+    frame: Frame = None,
+    tolerant: Tolerant = False,
+    max_pixels: MaxPixels = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="PAGE", parser=path_of, help="The page; - is a pipe."),
+    ] = PAGE,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """See ours beside JPEG, WebP, AVIF and JPEG XL at equal bytes, in a page that works from disk."""
+    if sum(option is not None for option in (quality, max_bytes, bpp)) > 1:
+        raise UsageError("--quality, --max-bytes and --bpp exclude each other: give one")
+    if open_page and output == STANDARD:
+        raise UsageError("--open needs a page that is a file: name one with -o")
+    target = output
+    for path in paths if output != STANDARD else ():
+        target = choose_output(path, output, force)
+    require_benchmarks()
+    options = options_of(quality, max_bytes, bpp, effort, tune)
+    found, failures = compare_all(paths, read_options(depth, frame, tolerant, max_pixels), options, quiet)
+    if found:
+        from aecodec.benchmarks.comparison_page import page
+
+        text = page(found).encode("utf-8")
+        write(target, text, force)
+        if not quiet:
+            typer.echo(f"{shown(target)}: {readable_size(len(text))}", err=True)
+        if open_page:
+            webbrowser.open(target.as_uri())
+    if failures:
+        raise typer.Exit(1)
+
+
+def options_of(
+    quality: float | None, max_bytes: int | None, bpp: float | None, effort: int, tune: str | None
+) -> dict[str, Any]:
+    """What `aecodec.compress` is asked for; raises UsageError."""
+    from aecodec import AecodecError
+    from aecodec.attempt import DEFAULT_QUALITY, Options
+
+    options: dict[str, Any] = {
+        "quality": DEFAULT_QUALITY if quality is None else quality,
+        "max_bytes": max_bytes,
+        "bpp": bpp,
+        "effort": effort,
+        "tune": tune,
+    }
+    try:
+        Options(**options).check()
+    except AecodecError as error:
+        raise UsageError(str(error)) from error
+    return options
+
+
+def compare_all(
+    paths: list[Path], reading: ReadOptions, options: dict[str, Any], quiet: bool
+) -> tuple[list[Comparison], int]:
+    """The comparisons, and how many pictures failed, each reported; raises AecodecError of a single one."""
+    from aecodec import AecodecError
+
+    found, failures = [], 0
+    for path in paths:
+        try:
+            found.append(compare_one(path, reading, options))
+        except AecodecError as error:
+            if len(paths) == 1:
+                raise
+            failures += 1
+            typer.echo(f"aecodec: {error}", err=True)
+        else:
+            if not quiet:
+                typer.echo(describe(found[-1]), err=True)
+    return found, failures
+
+
+def compare_one(path: Path, reading: ReadOptions, options: dict[str, Any]) -> Comparison:
+    """One picture by all codecs; raises AecodecError that names it."""
+    from aecodec.benchmarks.comparison import compare
+    from aecodec.picture.reading import read_picture
+
+    with concerning(path):
+        piped = read_stream(path)
+        picture = read_picture(path if piped is None else io.BytesIO(piped), reading)
+        return compare(picture, path.name, options)
+
+
+def describe(comparison: Comparison) -> str:
+    """A line of what was found: sizes, and SSIMULACRA 2 where it can be measured."""
+    parts = []
+    for one in comparison.codecs:
+        score = one.measures.get("ssimulacra2")
+        eye = "" if score is None else f" SSIMULACRA 2 {score:.1f}"
+        size = f" {readable_size(one.bytes)}" + (f" ({one.note})" if one.note else "")
+        parts.append(f"{one.codec}{size}{eye}")
+    return "; ".join([f"{comparison.name}: {', '.join(parts)}", *comparison.notes])
