@@ -16,7 +16,7 @@ from PIL import Image
 
 import aecodec
 from aecodec.benchmarks.equal_bytes import NEAR, Match, match_size, reference_codecs
-from aecodec.benchmarks.metrics import Pixels, all_metrics, measure_all
+from aecodec.benchmarks.metrics import METRICS, Pixels, measure_all
 from aecodec.benchmarks.peers import Peer
 from aecodec.bitstream import Box
 from aecodec.engine import thread_count
@@ -150,7 +150,8 @@ def note_of(one: Coded) -> str:
     """What is to be said of a size, if it is missed."""
     if abs(one.off) <= NEAR:
         return ""
-    return f"{abs(one.off):.1%} {'larger' if one.off > 0 else 'smaller'}: the nearest that its quality gives"
+    side = "larger" if one.off > 0 else "smaller"
+    return f"{100 * abs(one.off):.1f} % {side}: the nearest that its quality gives"
 
 
 def block_means(values: Plane, side: int) -> Plane:
@@ -247,5 +248,6 @@ def data_uri(pixels: Pixels, profile: bytes | None = None) -> str:
 
 
 def measure_labels() -> dict[str, str]:
-    """The names of MEASURES as pages show them."""
-    return {metric.name: metric.label for metric in all_metrics() if metric.name in MEASURES}
+    """The names of MEASURES as pages show them, in that order."""
+    labels = {metric.name: metric.label for metric in METRICS}
+    return {name: labels[name] for name in MEASURES}

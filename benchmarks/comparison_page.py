@@ -35,7 +35,7 @@ def page(comparisons: Sequence[Comparison]) -> str:
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data={
             "ours": OURS,
-            "measures": measure_labels(),
+            "measures": list(measure_labels().items()),  # as a list has an order
             "block": BLOCK,
             "bits_block": BITS_BLOCK,
             "error_units": ERROR_UNITS,

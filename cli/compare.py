@@ -47,9 +47,15 @@ def compare(
     tolerant: Tolerant = False,
     max_pixels: MaxPixels = None,
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="PAGE", parser=path_of, help="The page; - is a pipe."),
-    ] = PAGE,
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PAGE",
+            parser=path_of,
+            help="The page; - is a pipe. Default: compare.html.",
+        ),
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
     force: Force = False,
     quiet: Quiet = False,
@@ -59,9 +65,9 @@ def compare(
         raise UsageError("--quality, --max-bytes and --bpp exclude each other: give one")
     if open_page and output == STANDARD:
         raise UsageError("--open needs a page that is a file: name one with -o")
-    target = output
-    for path in paths if output != STANDARD else ():
-        target = choose_output(path, output, force)
+    target = output or PAGE
+    for path in paths if target != STANDARD else ():
+        target = choose_output(path, target, force)
     require_benchmarks()
     options = options_of(quality, max_bytes, bpp, effort, tune)
     found, failures = compare_all(paths, read_options(depth, frame, tolerant, max_pixels), options, quiet)

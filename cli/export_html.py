@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from aecodec import Info
     from aecodec.picture import Picture
 
-LEFT_OUT = ("exif", "xmp", "text")  # metadata that the page does without: who passes it on may not know of it
+# Metadata that the page leaves out, as who passes it on may not know of it, and how the page calls it.
+LEFT_OUT = {"exif": "EXIF", "xmp": "XMP", "text": "texts, comments or resolution"}
 LONGEST_OF_WEBP = 16383  # pixels of a side
 TEMPLATE = Path(__file__).parent / "templates" / "picture.html"
 
@@ -98,5 +99,5 @@ def metadata_note(about: Info) -> str:
     kinds = {kind: size for kind, size in about.metadata.items() if kind in LEFT_OUT}
     if not kinds:
         return "The file holds no metadata that this page would leave out."
-    listed = ", ".join(f"{kind.upper()} ({readable_size(size)})" for kind, size in kinds.items())
+    listed = ", ".join(f"{LEFT_OUT[kind]} ({readable_size(size)})" for kind, size in kinds.items())
     return f"The file also holds metadata, which this page leaves out: {listed}."

@@ -54,7 +54,7 @@ const mapOf = (shown, picture) => {
 
 const caption = (shown, picture) => {
   if (shown.codec === ORIGINAL) return `${ORIGINAL}, ${picture.width} × ${picture.height}`;
-  const figures = Object.entries(measures).filter(([name]) => name in shown.measures).map(([name, label]) => `${label} ${shown.measures[name].toFixed(2)}`);
+  const figures = measures.filter(([name]) => name in shown.measures).map(([name, label]) => `${label} ${shown.measures[name].toFixed(2)}`);
   return [`${shown.codec}: ${shown.bytes.toLocaleString("en")} bytes (${shown.codec === ours ? `${shown.bpp.toFixed(3)} bpp` : signed(shown.off)}), ${shown.setting}`, ...figures].join("; ");
 };
 
@@ -85,7 +85,7 @@ const build = () => {
 
 const across = () => {
   const width = find("panes").clientWidth;
-  if (state.view === "panes") return Math.max(1, Math.min(Math.floor(width / 420), shownOf(current()).length));
+  if (state.view === "panes") return Math.max(2, Math.min(Math.floor(width / 420), shownOf(current()).length));
   return state.view === "blind" && width >= 800 ? 3 : 1;
 };
 
@@ -125,53 +125,50 @@ const drawLegend = (picture, blind) => {
 
 const drawTable = picture => {
   const best = name => Math.max(...picture.codecs.map(one => one.measures[name] ?? -Infinity));
-  find("heads").replaceChildren(...["codec", "setting", "bytes", "bpp", `against ${ours}`, ...Object.values(measures), ""].map(text => make(text ? "th" : "td", text, text ? { scope: "col" } : {})));
+  const labels = measures.map(([, label]) => label), said = picture.codecs.some(one => one.note) ? ["size"] : [];
+  find("heads").replaceChildren(...["codec", "setting", "bytes", "bpp", `against ${ours}`, ...labels, ...said].map(text => make("th", text, { scope: "col", className: text === said[0] ? "note" : "" })));
   find("rows").replaceChildren(...picture.codecs.map(one => {
     const row = make("tr"), of = one.codec === ours ? "" : signed(one.off);
     row.append(...[one.codec, one.setting, one.bytes.toLocaleString("en"), one.bpp.toFixed(3), of].map(text => make("td", text)));
-    for (const name of Object.keys(measures)) {
+    for (const [name] of measures) {
       const value = one.measures[name];
       row.append(make("td", value === undefined ? "none" : value.toFixed(2), { className: value === best(name) ? "best" : "" }));
     }
-    row.append(make("td", one.note, { className: "note" }));
+    if (said.length) row.append(make("td", one.note, { className: "note" }));
     return row;
   }));
   find("notes").replaceChildren(...picture.notes.map(note => make("p", note, { className: "faint" })));
 };
 
 // Zoom and position, without building anything anew.
-const size = () => {
-  const view = document.querySelector(".window"), picture = current();
-  return { width: view.clientWidth, ratio: picture.shown_height / picture.shown_width };
-};
-const heightOf = ({ width, ratio }) => Math.max(120, Math.min(width * ratio, (state.view === "slider" || state.view === "flicker" ? 0.78 : 0.6) * innerHeight));
-const zooms = () => {
-  const at = size(), fit = Math.min(at.width / current().shown_width, heightOf(at) / current().shown_height);
-  return fit < 1 ? [fit, ...ZOOMS] : ZOOMS;
-};
-const defaultZoom = () => {
-  const at = size(), fit = Math.min(at.width / current().shown_width, heightOf(at) / current().shown_height);
-  return fit < 1 ? fit : Math.max(...ZOOMS.filter(zoom => zoom <= fit));
-};
+const shares = { slider: 0.78, flicker: 0.78, panes: 0.6, blind: 0.6 }; // of the window's height that a pane may take
+const tallest = () => (state.view === "blind" && across() === 1 ? 0.3 : shares[state.view]) * innerHeight; // three below each other fit
+const fitting = () => Math.min(document.querySelector("figure").clientWidth / current().shown_width, tallest() / current().shown_height);
+const zooms = () => fitting() < 1 ? [fitting(), ...ZOOMS] : ZOOMS;
+const defaultZoom = () => fitting() < 1 ? fitting() : Math.max(...ZOOMS.filter(zoom => zoom <= fitting()));
 
 const move = () => {
-  const picture = current(), at = size(), height = heightOf(at), least = zooms()[0];
+  const picture = current(), least = zooms()[0];
   const zoom = state.zoom === null ? defaultZoom() : Math.max(Math.min(state.zoom, 8), least);
+  const width = Math.min(document.querySelector("figure").clientWidth, Math.max(zoom * picture.shown_width, 300));
+  const height = Math.min(tallest(), Math.max(zoom * picture.shown_height, 100));
   const held = (value, seen, whole) => seen >= whole ? whole / 2 : Math.min(Math.max(value, seen / 2), whole - seen / 2);
-  state.x = held(state.x, at.width / zoom, picture.shown_width);
+  state.x = held(state.x, width / zoom, picture.shown_width);
   state.y = held(state.y, height / zoom, picture.shown_height);
   for (const view of document.querySelectorAll(".window")) {
+    view.style.width = `${width}px`;
     view.style.height = `${height}px`;
     view.classList.toggle("zoomed", zoom > least);
     for (const moved of view.querySelectorAll(".moved")) {
       moved.classList.toggle("magnified", zoom > 1);
-      moved.style.transform = `translate(${at.width / 2 - state.x * zoom}px, ${height / 2 - state.y * zoom}px) scale(${zoom})`;
+      moved.style.transform = `translate(${width / 2 - state.x * zoom}px, ${height / 2 - state.y * zoom}px) scale(${zoom})`;
     }
   }
   const over = find("over"), divider = document.querySelector(".divider");
   if (over) over.style.clipPath = `inset(0 ${100 - state.split}% 0 0)`;
   if (divider) divider.style.left = `${state.split}%`;
   find("slider").value = state.split;
+  find("slider").style.maxWidth = `${width}px`;
   find("zoom").textContent = `${zoom < 1 ? zoom.toFixed(2) : Math.round(10 * zoom) / 10}x`;
   return zoom;
 };
