@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,9 @@ MEASURES = ("ssimulacra2", "ms_ssim", "psnr")
 BLOCK = 8  # pixels each way of a place of the error map
 BITS_BLOCK = 16  # pixels each way of a place of the bit map
 MOST_SHOWN = 2**19  # pixels: what is larger is shown in part, so that its page stays under 5 MB
+ONE_BY_ONE = 2**21  # pixels above which codecs follow each other: measures take 0.3 GB a megapixel
 ERROR_UNITS = 8  # per level, in which errors are given
+LONGEST_OF_WEBP = 16383  # pixels of a side
 LARGEST_PROFILE = 2**14  # bytes of an ICC profile that is put into each picture of the page; most have 3 kB
 
 Plane = NDArray[np.float64]
@@ -102,16 +104,20 @@ def compare(picture: Picture, name: str, options: Mapping[str, Any]) -> Comparis
     image = flattened(to_pillow(Picture(picture.pixels, picture.gray, picture.alpha)), "white")
     image.info = {}
     pixels = np.asarray(image.convert("RGB"))
-    ours, data = code_ours(image, pixels, options)
+    ours = code_ours(image, options)
     codecs, absent = reference_codecs()
-    with ThreadPoolExecutor(thread_count()) as pool:
-        found = list(pool.map(partial(code_reference, image=image, pixels=pixels, size=len(data)), codecs))
+    workers = 1 if pixels.size > 3 * ONE_BY_ONE else thread_count()
+    with ThreadPoolExecutor(workers) as pool:
+        measures = pool.submit(measure_all, pixels, ours.pixels, MEASURES)
+        reference = partial(code_reference, image=image, pixels=pixels, size=len(ours.data))
+        found = list(pool.map(reference, codecs))
+    ours = replace(ours, measures=measures.result())
     coded = [ours, *(one for one in found if isinstance(one, Coded))]
     notes += [failure for failure in found if isinstance(failure, str)]
     notes += [f"{codec} is absent: {reason}" for codec, reason in absent.items()]
     part = shown_part(pixels, [one.pixels for one in coded])
     profile = None if picture.gray else picture.metadata.get(Box.ICC)
-    return page_of(picture_name(name), pixels, part, coded, rate_map(data), notes, usable(profile))
+    return page_of(picture_name(name), pixels, part, coded, rate_map(ours.data), notes, usable(profile))
 
 
 def usable(profile: bytes | None) -> bytes | None:
@@ -124,13 +130,12 @@ def picture_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def code_ours(image: Image.Image, pixels: Pixels, options: Mapping[str, Any]) -> tuple[Coded, bytes]:
-    """Our file, and what comes of it."""
+def code_ours(image: Image.Image, options: Mapping[str, Any]) -> Coded:
+    """Our file, and what comes of it, not measured yet."""
     data = aecodec.compress(image, **options)
     about = aecodec.info(data)
     setting = "lossless" if about.quality is None else f"quality {about.quality:g}"
-    decoded = np.asarray(aecodec.decompress(data).convert("RGB"))
-    return Coded(OURS, setting, data, 0.0, decoded, measure_all(pixels, decoded, MEASURES)), data
+    return Coded(OURS, setting, data, 0.0, np.asarray(aecodec.decompress(data).convert("RGB")), {})
 
 
 def code_reference(codec: Peer, image: Image.Image, pixels: Pixels, size: int) -> Coded | str:
@@ -241,8 +246,8 @@ def rounded(values: Plane) -> list[int]:
 def data_uri(pixels: Pixels, profile: bytes | None = None) -> str:
     """Pixels (H, W, 3) as a data URI of a lossless WebP, or of a PNG where a side is too long for that."""
     file, image = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
-    kind = "WEBP" if max(image.size) <= 16383 else "PNG"
-    options: dict[str, Any] = {"lossless": True, "method": 4} if kind == "WEBP" else {}
+    kind = "WEBP" if max(image.size) <= LONGEST_OF_WEBP else "PNG"
+    options: dict[str, Any] = {"lossless": True, "method": 3, "quality": 50} if kind == "WEBP" else {}
     image.save(file, kind, icc_profile=profile, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 

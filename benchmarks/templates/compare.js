@@ -263,7 +263,8 @@ const spread = () => { const [a, b] = [...pointers.values()]; return Math.hypot(
 find("panes").addEventListener("pointerdown", event => {
   if (event.button || !event.target.closest(".window")) return;
   pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-  dragged = event.target.classList.contains("divider") ? "divider" : "picture";
+  const whole = state.view === "slider" && move() <= zooms()[0]; // then there is nothing else to move
+  dragged = whole || event.target.classList.contains("divider") ? "divider" : "picture";
   pinched = pointers.size === 2 ? { distance: spread(), zoom: move() } : null;
 });
 addEventListener("pointermove", event => {
