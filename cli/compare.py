@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +78,8 @@ def compare(
         if not quiet:
             typer.echo(f"{shown(target)}: {readable_size(len(text))}", err=True)
         if open_page:
+            import webbrowser
+
             webbrowser.open(target.as_uri())
     if failures:
         raise typer.Exit(1)

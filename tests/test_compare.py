@@ -417,6 +417,16 @@ def test_keys_show_every_view(tab: Any) -> None:
     assert tab.eval_on_selector_all("img", "all => all.every(one => one.naturalWidth > 0)")
 
 
+def test_space_flickers_after_a_click_and_presses_what_has_the_focus(tab: Any) -> None:
+    tab.click("[data-view=flicker]")
+    assert "JPEG" in tab.inner_text("#panes")
+    press(tab, "Space")
+    assert "aecodec" in tab.inner_text("#panes")
+    tab.focus("[data-view=panes]")
+    press(tab, "Space")
+    assert tab.get_attribute("[data-view=panes]", "aria-pressed") == "true"
+
+
 def test_maps_are_drawn_over_the_codecs_that_have_them(tab: Any) -> None:
     press(tab, "g", "m")
     codecs = tab.locator("#rows tr").count()
@@ -447,6 +457,12 @@ def test_the_divider_follows_pointer_and_keys(tab: Any) -> None:
     tab.mouse.move(box["x"] + 0.25 * box["width"], handle["y"] + 20)
     tab.mouse.up()
     assert clip() == pytest.approx(75, abs=1)
+    tab.mouse.move(box["x"] + 20, box["y"] + 20)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 30)
+    tab.mouse.up()
+    assert clip() == pytest.approx(25, abs=1)
+    press(tab, *(25 * "["))
     tab.focus("#slider")
     press(tab, "ArrowRight")
     assert clip() == pytest.approx(74.5, abs=1)

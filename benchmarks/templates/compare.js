@@ -11,7 +11,7 @@ let queue = [], trial = null, began = 0, unsaved = false;
 
 const current = () => pictures[state.picture];
 const shownOf = picture => [{ codec: ORIGINAL, image: picture.original }, ...picture.codecs];
-const signed = share => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`;
+const signed = share => `${Math.abs(share) < 0.0005 ? "±" : share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)} %`;
 const make = (tag, text = "", properties = {}) => Object.assign(document.createElement(tag), { textContent: text }, properties);
 
 // What one pane shows: an image and, over it, the map that is asked for.
@@ -144,6 +144,7 @@ const drawTable = picture => {
 const shares = { slider: 0.78, flicker: 0.78, panes: 0.6, blind: 0.6 }; // of the window's height that a pane may take
 const tallest = () => (state.view === "blind" && across() === 1 ? 0.3 : shares[state.view]) * innerHeight; // three below each other fit
 const fitting = () => Math.min(document.querySelector("figure").clientWidth / current().shown_width, tallest() / current().shown_height);
+const isCut = zoom => zoom > fitting() + 1e-6; // whether a part of the picture is out of sight
 const zooms = () => fitting() < 1 ? [fitting(), ...ZOOMS] : ZOOMS;
 const defaultZoom = () => fitting() < 1 ? fitting() : Math.max(...ZOOMS.filter(zoom => zoom <= fitting()));
 
@@ -158,7 +159,7 @@ const move = () => {
   for (const view of document.querySelectorAll(".window")) {
     view.style.width = `${width}px`;
     view.style.height = `${height}px`;
-    view.classList.toggle("zoomed", zoom > least);
+    view.classList.toggle("zoomed", isCut(zoom));
     for (const moved of view.querySelectorAll(".moved")) {
       moved.classList.toggle("magnified", zoom > 1);
       moved.style.transform = `translate(${width / 2 - state.x * zoom}px, ${height / 2 - state.y * zoom}px) scale(${zoom})`;
@@ -263,7 +264,7 @@ const spread = () => { const [a, b] = [...pointers.values()]; return Math.hypot(
 find("panes").addEventListener("pointerdown", event => {
   if (event.button || !event.target.closest(".window")) return;
   pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-  const whole = state.view === "slider" && move() <= zooms()[0]; // then there is nothing else to move
+  const whole = state.view === "slider" && !isCut(move()); // then there is nothing else to move
   dragged = whole || event.target.classList.contains("divider") ? "divider" : "picture";
   pinched = pointers.size === 2 ? { distance: spread(), zoom: move() } : null;
 });
@@ -285,7 +286,7 @@ const press = event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (["SELECT", "INPUT"].includes(event.target.tagName) && (key.startsWith("arrow") || key === " ")) return;
   const arrows = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] };
-  const zoomed = move() > zooms()[0];
+  const zoomed = isCut(move());
   const actions = { "+": () => zoomBy(1), "=": () => zoomBy(1), "-": () => zoomBy(-1) };
   if (blind) Object.assign(actions, { a: () => vote("a"), b: () => vote("b"), n: () => vote("none"), u: undo, escape: end, " ": () => { if (!state.peek) { state.peek = true; draw(); } } });
   else Object.assign(actions, {
@@ -302,6 +303,13 @@ const press = event => {
   event.preventDefault();
 };
 addEventListener("keydown", press);
+
+// What was chosen with a pointer gives the focus back, or Space would press it again instead of flickering.
+let pointed = false;
+addEventListener("pointerdown", () => { pointed = true; }, true);
+addEventListener("keydown", () => { pointed = false; }, true);
+addEventListener("click", event => { if (pointed && event.target.tagName === "BUTTON") event.target.blur(); });
+addEventListener("change", event => { if (pointed) event.target.blur(); });
 addEventListener("keyup", event => { if (event.key === " " && state.peek) { state.peek = false; draw(); } });
 
 for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => { if (state.view === "blind" && button.dataset.view !== "blind") drawTally(); setView(button.dataset.view); });
