@@ -19,6 +19,7 @@ from aecodec.benchmarks.comparison import (
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("compare.js", "votes.js", "controls.js")  # what is shown, the blind comparison, pointers and keys
 
 
 def page(comparisons: Sequence[Comparison]) -> str:
@@ -26,7 +27,7 @@ def page(comparisons: Sequence[Comparison]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    script = (TEMPLATES / "compare.js").read_text(encoding="utf-8")
+    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return environment.get_template("compare.html").render(
         title=title(comparisons),
         ours=OURS,
