@@ -117,17 +117,12 @@ def compare(picture: Picture, name: str, options: Mapping[str, Any]) -> Comparis
     notes += [f"{codec} is absent: {reason}" for codec, reason in absent.items()]
     part = shown_part(pixels, [one.pixels for one in coded])
     profile = None if picture.gray else picture.metadata.get(Box.ICC)
-    return page_of(picture_name(name), pixels, part, coded, rate_map(ours.data), notes, usable(profile))
+    return page_of(name, pixels, part, coded, rate_map(ours.data), notes, usable(profile))
 
 
 def usable(profile: bytes | None) -> bytes | None:
     """The profile that the page's pictures get."""
     return profile if profile and len(profile) <= LARGEST_PROFILE else None
-
-
-def picture_name(name: str) -> str:
-    """A name as a page can hold it: those of files may be any bytes."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def code_ours(image: Image.Image, options: Mapping[str, Any]) -> Coded:

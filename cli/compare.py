@@ -135,7 +135,7 @@ def compare_one(path: Path, reading: ReadOptions, options: dict[str, Any]) -> Co
     with concerning(path):
         piped = read_stream(path)
         picture = read_picture(path if piped is None else io.BytesIO(piped), reading)
-        return compare(picture, path.name, options)
+        return compare(picture, shown(Path(path.name)), options)
 
 
 def describe(comparison: Comparison) -> str:

@@ -52,7 +52,9 @@ def export_html(
     wanted = output or (STANDARD if path == STANDARD else path.with_suffix(".html"))
     target = wanted if wanted == STANDARD else choose_output(path, wanted, force)
     with concerning(path):
-        text = page(read_bytes(path, read_file), path.name, max_pixels or MAX_PIXELS).encode("utf-8")
+        text = page(read_bytes(path, read_file), shown(Path(path.name)), max_pixels or MAX_PIXELS).encode(
+            "utf-8"
+        )
     write(target, text, force)
     if not quiet:
         typer.echo(f"{shown(target)}: {readable_size(len(text))}", err=True)
@@ -66,7 +68,7 @@ def page(data: bytes, name: str, max_pixels: int) -> str:
     about = aecodec.info(data, max_pixels=max_pixels)
     picture = decompress_picture(data, max_pixels=max_pixels, strip=LEFT_OUT)
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        name=escape(name.encode("utf-8", "backslashreplace").decode()),
+        name=escape(name),
         image=data_uri(picture),
         width=about.width,
         height=about.height,

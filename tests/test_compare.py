@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from math import sqrt
@@ -279,8 +281,19 @@ def test_the_command_writes_a_page_of_what_can_be_read(
     assert not (tmp_path / "other.html").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")
+def test_names_of_any_bytes_are_shown(tmp_path: Path) -> None:
+    source = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Image.fromarray(photograph(40, 30)).save(source)
+    run("compare", source, "-o", tmp_path / "page.html", "--quiet")
+    assert r"caf\\udce9.png" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    run("compress", source, source.with_suffix(".aec"), "--quiet")
+    run("export-html", source.with_suffix(".aec"), "-o", tmp_path / "other.html", "--quiet")
+    assert r"<h1>caf\udce9.aec</h1>" in (tmp_path / "other.html").read_text(encoding="utf-8")
+
+
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(aecodec.MissingExtraError, match=r"pip install 'aecodec\[benchmark\]'"):
         run("compare", tmp_path / "a.png", "-o", tmp_path / "page.html")
 
