@@ -34,7 +34,7 @@ MODULES = {"scikit-image": "skimage"}
 SOURCES = (__file__, ssimulacra2_module.__file__, ssimulacra2_terms.__file__)  # of what metrics are
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-SMALLEST_FOR_MS_SSIM = 161  # pixels a side: five scales of an 11 pixel window
+SMALLEST_FOR_MS_SSIM = 176  # pixels a side: halved four times, an 11 pixel window fits
 
 
 class NotMeasurableError(Exception):

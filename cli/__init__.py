@@ -13,10 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from aecodec.cli.benchmark import benchmark
+from aecodec.cli.compare import compare
 from aecodec.cli.compress import compress
 from aecodec.cli.decompress import decompress
 from aecodec.cli.denoise import denoise
 from aecodec.cli.enhance import enhance
+from aecodec.cli.export_html import export_html
 from aecodec.cli.files import UsageError
 from aecodec.cli.info import info
 from aecodec.cli.models import models
@@ -61,6 +63,8 @@ app.command()(upscale)
 app.command()(info)
 app.command()(models)
 app.command()(benchmark)
+app.command()(compare)
+app.command("export-html")(export_html)
 app.add_typer(train, name="train")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
@@ -137,8 +137,11 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator for a command that takes an object of options: it gets an option for each of their fields.
+def with_options(
+    kind: type[Any], only: Collection[str] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator for a command that takes an object of options: it gets an option for each of their fields,
+    or for those that are named.
 
     The parameter `options` of the command is replaced. Where a value is not offered, or options exclude each
     other, that is a wrong usage.
@@ -149,7 +152,8 @@ def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..
         ordered = sorted(
             fields(kind), key=lambda each: each.name not in kind.__annotations__
         )  # its own first
-        generated = {each.name: parameter_of(each) for each in ordered}
+        chosen = [each for each in ordered if only is None or each.name in only]
+        generated = {each.name: parameter_of(each) for each in chosen}
 
         @functools.wraps(command)
         def run(**values: Any) -> None:

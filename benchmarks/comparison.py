@@ -1,0 +1,254 @@
+"""One picture by our codec and by others at the same size, with what a page shows of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import aecodec
+from aecodec import CompressOptions
+from aecodec.benchmarks.equal_bytes import NEAR, Match, match_size, reference_codecs
+from aecodec.benchmarks.metrics import METRICS, Pixels, measure_all
+from aecodec.benchmarks.peers import Peer
+from aecodec.container import Box
+from aecodec.model.parallel import thread_count
+from aecodec.picture import Picture
+from aecodec.picture.writing import flattened, to_pillow
+from aecodec.rate_map import rate_map
+
+OURS = "aecodec"
+MEASURES = ("ssimulacra2", "ms_ssim", "psnr")
+BLOCK = 8  # pixels each way of a place of the error map
+BITS_BLOCK = 16  # pixels each way of a place of the bit map
+MOST_SHOWN = 2**19  # pixels: what is larger is shown in part, so that its page stays under 5 MB
+ONE_BY_ONE = 2**21  # pixels above which codecs follow each other: measures take 0.4 GB a megapixel
+ERROR_UNITS = 8  # per level, in which errors are given
+LONGEST_OF_WEBP = 16383  # pixels of a side
+LARGEST_PROFILE = 2**14  # bytes of an ICC profile that is put into each picture of the page; most have 3 kB
+
+Plane = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One codec's picture. `off` is the share that its file is larger than ours; `note` is of its size.
+
+    `image` is a data URI of the part that is shown, `errors` the root mean square error of each 8x8 pixels
+    of it, in eighths of a level, row by row.
+    """
+
+    codec: str
+    setting: str
+    bytes: int
+    bpp: float
+    off: float
+    note: str
+    measures: Mapping[str, float]
+    image: str
+    errors: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One picture by all codecs, ours first. `bits` are ours of each 16x16 pixels shown, or None.
+
+    Left, top, shown width and height say which part of the picture is shown.
+    """
+
+    name: str
+    width: int
+    height: int
+    left: int
+    top: int
+    shown_width: int
+    shown_height: int
+    original: str
+    codecs: list[Shown]
+    bits: list[int] | None
+    notes: list[str] = field(default_factory=list)
+
+    def as_record(self) -> dict[str, Any]:
+        """The same as JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """What came of one codec, before it is cut to what is shown."""
+
+    codec: str
+    setting: str
+    data: bytes
+    off: float
+    pixels: Pixels
+    measures: Mapping[str, float]
+
+
+def compare(picture: Picture, name: str, options: CompressOptions) -> Comparison:
+    """A picture by ours, as `aecodec.encode_image` does with these options, and by others at its size.
+
+    No file holds metadata, so that no codec pays for it, and what is transparent is laid over white, as JPEG
+    has no transparency. Raises AecodecError where ours cannot be had.
+    """
+    notes = list(picture.notes)
+    if picture.alpha is not None:
+        notes.append("transparency is laid over white, as JPEG has none")
+    image = flattened(to_pillow(Picture(picture.pixels, picture.gray, picture.alpha)), "white")
+    image.info = {}
+    pixels = np.asarray(image.convert("RGB"))
+    ours = code_ours(image, options)
+    codecs, absent = reference_codecs()
+    workers = 1 if pixels.size > 3 * ONE_BY_ONE else thread_count()
+    with ThreadPoolExecutor(workers) as pool:
+        measures = pool.submit(measure_all, pixels, ours.pixels, MEASURES)
+        reference = partial(code_reference, image=image, pixels=pixels, size=len(ours.data))
+        found = list(pool.map(reference, codecs))
+    ours = replace(ours, measures=measures.result())
+    coded = [ours, *(one for one in found if isinstance(one, Coded))]
+    notes += [failure for failure in found if isinstance(failure, str)]
+    notes += [f"{codec} is absent: {reason}" for codec, reason in absent.items()]
+    part = shown_part(pixels, [one.pixels for one in coded])
+    profile = None if picture.gray else picture.metadata.get(Box.ICC)
+    return page_of(name, pixels, part, coded, rate_map(ours.data), notes, usable(profile))
+
+
+def usable(profile: bytes | None) -> bytes | None:
+    """The profile that the page's pictures get."""
+    return profile if profile and len(profile) <= LARGEST_PROFILE else None
+
+
+def code_ours(image: Image.Image, options: CompressOptions) -> Coded:
+    """Our file, and what comes of it, not measured yet."""
+    data = aecodec.encode_image(image, options).data
+    about = aecodec.info(data)
+    setting = "lossless" if about.quality is None else f"quality {about.quality:g}"
+    return Coded(OURS, setting, data, 0.0, np.asarray(aecodec.decompress(data).convert("RGB")), {})
+
+
+def code_reference(codec: Peer, image: Image.Image, pixels: Pixels, size: int) -> Coded | str:
+    """What comes of another codec's file of a size, or a clause that says why there is none."""
+    try:
+        match: Match = match_size(codec, image.copy(), size)  # as Pillow keeps options in the image
+        decoded = np.asarray(codec.decode(match.data))
+        if decoded.shape != pixels.shape:
+            raise ValueError(f"{decoded.shape} came back for {pixels.shape}")
+    except Exception as error:  # whatever a codec raises counts as its failure
+        return f"{codec.name} failed: {type(error).__name__}: {error}"
+    measures = measure_all(pixels, decoded, MEASURES)
+    return Coded(codec.name, f"quality {match.quality:g}", match.data, match.off, decoded, measures)
+
+
+def note_of(one: Coded) -> str:
+    """What is to be said of a size, if it is missed."""
+    if abs(one.off) <= NEAR:
+        return ""
+    side = "larger" if one.off > 0 else "smaller"
+    return f"{100 * abs(one.off):.1f} % {side}: the nearest that its quality gives"
+
+
+def block_means(values: Plane, side: int) -> Plane:
+    """Means of (H, W) over blocks, those at the right and at the bottom as large as remains."""
+    rows, columns = (np.arange(0, n, side) for n in values.shape)
+    sums = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
+    counts = [np.minimum(side, n - starts) for n, starts in zip(values.shape, (rows, columns), strict=True)]
+    return np.asarray(sums / np.outer(*counts), np.float64)
+
+
+def error_map(pixels: Pixels, decoded: Pixels) -> Plane:
+    """The mean squared error of each BLOCK x BLOCK pixels."""
+    return block_means(np.square(pixels.astype(np.float32) - decoded).mean(2, dtype=np.float64), BLOCK)
+
+
+def shown_part(pixels: Pixels, decoded: list[Pixels]) -> tuple[slice, slice]:
+    """Rows and columns that are shown: all, or where the codecs' errors are most unlike each other."""
+    height, width = pixels.shape[:2]
+    if height * width <= MOST_SHOWN:
+        return slice(0, height), slice(0, width)
+    tall, wide = shown_size(height, width)
+    unlike = np.stack([error_map(pixels, other) for other in decoded]).std(0)
+    sums = np.pad(unlike.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    down, across = tall // BLOCK, wide // BLOCK
+    total = sums[down:, across:] - sums[:-down, across:] - sums[down:, :-across] + sums[:-down, :-across]
+    step = BITS_BLOCK // BLOCK  # so that both maps begin where the part does
+    best = total[::step, ::step]
+    top, left = (BITS_BLOCK * int(n) for n in np.unravel_index(best.argmax(), best.shape))
+    return slice(top, min(top + tall, height)), slice(left, min(left + wide, width))
+
+
+def shown_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the part of a large picture, whole blocks: a square if the picture has one."""
+    shorter = min(height, width, int(MOST_SHOWN**0.5))
+    shorter = max(shorter // BITS_BLOCK, 1) * BITS_BLOCK
+    longer = min(max(height, width), MOST_SHOWN // shorter) // BITS_BLOCK * BITS_BLOCK
+    return (shorter, longer) if width >= height else (longer, shorter)
+
+
+def page_of(
+    name: str,
+    pixels: Pixels,
+    part: tuple[slice, slice],
+    coded: list[Coded],
+    bits: Plane | None,
+    notes: list[str],
+    profile: bytes | None,
+) -> Comparison:
+    """What a page shows of a picture."""
+    height, width = pixels.shape[:2]
+    rows, columns = part
+    with ThreadPoolExecutor(thread_count()) as pool:
+        images = list(
+            pool.map(lambda each: data_uri(each[part], profile), [pixels, *(one.pixels for one in coded)])
+        )
+    shown = [
+        Shown(
+            one.codec,
+            one.setting,
+            len(one.data),
+            8 * len(one.data) / (width * height),
+            one.off,
+            note_of(one),
+            one.measures,
+            image,
+            rounded(ERROR_UNITS * np.sqrt(error_map(pixels[part], one.pixels[part]))),
+        )
+        for one, image in zip(coded, images[1:], strict=True)
+    ]
+    own_bits = None if bits is None else rounded(bits[in_blocks(rows), in_blocks(columns)])
+    sides = columns.stop - columns.start, rows.stop - rows.start
+    return Comparison(
+        name, width, height, columns.start, rows.start, *sides, images[0], shown, own_bits, notes
+    )
+
+
+def in_blocks(side: slice) -> slice:
+    """The places of the bit map that a part of the picture needs."""
+    return slice(side.start // BITS_BLOCK, -(-side.stop // BITS_BLOCK))
+
+
+def rounded(values: Plane) -> list[int]:
+    """Values as whole numbers, row by row."""
+    return [int(value) for value in np.rint(values).ravel()]
+
+
+def data_uri(pixels: Pixels, profile: bytes | None = None) -> str:
+    """Pixels (H, W, 3) as a data URI of a lossless WebP, or of a PNG where a side is too long for that."""
+    file, image = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
+    kind = "WEBP" if max(image.size) <= LONGEST_OF_WEBP else "PNG"
+    options: dict[str, Any] = {"lossless": True, "method": 3, "quality": 50} if kind == "WEBP" else {}
+    image.save(file, kind, icc_profile=profile, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def measure_labels() -> dict[str, str]:
+    """The names of MEASURES as pages show them, in that order."""
+    labels = {metric.name: metric.label for metric in METRICS}
+    return {name: labels[name] for name in MEASURES}

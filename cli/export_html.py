@@ -1,0 +1,105 @@
+"""`aecodec export-html FILE`: a page that shows the picture to whoever has no aecodec."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aecodec.cli.files import (
+    STANDARD,
+    choose_output,
+    concerning,
+    path_of,
+    read_bytes,
+    readable_size,
+    shown,
+    write,
+)
+from aecodec.cli.options import Force, MaxPixels, Quiet
+
+if TYPE_CHECKING:
+    from aecodec import Info
+    from aecodec.picture import Picture
+
+# Metadata that the page leaves out, as who passes it on may not know of it, and how the page calls it.
+LEFT_OUT = {"exif": "EXIF", "xmp": "XMP", "text": "texts, comments or resolution"}
+LONGEST_OF_WEBP = 16383  # pixels of a side
+TEMPLATE = Path(__file__).parent / "templates" / "picture.html"
+
+
+def export_html(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", parser=path_of, help="A file that `aecodec compress` wrote.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="PAGE", parser=path_of, help="The page; FILE with .html if not given."
+        ),
+    ] = None,
+    max_pixels: MaxPixels = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page that shows the picture in any browser, without aecodec and from disk."""
+    from aecodec.container import MAX_PIXELS, read_file
+
+    wanted = output or (STANDARD if path == STANDARD else path.with_suffix(".html"))
+    target = wanted if wanted == STANDARD else choose_output(path, wanted, force)
+    with concerning(path):
+        text = page(read_bytes(path, read_file), shown(Path(path.name)), max_pixels or MAX_PIXELS).encode(
+            "utf-8"
+        )
+    write(target, text, force)
+    if not quiet:
+        typer.echo(f"{shown(target)}: {readable_size(len(text))}", err=True)
+
+
+def page(data: bytes, name: str, max_pixels: int) -> str:
+    """The page of a file's bytes, HTML; raises AecodecError."""
+    import aecodec
+    from aecodec.api import decompress_picture
+
+    about = aecodec.info(data, max_pixels=max_pixels)
+    picture = decompress_picture(data, max_pixels=max_pixels, strip=LEFT_OUT)
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        name=escape(name),
+        image=data_uri(picture),
+        width=about.width,
+        height=about.height,
+        clear="" if picture.alpha is None else ' class="clear"',
+        about=escape(describe(about)),
+        metadata=escape(metadata_note(about)),
+    )
+
+
+def data_uri(picture: Picture) -> str:
+    """The picture as a data URI: a lossless WebP, or a PNG where that cannot hold its size or its colours."""
+    from aecodec.container import Box
+    from aecodec.picture.writing import encode_image, to_pillow
+
+    image = to_pillow(picture)
+    small = max(image.size) <= LONGEST_OF_WEBP and Box.COLOUR not in picture.metadata
+    kind = "WEBP" if small else "PNG"
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(encode_image(image, kind)).decode()}"
+
+
+def describe(about: Info) -> str:
+    """A sentence of size and coding."""
+    coding = "lossless" if about.quality is None else f"quality {about.quality:g}"
+    size = f"{readable_size(about.size)} as an aecodec file, {about.bpp:.3f} bits per pixel"
+    return f"{about.width} × {about.height} pixels; {size}, {coding}."
+
+
+def metadata_note(about: Info) -> str:
+    """A sentence of what else the file holds."""
+    kinds = {kind: size for kind, size in about.metadata.items() if kind in LEFT_OUT}
+    if not kinds:
+        return "The file holds no metadata that this page would leave out."
+    listed = ", ".join(f"{LEFT_OUT[kind]} ({readable_size(size)})" for kind, size in kinds.items())
+    return f"The file also holds metadata, which this page leaves out: {listed}."
