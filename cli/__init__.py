@@ -12,10 +12,12 @@ from typing import Annotated, Any
 
 import typer
 
+from aecodec.cli.anomaly import anomaly
 from aecodec.cli.benchmark import benchmark
 from aecodec.cli.compress import compress
 from aecodec.cli.decompress import decompress
 from aecodec.cli.denoise import denoise
+from aecodec.cli.embed import embed
 from aecodec.cli.enhance import enhance
 from aecodec.cli.files import UsageError
 from aecodec.cli.info import info
@@ -61,6 +63,8 @@ app.command()(upscale)
 app.command()(info)
 app.command()(models)
 app.command()(benchmark)
+app.command()(embed)
+app.add_typer(anomaly, name="anomaly")
 app.add_typer(train, name="train")
 
 
