@@ -100,7 +100,7 @@ def visible_defect(
 def dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Where more than a fifth of 5x5 pixels are set: without single ones, without single gaps."""
     padded = np.pad(mask, 2)
-    return np.lib.stride_tricks.sliding_window_view(padded, (5, 5)).mean((2, 3)) > 0.2
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, (5, 5)).mean((2, 3)) > 0.2)
 
 
 def defect(tile: Map, kind: str, other: Pixels, random: np.random.Generator) -> tuple[Map, NDArray[np.bool_]]:
@@ -249,14 +249,11 @@ def measure_embedding(folders: list[Path]) -> None:
             owners.append(owner)
             names.append(name)
             began = time.process_time()
-            compressed = isinstance(version, bytes)
-            found.append(embedding.embed_compressed(version) if compressed else embedding.embed(version))
+            found.append(embedded(version))
             if name == "original":
-                seconds, megapixels = (
-                    seconds + time.process_time() - began,
-                    megapixels + image.width * image.height / 1e6,
-                )
-            hashes.append(perceptual_hash(aecodec.decompress(version) if compressed else version))
+                seconds += time.process_time() - began
+                megapixels += image.width * image.height / 1e6
+            hashes.append(perceptual_hash(version))
     print(f"{len(found)} files of {owners[-1] + 1} pictures; {seconds / megapixels:.2f} s a megapixel")
     vectors = np.stack([each.vector for each in found])
     crops = np.stack([each.crops for each in found])
@@ -264,17 +261,25 @@ def measure_embedding(folders: list[Path]) -> None:
     for first, second, similarity in embedding.similar_pairs(vectors, crops, -1.0):
         cosine[first, second] = cosine[second, first] = similarity
     report("aecodec", cosine, np.array(owners), names, embedding.SIMILAR)
-    if hashes[0] is not None:
-        bits = np.stack(hashes)
+    bits = np.array([each for each in hashes if each is not None])
+    if len(bits):
         report("phash", -(bits[:, None] != bits[None]).sum(2).astype(float), np.array(owners), names, -10)
 
 
-def perceptual_hash(image: Image.Image) -> NDArray[np.bool_] | None:
+def embedded(version: Image.Image | bytes) -> embedding.Embedding:
+    """The embedding of a version of a picture."""
+    if isinstance(version, bytes):
+        return embedding.embed_compressed(version)
+    return embedding.embed(version)
+
+
+def perceptual_hash(version: Image.Image | bytes) -> NDArray[np.bool_] | None:
     """The 64 bits of imagehash's phash; None where it is not installed."""
     try:
         import imagehash
     except ImportError:
         return None
+    image = aecodec.decompress(version) if isinstance(version, bytes) else version
     return np.asarray(imagehash.phash(image.convert("RGB")).hash).reshape(-1)
 
 

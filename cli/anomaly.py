@@ -80,7 +80,7 @@ def score(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print results as CSV on stdout.")] = False,
     heat_maps: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a gray PNG of each picture: 128 and more is odd."),
+        typer.Option(metavar="DIR", help="Write a gray PNG of each: 128 and more is odd."),
     ] = None,
     html: Annotated[
         Path | None,
@@ -119,7 +119,7 @@ def score(
 
         write(page, findings_page(cards).encode(), force)
     if not quiet:
-        odd = sum(row["odd"] for row in rows)
+        odd = sum(bool(row["odd"]) for row in rows)
         failed = f", {failures} failed" if failures else ""
         typer.echo(f"{odd} of {len(rows)} pictures are odd{failed}", err=True)
     if failures:

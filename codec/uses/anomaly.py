@@ -1,8 +1,9 @@
 """Finds what is odd in pictures, knowing good ones alone, from the latents of the encoder.
 
 Each latent position becomes a feature: the strongest latents, which say what is there, and the magnitudes
-of groups of latents from coarse to fine, which say how it is textured. A detector keeps a sample of the features
-of good pictures. A position is as odd as its feature is far from the nearest one kept, in whitened units.
+of groups of latents from coarse to fine, which say how it is textured. A detector keeps a sample of the
+features of good pictures. A position is as odd as its feature is far from the nearest one kept, in whitened
+units.
 
 Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), with a random
 sample in place of its coreset. Gaussians (PaDiM, Defard et al. 2021) were tried beside it: see docs/uses.md.
@@ -94,7 +95,7 @@ class Detector:
         return Finding(float(far.max()), enlarged(far, picture.pixels.shape[:2]))
 
     def check_model(self) -> None:
-        """Raises UnknownModelError for a detector that was fitted with another model than this release has."""
+        """Raises UnknownModelError where this release has another model than the detector was fitted with."""
         if self.model != default_fingerprint():
             raise UnknownModelError(
                 f"fitted with model {self.model}, and this release has {default_fingerprint()}: fit it anew"
@@ -102,7 +103,7 @@ class Detector:
 
     def whiten(self, features: Floats) -> Floats:
         """Features (N, F) in units in which those of good pictures have variance 1 or less each way."""
-        return ((features - self.mean) / self.deviation) @ self.whitening
+        return np.asarray(((features - self.mean) / self.deviation) @ self.whitening, np.float32)
 
 
 def features_of(picture: Picture, offset: tuple[int, int] = (0, 0)) -> tuple[Floats, NDArray[np.bool_]]:
@@ -124,7 +125,7 @@ def visible_positions(picture: Picture, offset: tuple[int, int], shape: tuple[in
     seen = np.zeros((shape[0] * STRIDE, shape[1] * STRIDE), bool)
     alpha = picture.alpha[offset[0] :, offset[1] :]
     seen[: alpha.shape[0], : alpha.shape[1]] = alpha > 0
-    return seen.reshape(shape[0], STRIDE, shape[1], STRIDE).any((1, 3))
+    return np.asarray(seen.reshape(shape[0], STRIDE, shape[1], STRIDE).any(axis=(1, 3)))
 
 
 def distances(queries: Floats, bank: Floats, allowed: NDArray[np.bool_] | None = None) -> Floats:
@@ -147,7 +148,7 @@ def enlarged(positions: Floats, size: tuple[int, int]) -> Floats:
 
 
 def offsets(height: int, width: int, pictures: int) -> list[tuple[int, int]]:
-    """Rows and columns to leave out before a good picture is analysed: the more, the fewer features it has."""
+    """What to leave out of a good picture, rows and columns, in each analysis: of few features more often."""
     positions = -(-height // STRIDE) * -(-width // STRIDE)
     if min(height, width) < 2 * STRIDE:
         return [(0, 0)]
@@ -201,7 +202,7 @@ def gather(
     for owner, image in enumerate(images):
         picture = read_any(image, READING)
         found = []
-        for offset in offsets(*picture.pixels.shape[:2], len(images)):
+        for offset in offsets(picture.pixels.shape[0], picture.pixels.shape[1], len(images)):
             features, visible = features_of(picture, offset)
             found.append(features[visible.reshape(-1)])
         if not len(found[0]):

@@ -1,6 +1,6 @@
 """The file of a detector (.aea): data alone, under a checksum.
 
-    magic 89 'AEA' | format 1 byte | CRC-32 of what follows, 4 bytes | length of the head, 4 bytes | head | arrays
+    89 'AEA' | format, 1 byte | CRC-32 of the rest, 4 bytes | length of the head, 4 bytes | head | arrays
 
 Integers are little endian. The head is JSON: numbers, the model's fingerprint, and the shapes of the arrays,
 which follow as float32, little endian, in the order of ARRAYS.

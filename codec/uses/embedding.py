@@ -1,4 +1,4 @@
-"""Vectors by which near duplicates are found: rescaled, recompressed, cropped a little, brighter, blurred, gray.
+"""Vectors by which near duplicates are found: rescaled, recompressed, cropped, brighter, blurred, gray.
 
 latents ──► colours of 16x16 patches ──► luma of 16x16 cells ──► DCT ──► 63 numbers, of length 1
 
@@ -37,10 +37,10 @@ CROPS = (0.95, 0.9)  # sides of crops, of 1
 THUMBNAIL = 32  # pixels each way of the thumbnail that latents give
 LEAST_SIDE, MOST_SIDE = 256, 512  # pixels of the shorter side, between which pictures are brought
 LONGEST = 2048  # pixels of the longer side
-FLAT = 1e-3  # deviation of luma, of 1, below which there is nothing to compare
+FLAT = 0.02  # deviation of luma, of 1, below which there is nothing to compare: flat blue has 0.012
 SIMILAR = 0.72  # cosine from which on two pictures are near duplicates. On 32 photographs in 13 variants each
 # those of one are at 0.79 or more, those of different ones at 0.65 or less: docs/uses.md
-ROWS_AT_ONCE = 2_000_000  # products that are held at a time: 8 MB
+PRODUCTS_AT_ONCE = 2_000_000  # that are held: 8 MB
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 READING = ReadOptions(depth=8)
@@ -128,11 +128,12 @@ def coloured_noise() -> Pixels:
     spectra = np.fft.rfft2(random.normal(size=(3, side, side))) / frequency**NOISE_SLOPE
     luma, red, blue = (plane / plane.std() for plane in np.fft.irfft2(spectra, (side, side)))
     colours = np.stack([luma + 0.3 * red, luma - 0.15 * (red + blue), luma + 0.3 * blue], axis=2)
-    return np.clip(128 + 50 * colours, 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(128 + 50 * colours, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def boxes(height: int, width: int) -> Iterator[tuple[float, float, float, float] | None]:
-    """The whole (None), then crops of a map: left, top, right, bottom; in the middle, at sides and corners."""
+    """The whole (None), then crops (left, top, right, bottom) in the middle, at sides and in corners."""
     yield None
     for side in CROPS:
         rest = 1 - side
@@ -179,15 +180,14 @@ def similar_pairs(vectors: Floats, crops: Floats, least: float = SIMILAR) -> lis
     """
     best: dict[tuple[int, int], float] = {}
     others = np.concatenate([vectors[:, None], crops], axis=1).astype(np.float32)
-    columns = others.shape[1]
-    step = max(1, ROWS_AT_ONCE // max(len(vectors) * columns, 1))
+    step = max(1, PRODUCTS_AT_ONCE // max(len(vectors), 1))
     for start in range(0, len(vectors), step):
-        cosines = vectors[start : start + step] @ others.reshape(-1, others.shape[2]).T
-        nearest = cosines.reshape(len(cosines), len(others), columns).max(2)
-        for row, column in zip(*np.nonzero(nearest >= least), strict=True):
-            pair = min(start + row, column), max(start + row, column)
-            if pair[0] != pair[1]:
-                best[pair] = max(best.get(pair, least), float(nearest[row, column]))
+        for place in range(others.shape[1]):
+            cosines = vectors[start : start + step] @ others[:, place].T
+            for row, column in zip(*np.nonzero(cosines >= least), strict=True):
+                pair = min(start + row, column), max(start + row, column)
+                if pair[0] != pair[1]:
+                    best[pair] = max(best.get(pair, least), float(cosines[row, column]))
     return sorted(((int(i), int(j), found) for (i, j), found in best.items()), key=lambda each: -each[2])
 
 
@@ -211,7 +211,7 @@ def groups(count: int, pairs: Iterable[tuple[int, int, float]]) -> list[list[int
 def in_two_dimensions(thumbnails: NDArray[np.uint8]) -> Floats:
     """Places (N, 2), in [0, 1], of pictures by their thumbnails (N, 32, 32, 3): principal components.
 
-    Source: of the colours of 4x4 cells, so that pictures of like colours in like places lie together.
+    They are those of the colours of 4x4 cells, so that pictures of like colours in like places lie together.
     """
     side = THUMBNAIL // 4
     cells = thumbnails.reshape(len(thumbnails), 4, side, 4, side, 3).mean((2, 4)).reshape(len(thumbnails), -1)

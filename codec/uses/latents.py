@@ -1,4 +1,4 @@
-"""Latents of pictures and of files: the other modules of `aecodec.uses` see the codec through this one alone."""
+"""Latents of pictures and of files: through this alone the other modules of `aecodec.uses` see networks."""
 
 from __future__ import annotations
 

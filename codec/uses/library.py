@@ -1,4 +1,4 @@
-"""The file of vectors that `aecodec embed` writes: an npz archive of plain arrays, which is read without pickle.
+"""The file of vectors that `aecodec embed` writes: an npz archive of arrays, which is read without pickle.
 
 names (N,) text; sizes (N,) int64, bytes of each file, and times (N,) int64, nanoseconds, by which --resume
 knows it; vectors (N, 63) float32; crops (N, 18, 63) float16; thumbnails (N, 32, 32, 3) uint8; format, a
@@ -66,13 +66,14 @@ class Library:
 def to_bytes(library: Library) -> bytes:
     """The npz archive of embeddings."""
     file, entries = io.BytesIO(), list(library.embeddings)
+    arrays: dict[str, Any] = {name: library.stacked(name) for name in PARTS}
     np.savez_compressed(
         file,
-        format=FORMAT,
+        format=np.array(FORMAT),
         names=np.array([entry.name for entry in entries], np.str_),
         sizes=np.array([entry.size for entry in entries], np.int64),
         times=np.array([entry.time for entry in entries], np.int64),
-        **{name: library.stacked(name) for name in PARTS},
+        **arrays,
     )
     return file.getvalue()
 
