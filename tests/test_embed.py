@@ -85,7 +85,7 @@ def test_the_thumbnail_shows_the_picture(originals: list[embedding.Embedding]) -
     side = embedding.THUMBNAIL
     expected = np.asarray(photograph(NAMES[2]).resize((side, side), Image.Resampling.BOX), np.float32)
     error = originals[2].thumbnail.astype(np.float32) - expected
-    assert np.sqrt(np.square(error).mean()) < 15  # of 255; patches are coarser than its pixels
+    assert np.sqrt(np.square(error).mean()) < 20  # of 255; patches are coarser than its pixels
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (40, 30)])
@@ -102,11 +102,12 @@ def test_flat_pictures_are_no_duplicates() -> None:
 
 def test_pairs_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    vectors, crops = random.normal(size=(9, 63)), random.normal(size=(9, 18, 63))
-    whole = embedding.similar_pairs(vectors, crops, 20.0)
+    vectors = random.integers(-9, 9, (9, 63)).astype(np.float32)  # whose sums are exact
+    crops = random.integers(-9, 9, (9, 18, 63)).astype(np.float32)
+    whole = embedding.similar_pairs(vectors, crops, 600.0)
     assert whole
     monkeypatch.setattr(embedding, "PRODUCTS_AT_ONCE", 1)
-    assert embedding.similar_pairs(vectors, crops, 20.0) == whole
+    assert embedding.similar_pairs(vectors, crops, 600.0) == whole
 
 
 def test_groups_join_what_pairs_connect() -> None:
