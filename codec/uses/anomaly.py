@@ -31,6 +31,7 @@ from aecodec.uses.latents import STRIDE, default_fingerprint, of_pixels
 QUALITY = 85.0  # of the analysis: fine enough for weak texture
 PLAIN = 8  # latents that are features themselves: with 24 blurs are missed, with none spots
 GROUPS = (1, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256)  # where groups of latents begin; M ends them
+FEATURES = PLAIN + len(GROUPS)
 FLOOR = 0.01  # steps added to a mean magnitude before its logarithm, so that flat is not infinitely flat
 LEAST_DEVIATION = 0.1  # of a feature among good pictures, as chroma of gray ones has none
 RIDGE = 0.1  # share of the identity in the covariance that whitens

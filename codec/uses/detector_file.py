@@ -23,7 +23,7 @@ from aecodec.errors import (
     TruncatedError,
     VersionError,
 )
-from aecodec.uses.anomaly import Detector
+from aecodec.uses.anomaly import FEATURES, Detector
 
 MAGIC = b"\x89AEA"
 FORMAT = 1
@@ -60,6 +60,8 @@ def from_bytes(data: bytes) -> Detector:
         shapes = [tuple(map(int, shape)) for shape in head["shapes"]]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BitstreamError(f"has no sound head ({type(error).__name__}): fit it anew") from error
+    if not (math.isfinite(numbers["threshold"]) and numbers["threshold"] > 0):
+        raise LimitError(f"has a threshold of {numbers['threshold']}, which is no distance: fit it anew")
     return Detector(*arrays_of(data[end:], shapes), **numbers)
 
 
@@ -68,8 +70,10 @@ def arrays_of(data: bytes, shapes: list[tuple[int, ...]]) -> list[Any]:
     features = shapes[0][0] if shapes and len(shapes[0]) == 1 else -1
     bank = shapes[-1][0] if len(shapes) == len(ARRAYS) else -1
     expected = [(features,), (features,), (features, features), (bank, features)]
-    if shapes != expected or features < 1 or bank < 1:
-        raise LimitError(f"has arrays of shapes {shapes}, which do not fit each other: fit it anew")
+    if shapes != expected or features != FEATURES or bank < 1:
+        raise LimitError(
+            f"has arrays of shapes {shapes}, which are not those of {FEATURES} features: fit it anew"
+        )
     sizes = [math.prod(shape) for shape in shapes]
     if len(data) != 4 * sum(sizes):
         raise LimitError(f"has {len(data)} bytes of arrays, not {4 * sum(sizes)}: fit it anew")
