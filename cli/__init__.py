@@ -12,11 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
+from aecodec.cli.anomaly import anomaly
 from aecodec.cli.benchmark import benchmark
 from aecodec.cli.compare import compare
 from aecodec.cli.compress import compress
 from aecodec.cli.decompress import decompress
 from aecodec.cli.denoise import denoise
+from aecodec.cli.embed import embed
 from aecodec.cli.enhance import enhance
 from aecodec.cli.export_html import export_html
 from aecodec.cli.files import UsageError
@@ -65,6 +67,8 @@ app.command()(models)
 app.command()(benchmark)
 app.command()(compare)
 app.command("export-html")(export_html)
+app.command()(embed)
+app.add_typer(anomaly, name="anomaly")
 app.add_typer(train, name="train")
 
 

@@ -1,0 +1,212 @@
+"""`aecodec anomaly fit|score|eval`: what is odd in pictures, by good ones alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aecodec.cli.collection import collect
+from aecodec.cli.files import (
+    UsageError,
+    check_folder,
+    choose_output,
+    concerning,
+    path_of,
+    read_bytes,
+    shown,
+    write,
+)
+from aecodec.cli.naming import pictures
+from aecodec.cli.options import AsJson, Force, Quiet
+from aecodec.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from aecodec.uses.anomaly import Detector, Finding
+
+anomaly = typer.Typer(
+    help="Find what is odd in pictures, knowing good ones alone.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Model = Annotated[
+    Path, typer.Option("--model", "-m", metavar="PART.aea", parser=path_of, help="What `fit` wrote.")
+]
+
+
+@anomaly.command()
+def fit(
+    good: Annotated[
+        list[Path], typer.Argument(metavar="GOOD...", parser=path_of, help="Good pictures, or folders.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PART.aea", parser=path_of, help="Write this file.")
+    ],
+    fpr: Annotated[float, typer.Option(help="Share of good pictures that may be called odd.")] = 0.01,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn what good pictures look like. At least two, better a hundred, of any sizes."""
+    files = collect(good, [pictures()])
+    target = choose_output(files[0], output, force)
+    from aecodec.uses import anomaly as library
+    from aecodec.uses.detector_file import to_bytes
+
+    bar = Bar(quiet)
+    try:
+        detector = library.fit(files, fpr, lambda done, of: bar.show("analysing", done, of))
+    finally:
+        bar.clear()
+    write(target, to_bytes(detector), force)
+    if not quiet:
+        few = detector.held_out < 1 / fpr - 1
+        note = f", extrapolated, as there are fewer than {1 / fpr:.0f}" if few else ""
+        typer.echo(
+            f"{shown(target)}: {len(files)} good pictures, threshold for false positives of {fpr:g}{note}",
+            err=True,
+        )
+
+
+@anomaly.command()
+def score(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PICTURES...", parser=path_of, help="Pictures, or folders.")
+    ],
+    model: Model,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print results as CSV on stdout.")] = False,
+    heat_maps: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a gray PNG of each: 128 and more is odd."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE.html", parser=path_of, help="Write a page, the worst first."),
+    ] = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say how odd pictures are: 1 and more is odd. A picture that cannot be read makes the exit code 1."""
+    if as_json and as_csv:
+        raise UsageError("--json and --csv both go to stdout: give one")
+    files = collect(paths, [pictures()])
+    maps = maps_of(files, heat_maps, force) if heat_maps else {}
+    page = choose_output(files[0], html, force) if html else None
+    detector = read_detector(model)
+    rows, cards, failures, bar = [], [], 0, Bar(quiet)
+    if as_csv:
+        typer.echo("input,score,odd")
+    for number, file in enumerate(files):
+        bar.show("scoring", number, len(files))
+        found = attempt(detector, file, as_json, bar)
+        if found is None:
+            failures += 1
+            continue
+        bar.clear()
+        row = {"input": str(file), "score": found.score, "odd": found.odd}
+        rows.append(row)
+        tell(row, as_json, as_csv)
+        if file in maps:
+            write(maps[file], heat_png(found), force)
+        if page:
+            cards.append(card_of(file, found))
+    bar.clear()
+    if page:
+        from aecodec.uses.pages import findings_page
+
+        write(page, findings_page(cards).encode(), force)
+    if not quiet:
+        odd = sum(bool(row["odd"]) for row in rows)
+        failed = f", {failures} failed" if failures else ""
+        typer.echo(f"{odd} of {len(rows)} pictures are odd{failed}", err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+@anomaly.command("eval")
+def evaluate(
+    good: Annotated[Path, typer.Argument(metavar="GOOD", parser=path_of, help="Folder of good pictures.")],
+    bad: Annotated[Path, typer.Argument(metavar="BAD", parser=path_of, help="Folder of bad ones.")],
+    model: Model,
+    as_json: AsJson = False,
+) -> None:
+    """Say how well good pictures, other than those fitted on, are told from bad ones."""
+    files = [collect([path], [pictures()]) for path in (good, bad)]
+    from aecodec.uses import anomaly as library
+
+    found = library.evaluate(read_detector(model), *files)
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+        return
+    typer.echo(f"AUROC {found.auroc:.4f}")
+    typer.echo(f"false positives {found.false_positives:.4f} of {found.good} good pictures")
+    typer.echo(f"found {found.found:.4f} of {found.bad} bad pictures")
+
+
+def read_detector(path: Path) -> Detector:
+    """The detector in a file; raises AecodecError."""
+    from aecodec.uses.detector_file import from_bytes
+
+    with concerning(path):
+        detector = from_bytes(read_bytes(path))
+        detector.check_model()
+    return detector
+
+
+def attempt(detector: Detector, file: Path, as_json: bool, bar: Bar) -> Finding | None:
+    """What is found in a picture; None where it cannot be read, which is reported."""
+    from aecodec import AecodecError
+
+    try:
+        return detector.score(file)
+    except AecodecError as error:
+        bar.clear()
+        typer.echo(f"aecodec: {error}", err=True)
+        if as_json:
+            typer.echo(json.dumps({"input": str(file), "error": str(error)}))
+        return None
+
+
+def tell(row: dict[str, Any], as_json: bool, as_csv: bool) -> None:
+    """Print a result."""
+    if as_json:
+        typer.echo(json.dumps(row))
+    elif as_csv:
+        import csv
+
+        csv.writer(sys.stdout, lineterminator="\n").writerow(
+            [row["input"], f"{row['score']:.4f}", int(row["odd"])]
+        )
+    else:
+        typer.echo(f"{row['score']:.3f} {'odd ' if row['odd'] else 'good'} {shown(Path(row['input']))}")
+
+
+def maps_of(files: list[Path], folder: Path, force: bool) -> dict[Path, Path]:
+    """Where the heat map of each picture goes; raises UsageError where two would have one name."""
+    check_folder(folder, create=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = {file: choose_output(file, folder / f"{file.stem}.png", force) for file in files}
+    if len(set(targets.values())) < len(files):
+        raise UsageError(f"--heat-maps {folder}: two pictures have one name: score them apart")
+    return targets
+
+
+def heat_png(found: Finding) -> bytes:
+    """The heat map as a gray PNG, 128 at the threshold and 255 at twice that."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(found.levels()).save(file, "PNG")
+    return file.getvalue()
+
+
+def card_of(file: Path, found: Finding) -> Any:
+    """A picture with its heat map, small, for the page."""
+    from aecodec.uses.pages import Card
+
+    return Card.of(file, found)

@@ -1,0 +1,32 @@
+"""The pictures that commands read which write one file of many: names, and whole folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from aecodec.cli.files import UsageError
+from aecodec.cli.naming import Inputs, search
+
+
+def collect(paths: list[Path], kinds: list[Inputs]) -> list[Path]:
+    """The files that names stand for, each once: those named, and the inputs below folders, by name.
+
+    Raises UsageError where a name leads nowhere or nothing is found.
+    """
+    found = list(dict.fromkeys(file for path in paths for file in files_at(path, kinds)))
+    if not found:
+        wanted = " ".join(sorted(suffix for kind in kinds for suffix in kind.suffixes))
+        names = ", ".join(map(str, paths))
+        raise UsageError(f"{names}: nothing in there has a suffix of {wanted}: name a folder that has")
+    return found
+
+
+def files_at(path: Path, kinds: list[Inputs]) -> Iterator[Path]:
+    """A file, or the inputs below a folder; raises UsageError where there is neither."""
+    if path.is_dir():
+        yield from sorted({found.source for kind in kinds for found in search(path, kind)})
+    elif path.exists():
+        yield path
+    else:
+        raise UsageError(f"{path} does not exist: name pictures or folders")

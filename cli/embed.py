@@ -1,0 +1,160 @@
+"""`aecodec embed FILES... -o vectors.npz`: vectors of pictures, near duplicates, and a map."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aecodec.cli.collection import collect
+from aecodec.cli.files import (
+    UsageError,
+    choose_output,
+    concerning,
+    first_bytes,
+    path_of,
+    read_bytes,
+    shown,
+    write,
+)
+from aecodec.cli.naming import compressed, pictures
+from aecodec.cli.options import AsJson, Force, Quiet
+from aecodec.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from aecodec.uses.embedding import Embedding
+    from aecodec.uses.library import Library
+
+KEPT_EVERY = (
+    1000  # files after which what there is is written, so that --resume has it; writing takes a second
+)
+
+
+def embed(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILES...", parser=path_of, help="Pictures, .aec files, or folders of them."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="VECTORS.npz", parser=path_of, help="Write vectors here."),
+    ] = None,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates", help="Print groups of near duplicates on stdout.")
+    ] = False,
+    map_page: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="MAP.html", parser=path_of, help="Write a map of the pictures."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take vectors of unchanged files from the output.")
+    ] = False,
+    force: Force = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make vectors by which pictures are compared; of .aec files no pixels are decoded."""
+    if output is None and not duplicates and map_page is None:
+        raise UsageError("embed has nothing to do: give -o, --duplicates or --map")
+    if resume and output is None:
+        raise UsageError("--resume continues an output: name it with -o")
+    files = collect(paths, [pictures(), compressed()])
+    target = choose_output(files[0], output, force or resume) if output else None
+    page = choose_output(files[0], map_page, force) if map_page else None
+    known = read_library(target) if resume and target and target.exists() else None
+    library, failures = gather(files, known, target, Bar(quiet))
+    if target:
+        save(target, library)
+    groups = groups_of(library) if duplicates or page else []
+    if duplicates:
+        tell(groups, library.names, as_json)
+    if page:
+        write(page, page_of(library, groups).encode(), force)
+    if not quiet:
+        failed = f", {failures} failed" if failures else ""
+        found = f", {len(groups)} groups of near duplicates" if duplicates or page else ""
+        typer.echo(f"{len(library.embeddings)} of {len(files)} files embedded{found}{failed}", err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def read_library(path: Path) -> Library:
+    """The vectors in a file; raises AecodecError."""
+    from aecodec.uses.library import from_bytes
+
+    with concerning(path):
+        return from_bytes(read_bytes(path))
+
+
+def save(path: Path, library: Library) -> None:
+    """Write vectors, whatever earlier ones the file holds."""
+    from aecodec.uses.library import to_bytes
+
+    write(path, to_bytes(library), force=True)
+
+
+def gather(files: list[Path], known: Library | None, target: Path | None, bar: Bar) -> tuple[Library, int]:
+    """The embeddings of files, and how many failed, each of which is reported."""
+    from aecodec import AecodecError
+    from aecodec.uses.library import Entry, Library
+
+    library, failures, fresh = Library(), 0, 0
+    for number, file in enumerate(files):
+        bar.show("embedding", number, len(files))
+        try:
+            entry = Entry.of(file)
+            if known and entry in known.embeddings:
+                library.embeddings[entry] = known.embeddings[entry]
+                continue
+            library.embeddings[entry] = embedding_of(file)
+            fresh += 1
+        except (AecodecError, OSError) as error:
+            bar.clear()
+            typer.echo(f"aecodec: {error}", err=True)
+            failures += 1
+        if target and fresh and fresh % KEPT_EVERY == 0:
+            save(target, library)
+    bar.clear()
+    return library, failures
+
+
+def embedding_of(file: Path) -> Embedding:
+    """The embedding of a picture or a file of ours, as its first bytes say; raises AecodecError."""
+    from aecodec.uses import embedding
+
+    if compressed().recognise(first_bytes(file)):
+        with concerning(file):
+            return embedding.embed_compressed(read_bytes(file))
+    return embedding.embed(file)
+
+
+def groups_of(library: Library) -> list[list[int]]:
+    """Groups of near duplicates, as places in the library."""
+    from aecodec.uses import embedding
+
+    pairs = embedding.similar_pairs(library.stacked("vectors"), library.stacked("crops"))
+    return embedding.groups(len(library.embeddings), pairs)
+
+
+def tell(groups: list[list[int]], names: list[str], as_json: bool) -> None:
+    """Print groups: a line of JSON each, or names with an empty line between groups."""
+    for number, group in enumerate(groups):
+        members = [names[item] for item in group]
+        if as_json:
+            typer.echo(json.dumps(members))
+            continue
+        typer.echo("\n" * bool(number) + "\n".join(shown(Path(name)) for name in members))
+
+
+def page_of(library: Library, groups: list[list[int]]) -> str:
+    """The page of the map; raises AecodecError where there is nothing to draw."""
+    from aecodec import AecodecError
+    from aecodec.uses.embedding import in_two_dimensions
+    from aecodec.uses.pages import map_page
+
+    if not library.embeddings:
+        raise AecodecError("no file could be embedded, so there is no map: name other files")
+    thumbnails = library.stacked("thumbnails")
+    return map_page(library.names, in_two_dimensions(thumbnails), thumbnails, groups)

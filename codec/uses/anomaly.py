@@ -1,0 +1,277 @@
+"""Finds what is odd in pictures, knowing good ones alone, from the latents of the encoder.
+
+Each latent position becomes a feature: the strongest latents, which say what is there, and the magnitudes
+of groups of latents from coarse to fine, which say how it is textured. A detector keeps a sample of the
+features of good pictures. A position is as odd as its feature is far from the nearest one kept, in whitened
+units.
+
+Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), with a random
+sample in place of its coreset. Gaussians (PaDiM, Defard et al. 2021) were tried beside it: see docs/uses.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from aecodec.api import ImageLike, read_any
+from aecodec.arguments import number
+from aecodec.arrays import Floats
+from aecodec.errors import AecodecError, UnknownModelError
+from aecodec.options import ReadOptions
+from aecodec.picture import Picture
+from aecodec.picture.alpha import fill_hidden
+from aecodec.uses.latents import STRIDE, default_fingerprint, of_pixels
+
+# These were chosen on textures with synthetic defects, where benchmarks/uses.py has them; see docs/uses.md.
+QUALITY = 85.0  # of the analysis: fine enough for weak texture
+PLAIN = 8  # latents that are features themselves: with 24 blurs are missed, with none spots
+GROUPS = (1, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256)  # where groups of latents begin; M ends them
+FEATURES = PLAIN + len(GROUPS)
+FLOOR = 0.01  # steps added to a mean magnitude before its logarithm, so that flat is not infinitely flat
+LEAST_DEVIATION = 0.1  # of a feature among good pictures, as chroma of gray ones has none
+RIDGE = 0.1  # share of the identity in the covariance that whitens
+BANK = 6000  # features kept: 0.5 MB
+SHIFT = (
+    4  # pixels between the offsets at which small good pictures are analysed, as a pattern may lie anywhere
+)
+MOST_FEATURES = 60_000  # of good pictures in all; more of them are analysed at fewer offsets
+LEAST_PICTURES = 2  # as the threshold needs one that was held out
+FPR = 0.01
+EULER = 0.5772  # the mean of the standard Gumbel distribution
+READING = ReadOptions(depth=8)  # deeper samples are rounded to 8 bits
+AT_ONCE = 1024  # features compared with the bank at a time: 25 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How odd a picture is: 1 and more is odd. `heat` (H, W) says the same of each pixel."""
+
+    score: float
+    heat: Floats
+
+    @property
+    def odd(self) -> bool:
+        return self.score >= 1
+
+    def levels(self) -> NDArray[np.uint8]:
+        """The heat map (H, W) in levels: 128 at the threshold, 255 at twice that and above."""
+        return np.minimum(np.rint(self.heat * 128), 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """What is known of good pictures.
+
+    mean, deviation: (F,) of features; whitening: (F, F); bank: (N, F), whitened.
+    threshold: the distance from the bank that a picture's score counts as 1.
+    fpr: the share of good pictures that the threshold is meant to call odd.
+    held_out: how many good pictures the threshold comes from.
+    model: the fingerprint, hexadecimal, of the model that gives the latents.
+    """
+
+    mean: Floats
+    deviation: Floats
+    whitening: Floats
+    bank: Floats
+    threshold: float
+    fpr: float
+    held_out: int
+    model: str
+
+    def score(self, image: ImageLike) -> Finding:
+        """How odd a picture of any size is; `image` is as `aecodec.compress` takes it.
+
+        Raises ImageError, and UnknownModelError for a detector that was fitted with another model.
+        """
+        self.check_model()
+        picture = read_any(image, READING)
+        features, visible = features_of(picture)
+        far = distances(self.whiten(features), self.bank).reshape(visible.shape)
+        far *= visible / np.float32(self.threshold)
+        return Finding(float(far.max()), enlarged(far, picture.pixels.shape[:2]))
+
+    def check_model(self) -> None:
+        """Raises UnknownModelError where this release has another model than the detector was fitted with."""
+        if self.model != default_fingerprint():
+            raise UnknownModelError(
+                f"fitted with model {self.model}, and this release has {default_fingerprint()}: fit it anew"
+            )
+
+    def whiten(self, features: Floats) -> Floats:
+        """Features (N, F) in units in which those of good pictures have variance 1 or less each way."""
+        return np.asarray(((features - self.mean) / self.deviation) @ self.whitening, np.float32)
+
+
+def features_of(picture: Picture, offset: tuple[int, int] = (0, 0)) -> tuple[Floats, NDArray[np.bool_]]:
+    """Features (h * w, F) of a picture without its first rows and columns, and which (h, w) can be seen."""
+    rows, columns = offset
+    pixels = np.ascontiguousarray(fill_hidden(picture).pixels[rows:, columns:])
+    y = of_pixels(pixels, QUALITY).y
+    magnitudes = np.add.reduceat(np.abs(y), GROUPS, axis=0)
+    magnitudes /= np.diff([*GROUPS, len(y)])[:, None, None]
+    features = np.concatenate([y[:PLAIN], np.log(magnitudes + np.float32(FLOOR))])
+    flat = np.ascontiguousarray(features.reshape(len(features), -1).T, np.float32)
+    return flat, visible_positions(picture, offset, y.shape[1:])
+
+
+def visible_positions(picture: Picture, offset: tuple[int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which latent positions (h, w) have a pixel whose alpha is not 0."""
+    if picture.alpha is None:
+        return np.ones(shape, bool)
+    seen = np.zeros((shape[0] * STRIDE, shape[1] * STRIDE), bool)
+    alpha = picture.alpha[offset[0] :, offset[1] :]
+    seen[: alpha.shape[0], : alpha.shape[1]] = alpha > 0
+    return np.asarray(seen.reshape(shape[0], STRIDE, shape[1], STRIDE).any(axis=(1, 3)))
+
+
+def distances(queries: Floats, bank: Floats, allowed: NDArray[np.bool_] | None = None) -> Floats:
+    """The distance (N,) of each query (N, F) from the nearest of a bank (B, F), or of those allowed (B,)."""
+    bank = bank if allowed is None else bank[allowed]
+    squares = np.square(bank).sum(1)
+    found = np.empty(len(queries), np.float32)
+    for start in range(0, len(queries), AT_ONCE):
+        part = queries[start : start + AT_ONCE]
+        nearest = (squares - 2 * (part @ bank.T)).min(1) + np.square(part).sum(1)
+        found[start : start + AT_ONCE] = np.sqrt(np.maximum(nearest, 0))
+    return found
+
+
+def enlarged(positions: Floats, size: tuple[int, int]) -> Floats:
+    """A map (H, W) of pixels from one (h, w) of latent positions, interpolated; never below 0."""
+    height, width = positions.shape
+    image = Image.fromarray(positions).resize((width * STRIDE, height * STRIDE), Image.Resampling.BICUBIC)
+    return np.maximum(np.asarray(image, np.float32)[: size[0], : size[1]], 0)
+
+
+def offsets(height: int, width: int, pictures: int) -> list[tuple[int, int]]:
+    """What to leave out of a good picture, rows and columns, in each analysis: of few features more often."""
+    positions = -(-height // STRIDE) * -(-width // STRIDE)
+    if min(height, width) < 2 * STRIDE:
+        return [(0, 0)]
+    for step in (SHIFT, STRIDE // 2):
+        shifts = [(row, column) for row in range(0, STRIDE, step) for column in range(0, STRIDE, step)]
+        if positions * pictures * len(shifts) <= MOST_FEATURES:
+            return shifts
+    return [(0, 0)]
+
+
+def fit(
+    good: Iterable[ImageLike], fpr: float = FPR, progress: Callable[[int, int], object] | None = None
+) -> Detector:
+    """A detector of what differs from good pictures, of any sizes, at least two.
+
+    `fpr`, above 0 and below 1, is the share of good pictures that may be called odd. The threshold for it
+    comes from the scores of each good picture against the features of the others. Where there are fewer than
+    1 / fpr pictures it is extrapolated by a Gumbel distribution. `progress` is told how many pictures are
+    done, of how many.
+
+    Raises ImageError for what is no picture, AecodecError for fewer than two and for another fpr.
+    """
+    fpr = number("fpr", fpr, AecodecError)
+    if not 0 < fpr < 1:
+        raise AecodecError(f"fpr {fpr:g} is out of range: give a share above 0 and below 1, as 0.01")
+    images = list(good)
+    if len(images) < LEAST_PICTURES:
+        raise AecodecError(f"{len(images)} good pictures are too few: give at least {LEAST_PICTURES}")
+    features, owners, first = gather(images, progress)
+    mean, deviation = features.mean(0), np.maximum(features.std(0), np.float32(LEAST_DEVIATION))
+    chosen = sample(len(features), BANK)
+    detector = Detector(
+        mean, deviation, whitening_of((features - mean) / deviation), features, 1.0, fpr, len(images), ""
+    )
+    bank, owners = detector.whiten(features[chosen]), owners[chosen]
+    scores = [
+        float(distances(detector.whiten(own), bank, owners != owner).max()) for owner, own in enumerate(first)
+    ]
+    threshold = threshold_of(np.array(scores), fpr)
+    return Detector(
+        mean, deviation, detector.whitening, bank, threshold, fpr, len(images), default_fingerprint()
+    )
+
+
+def gather(
+    images: list[ImageLike], progress: Callable[[int, int], object] | None
+) -> tuple[Floats, NDArray[np.intp], list[Floats]]:
+    """Features (N, F) of good pictures at all offsets, whose they are (N,), and those of each as it is."""
+    every, owners, first = [], [], []
+    most = max(MOST_FEATURES // len(images), 1)
+    for owner, image in enumerate(images):
+        picture = read_any(image, READING)
+        found = []
+        for offset in offsets(picture.pixels.shape[0], picture.pixels.shape[1], len(images)):
+            features, visible = features_of(picture, offset)
+            found.append(features[visible.reshape(-1)])
+        if not len(found[0]):
+            raise AecodecError(f"good picture {owner + 1} is transparent everywhere: leave it out")
+        first.append(found[0])
+        own = np.concatenate(found)
+        every.append(own[sample(len(own), most)])
+        owners.append(np.full(len(every[-1]), owner))
+        if progress:
+            progress(owner + 1, len(images))
+    return np.concatenate(every), np.concatenate(owners), first
+
+
+def sample(count: int, most: int) -> NDArray[np.intp]:
+    """At most so many numbers below `count`, ascending, drawn as in every run."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+
+def whitening_of(scaled: Floats) -> Floats:
+    """The matrix (F, F) that whitens scaled features (N, F): the root of their inverse covariance."""
+    covariance = scaled.T.astype(np.float64) @ scaled / len(scaled)
+    ridged = (1 - RIDGE) * covariance + RIDGE * np.eye(len(covariance))
+    return np.linalg.cholesky(np.linalg.inv(ridged)).astype(np.float32)
+
+
+def threshold_of(scores: NDArray[np.float64], fpr: float) -> float:
+    """The distance that a share `fpr` of good pictures reach, from the scores (N,) of held-out ones.
+
+    The conformal quantile where N is large enough for it; else that of a Gumbel distribution, that of
+    maxima, of the same mean and deviation.
+    """
+    rank = int(np.ceil((len(scores) + 1) * (1 - fpr)))
+    if rank <= len(scores):
+        return max(float(np.sort(scores)[rank - 1]), 1e-6)
+    scale = scores.std(ddof=1) * np.sqrt(6) / np.pi
+    return max(float(scores.mean() + scale * (-np.log(-np.log1p(-fpr)) - EULER)), 1e-6)
+
+
+def auroc(good: NDArray[np.float64], bad: NDArray[np.float64]) -> float:
+    """Area under the ROC curve: how probably a bad score is above a good one; equal ones count half."""
+    ordered = np.sort(good)
+    below = np.searchsorted(ordered, bad, "left") + np.searchsorted(ordered, bad, "right")
+    return float(below.sum() / (2 * len(good) * len(bad)))
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How well a detector tells good from bad pictures, at its threshold and at any (AUROC)."""
+
+    auroc: float
+    false_positives: float  # share of good pictures called odd
+    found: float  # share of bad pictures called odd
+    good: int
+    bad: int
+
+
+def evaluate(detector: Detector, good: Iterable[ImageLike], bad: Iterable[ImageLike]) -> Evaluation:
+    """The figures of a detector on good pictures it has not seen and on bad ones; raises as `score`."""
+    scores = [np.array([detector.score(image).score for image in images]) for images in (good, bad)]
+    return evaluation_of(*scores)
+
+
+def evaluation_of(good: NDArray[np.float64], bad: NDArray[np.float64]) -> Evaluation:
+    """The figures of scores; raises AecodecError where there are none of either kind."""
+    if not len(good) or not len(bad):
+        raise AecodecError(f"{len(good)} good and {len(bad)} bad pictures: give at least one of each")
+    return Evaluation(
+        auroc(good, bad), float((good >= 1).mean()), float((bad >= 1).mean()), len(good), len(bad)
+    )

@@ -1,0 +1,225 @@
+"""Vectors by which near duplicates are found: rescaled, recompressed, cropped, brighter, blurred, gray.
+
+latents ──► colours of 16x16 patches ──► luma of 16x16 cells ──► DCT ──► 63 numbers, of length 1
+
+Colours of patches are a linear map of the first latents. It is fitted at each quality of each model, on a
+picture of coloured noise, so that vectors of models and qualities can be compared. That takes a third of a
+second, once. Each picture also has the vectors of 18 crops, which are compared with whole pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from aecodec.api import ImageLike, decompress_picture, read_any
+from aecodec.arrays import Floats
+from aecodec.model.registry import model_with
+from aecodec.options import ReadOptions
+from aecodec.picture import Picture, Pixels
+from aecodec.picture.alpha import fill_hidden
+from aecodec.uses.latents import STRIDE, PictureLatents, of_file, of_pixels
+
+QUALITY = 50.0  # of the analysis of pictures, the default of `compress`
+LEADING = 24  # latents that colours of patches are fitted on: what they miss is 0.7 % of the range
+NOISE_SIDE = 384  # pixels of the picture that the fit sees: 576 patches
+NOISE_SLOPE = 1.2  # its amplitudes fall as frequency to this power, as those of photographs do
+ROUNDING = 1 / 12  # squared steps: variance of the latents' rounding, which the fit expects
+CELLS = 16  # of luma, each way, of which the DCT is taken
+KEPT = 8  # frequencies of the DCT, each way: with 12 crops are told apart less well from other pictures
+SIZE = KEPT * KEPT - 1  # numbers of a vector; the mean luma is none of them
+CROPS = (0.95, 0.9)  # sides of crops, of 1
+THUMBNAIL = 32  # pixels each way of the thumbnail that latents give
+LEAST_SIDE, MOST_SIDE = 256, 512  # pixels of the shorter side, between which pictures are brought
+LONGEST = 2048  # pixels of the longer side
+FLAT = 0.02  # deviation of luma, of 1, below which there is nothing to compare: flat blue has 0.012
+SIMILAR = 0.72  # cosine from which on two pictures are near duplicates. On 32 photographs in 13 variants each
+# those of one are at 0.79 or more, those of different ones at 0.65 or less: docs/uses.md
+PRODUCTS_AT_ONCE = 1_000_000  # 4 MB; with a quarter of it 5000 pictures took 8 s of a core, not 4.5
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+READING = ReadOptions(depth=8)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What is compared of a picture.
+
+    vector: (63,), of length 1, or all zeros for a picture that is flat.
+    crops: (18, 63), the vectors of its crops.
+    thumbnail: (32, 32, 3), the picture as its latents show it, stretched.
+    """
+
+    vector: Floats
+    crops: Floats
+    thumbnail: Pixels
+
+
+def embed(image: ImageLike) -> Embedding:
+    """The embedding of a picture, which is as `aecodec.compress` takes it; raises ImageError."""
+    return of_latents(of_pixels(resized(read_any(image, READING)), QUALITY))
+
+
+def embed_compressed(data: bytes) -> Embedding:
+    """The embedding of a file (.aec): no pixels are decoded, unless it is lossless and has no latents.
+
+    Raises a BitstreamError that says what is wrong with the data, UnknownModelError.
+    """
+    latents = of_file(data)
+    if latents is None:
+        return embed(decompress_picture(data))
+    return of_latents(latents)
+
+
+def resized(picture: Picture) -> Pixels:
+    """The pixels of a picture that is neither so small that patches show little, nor larger than helps."""
+    pixels = fill_hidden(picture).pixels
+    height, width = pixels.shape[:2]
+    scale = float(np.clip(1, LEAST_SIDE / min(height, width), MOST_SIDE / min(height, width)))
+    if scale > 1:
+        scale = LEAST_SIDE / min(height, width)
+    size = min(round(width * scale), LONGEST), min(round(height * scale), LONGEST)
+    if size == (width, height):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
+
+
+def of_latents(latents: PictureLatents) -> Embedding:
+    """The embedding of a picture by its latents."""
+    colours = patch_colours(latents)
+    luma = colours @ LUMA
+    vector, *crops = (layout(luma, box) for box in boxes(*luma.shape))
+    thumbnail = np.stack([resampled(colours[..., c], THUMBNAIL) for c in range(3)], axis=2)
+    levels = np.rint(255 * np.clip(thumbnail, 0, 1)).astype(np.uint8)
+    return Embedding(vector, np.stack(crops), levels)
+
+
+def patch_colours(latents: PictureLatents) -> Floats:
+    """The mean colours (h, w, 3) of patches, about [0, 1]."""
+    leading = latents.y[:LEADING].astype(np.float32)
+    weights = weights_at(latents.model.fingerprint, latents.quality)
+    flat = leading.reshape(LEADING, -1).T @ weights[:-1] + weights[-1]
+    return np.ascontiguousarray(flat.reshape(*leading.shape[1:], 3), np.float32)
+
+
+@lru_cache(maxsize=64)
+def weights_at(fingerprint: bytes, quality: float) -> Floats:
+    """The linear map (25, 3) from the leading latents and 1 to colours of patches: ridge regression."""
+    model = model_with(fingerprint)
+    pixels = coloured_noise()
+    patches = NOISE_SIDE // STRIDE
+    colours = pixels.reshape(patches, STRIDE, patches, STRIDE, 3).mean((1, 3)).reshape(-1, 3) / 255
+    leading = of_pixels(pixels, quality, model).y[:LEADING].reshape(LEADING, -1).T
+    inputs = np.concatenate([leading, np.ones((len(leading), 1))], axis=1).astype(np.float64)
+    ridge = np.diag([*[ROUNDING * len(inputs)] * LEADING, 0])
+    return np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ colours).astype(np.float32)
+
+
+def coloured_noise() -> Pixels:
+    """A picture (384, 384, 3) of noise whose spectrum is like that of photographs, the same in every run."""
+    random, side = np.random.default_rng(0), NOISE_SIDE
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
+    frequency[0, 0] = 1
+    spectra = np.fft.rfft2(random.normal(size=(3, side, side))) / frequency**NOISE_SLOPE
+    luma, red, blue = (plane / plane.std() for plane in np.fft.irfft2(spectra, (side, side)))
+    colours = np.stack([luma + 0.3 * red, luma - 0.15 * (red + blue), luma + 0.3 * blue], axis=2)
+    pixels: Pixels = np.clip(128 + 50 * colours, 0, 255).astype(np.uint8)
+    return pixels
+
+
+def boxes(height: int, width: int) -> Iterator[tuple[float, float, float, float] | None]:
+    """The whole (None), then crops (left, top, right, bottom) in the middle, at sides and in corners."""
+    yield None
+    for side in CROPS:
+        rest = 1 - side
+        for x in (0, 0.5, 1):
+            for y in (0, 0.5, 1):
+                left, top = width * x * rest, height * y * rest
+                yield left, top, left + width * side, top + height * side
+
+
+def resampled(plane: Floats, side: int, box: tuple[float, float, float, float] | None = None) -> Floats:
+    """A box of a plane (h, w), stretched to (side, side)."""
+    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box), np.float32)
+
+
+def layout(luma: Floats, box: tuple[float, float, float, float] | None) -> Floats:
+    """The vector (63,) of a box of luma (h, w): its lowest frequencies, the higher ones raised.
+
+    As spectra fall with frequency, each coefficient is multiplied by its frequency plus 1.
+    """
+    cells = resampled(luma, CELLS, box)
+    if cells.std() < FLAT:
+        return np.zeros(SIZE, np.float32)
+    transform, weights = cosines()
+    coefficients = (transform @ cells @ transform.T * weights).reshape(-1)[1:]
+    return np.asarray(coefficients / np.linalg.norm(coefficients), np.float32)
+
+
+@lru_cache(maxsize=1)
+def cosines() -> tuple[Floats, Floats]:
+    """The first rows (8, 16) of the DCT-II, whose scale is of no account, and the weights (8, 8)."""
+    row, place = np.arange(KEPT)[:, None], np.arange(CELLS)
+    transform = np.cos(np.pi * (place + 0.5) * row / CELLS)
+    transform[0] /= np.sqrt(2)
+    weights = np.hypot(row, row.T) + 1
+    return transform.astype(np.float32), weights.astype(np.float32)
+
+
+def similar_pairs(vectors: Floats, crops: Floats, least: float = SIMILAR) -> list[tuple[int, int, float]]:
+    """Pairs (i < j) of N pictures whose cosine is at least so much, and it, the most similar first.
+
+    It is the largest of that of the vectors (N, 63) and those of either with the crops (N, 18, 63) of the
+    other.
+    """
+    best: dict[tuple[int, int], float] = {}
+    others = np.concatenate([vectors[:, None], crops], axis=1).astype(np.float32)
+    columns = np.ascontiguousarray(others.transpose(1, 2, 0))  # (19, 63, N), which products read fastest
+    step = max(1, PRODUCTS_AT_ONCE // max(len(vectors), 1))
+    for start in range(0, len(vectors), step):
+        for each in columns:
+            cosines = vectors[start : start + step] @ each
+            for place in np.flatnonzero(cosines >= least):
+                row, column = divmod(int(place), len(vectors))
+                pair = min(start + row, column), max(start + row, column)
+                if pair[0] != pair[1]:
+                    best[pair] = max(best.get(pair, least), float(cosines[row, column]))
+    return sorted(((int(i), int(j), found) for (i, j), found in best.items()), key=lambda each: -each[2])
+
+
+def groups(count: int, pairs: Iterable[tuple[int, int, float]]) -> list[list[int]]:
+    """Groups of two or more of `count` pictures, each joined to another of its group by a pair."""
+    parent = list(range(count))
+
+    def root(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = item = parent[parent[item]]
+        return item
+
+    for first, second, _ in pairs:
+        parent[root(max(first, second))] = root(min(first, second))
+    found: dict[int, list[int]] = {}
+    for item in range(count):
+        found.setdefault(root(item), []).append(item)
+    return [members for members in found.values() if len(members) > 1]
+
+
+def in_two_dimensions(thumbnails: NDArray[np.uint8]) -> Floats:
+    """Places (N, 2), in [0, 1], of pictures by their thumbnails (N, 32, 32, 3): principal components.
+
+    They are those of the colours of 4x4 cells, so that pictures of like colours in like places lie together.
+    """
+    side = THUMBNAIL // 4
+    cells = thumbnails.reshape(len(thumbnails), 4, side, 4, side, 3).mean((2, 4)).reshape(len(thumbnails), -1)
+    centred = cells - cells.mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    places = np.zeros((len(centred), 2))
+    places[:, : min(2, len(axes))] = centred @ axes[:2].T
+    low, span = places.min(0), np.ptp(places, axis=0)
+    return np.asarray((places - low) / np.where(span > 0, span, 1), np.float32)

@@ -1,0 +1,192 @@
+"""Vectors of pictures, near duplicates, their file, and the command."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter
+
+import aecodec
+from aecodec import AecodecError, BitstreamError, ImageError
+from aecodec.uses import embedding, library
+from tests.common import shipped_photograph
+from tests.test_cli import refusal, run_command
+
+NAMES = ("astronaut", "chelsea", "coffee")
+
+
+def photograph(name: str) -> Image.Image:
+    """A photograph of 300 x 200 pixels."""
+    return Image.fromarray(shipped_photograph(name)).crop((0, 0, 300, 300)).resize((300, 200))
+
+
+def recompressed(image: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=30)
+    return Image.open(file)
+
+
+VERSIONS = {
+    "half": lambda image: image.resize((150, 100)),
+    "jpeg": recompressed,
+    "corner": lambda image: image.crop((0, 0, 270, 180)),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
+    "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(2)),
+    "gray": lambda image: image.convert("L"),
+}
+
+
+@pytest.fixture(scope="module")
+def originals() -> list[embedding.Embedding]:
+    return [embedding.embed(photograph(name)) for name in NAMES]
+
+
+def pairs_of(each: list[embedding.Embedding]) -> list[tuple[int, int, float]]:
+    vectors, crops = np.stack([one.vector for one in each]), np.stack([one.crops for one in each])
+    return embedding.similar_pairs(vectors, crops)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_versions_of_a_picture_are_near_duplicates(
+    version: str, originals: list[embedding.Embedding]
+) -> None:
+    changed = embedding.embed(VERSIONS[version](photograph(NAMES[1])))
+    assert [pair[:2] for pair in pairs_of([*originals, changed])] == [(1, 3)]
+
+
+@pytest.mark.parametrize("quality", [5, 20, 90])
+def test_a_compressed_file_is_a_near_duplicate(quality: float, originals: list[embedding.Embedding]) -> None:
+    compressed = embedding.embed_compressed(aecodec.compress(photograph(NAMES[0]), quality))
+    assert [pair[:2] for pair in pairs_of([*originals, compressed])] == [(0, 3)]
+
+
+def test_no_pixels_of_a_compressed_file_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = aecodec.compress(photograph(NAMES[0]), 30)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("pixels were decoded")
+
+    monkeypatch.setattr("aecodec.decoder.reconstruction.reconstruct_tile", refuse)
+    with pytest.raises(AssertionError):
+        aecodec.decompress(data)
+    embedding.embed_compressed(data)
+
+
+def test_a_lossless_file_is_decoded(originals: list[embedding.Embedding]) -> None:
+    data = aecodec.compress(photograph(NAMES[2]), lossless=True)
+    np.testing.assert_array_equal(embedding.embed_compressed(data).vector, originals[2].vector)
+
+
+def test_the_thumbnail_shows_the_picture(originals: list[embedding.Embedding]) -> None:
+    side = embedding.THUMBNAIL
+    expected = np.asarray(photograph(NAMES[2]).resize((side, side), Image.Resampling.BOX), np.float32)
+    error = originals[2].thumbnail.astype(np.float32) - expected
+    assert np.sqrt(np.square(error).mean()) < 20  # of 255; patches are coarser than its pixels
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 900), (40, 30)])
+def test_any_size_is_embedded(size: tuple[int, int]) -> None:
+    found = embedding.embed(Image.linear_gradient("L").resize(size))
+    assert np.isfinite(found.crops).all()
+    assert np.linalg.norm(found.vector) == pytest.approx(0 if size == (1, 1) else 1, abs=1e-5)
+
+
+def test_flat_pictures_are_no_duplicates() -> None:
+    flat = [embedding.embed(Image.new("RGB", (64, 64), colour)) for colour in ("blue", "blue")]
+    assert pairs_of(flat) == []
+
+
+def test_pairs_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.integers(-9, 9, (9, 63)).astype(np.float32)  # whose sums are exact
+    crops = random.integers(-9, 9, (9, 18, 63)).astype(np.float32)
+    whole = embedding.similar_pairs(vectors, crops, 600.0)
+    assert whole
+    monkeypatch.setattr(embedding, "PRODUCTS_AT_ONCE", 1)
+    assert embedding.similar_pairs(vectors, crops, 600.0) == whole
+
+
+def test_groups_join_what_pairs_connect() -> None:
+    assert embedding.groups(6, [(4, 5, 0.9), (0, 2, 0.9), (2, 5, 0.8)]) == [[0, 2, 4, 5]]
+
+
+def test_a_map_of_one_picture_has_a_place(originals: list[embedding.Embedding]) -> None:
+    places = embedding.in_two_dimensions(np.stack([originals[0].thumbnail]))
+    np.testing.assert_array_equal(places, [[0, 0]])
+    places = embedding.in_two_dimensions(np.stack([each.thumbnail for each in originals]))
+    np.testing.assert_allclose([places.min(0), places.max(0)], [[0, 0], [1, 1]])
+
+
+def test_what_is_no_picture_or_file_is_refused() -> None:
+    with pytest.raises(ImageError):
+        embedding.embed(io.BytesIO(b"text"))
+    with pytest.raises(BitstreamError):
+        embedding.embed_compressed(aecodec.compress(photograph(NAMES[0]), 10)[:-3])
+
+
+def test_vectors_survive_their_file(originals: list[embedding.Embedding]) -> None:
+    entries = [library.Entry(name, number, 5) for number, name in enumerate(NAMES)]
+    kept = library.Library(dict(zip(entries, originals, strict=True)))
+    data = library.to_bytes(kept)
+    again = library.from_bytes(data)
+    assert list(again.embeddings) == entries
+    np.testing.assert_array_equal(again.stacked("vectors"), kept.stacked("vectors"))
+    for bad in (b"", b"text", data[:-30], data[: len(data) // 2]):
+        with pytest.raises(AecodecError, match="no sound file of vectors"):
+            library.from_bytes(bad)
+    assert library.from_bytes(library.to_bytes(library.Library())).names == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photographs, one of them twice, once as an .aec file."""
+    top = tmp_path_factory.mktemp("pictures")
+    photograph(NAMES[0]).save(top / "a.png")
+    photograph(NAMES[1]).save(top / "b.png")
+    (top / "c.aec").write_bytes(aecodec.compress(photograph(NAMES[0]), 20))
+    return top
+
+
+def test_embed_writes_vectors_groups_and_a_map(folder: Path, tmp_path: Path) -> None:
+    vectors, page = tmp_path / "vectors.npz", tmp_path / "map.html"
+    result = run_command("embed", folder, "-o", vectors, "--duplicates", "--json", "--map", page)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == [str(folder / "a.png"), str(folder / "c.aec")]
+    assert "3 of 3 files embedded, 1 groups" in result.stderr
+    with np.load(vectors) as arrays:
+        assert arrays["vectors"].shape == (3, embedding.SIZE)
+        assert arrays["names"][2] == str(folder / "c.aec")
+    text = page.read_text()
+    assert "3 pictures" in text
+    assert "http" not in text.replace("data:", "")
+
+
+def test_resume_takes_what_is_there_and_a_bad_file_does_not_stop(folder: Path, tmp_path: Path) -> None:
+    vectors = tmp_path / "vectors.npz"
+    (tmp_path / "text.png").write_bytes(b"text")
+    assert run_command("embed", folder / "a.png", "-o", vectors).returncode == 0
+    with np.load(vectors) as arrays:
+        changed = dict(arrays)
+    changed["thumbnails"] = changed["thumbnails"] * 0  # by which it is known again
+    np.savez(vectors, **changed)
+    result = run_command("embed", folder, tmp_path / "text.png", "-o", vectors, "--resume")
+    assert result.returncode == 1
+    assert "text.png" in result.stderr
+    assert "3 of 4 files embedded, 1 failed" in result.stderr
+    with np.load(vectors) as arrays:
+        assert [bool(each.any()) for each in arrays["thumbnails"]] == [False, True, True]
+
+
+def test_what_cannot_be_done_is_one_line(folder: Path, tmp_path: Path) -> None:
+    refusal(run_command("embed", folder), 2, "give -o, --duplicates or --map")
+    refusal(run_command("embed", folder, "--duplicates", "--resume"), 2, "name it with -o")
+    refusal(run_command("embed", tmp_path / "none", "--duplicates"), 2, "does not exist")
+    (tmp_path / "old.npz").write_bytes(b"old")
+    refusal(run_command("embed", folder, "-o", tmp_path / "old.npz"), 2, "exists")
+    refusal(
+        run_command("embed", folder, "-o", tmp_path / "old.npz", "--resume"), 1, "no sound file of vectors"
+    )
