@@ -51,9 +51,9 @@ def estimate_noise(image: NDArray[Any]) -> float:
     planes = image[:, :, :1] if gray else image
     rows, columns = (parts(side) for side in image.shape[:2])
     measured = [noise_of(planes[row, column]) for row in rows for column in columns]
-    found = [noise for noise in measured if noise is not None]
-    most = max((noise.sigma for noise in found if not noise.clipped), default=0.0)
-    sigma = float(np.quantile([min(noise.sigma, most) for noise in found], SHARE)) if found else 0.0
+    known = [noise for noise in measured if noise is not None]
+    most = max((noise.sigma for noise in known if not noise.clipped), default=0.0)
+    sigma = float(np.quantile([min(noise.sigma, most) for noise in known], SHARE)) if known else 0.0
     return sigma if image.dtype == np.uint8 else 255 * sigma
 
 
