@@ -89,7 +89,7 @@ def test_the_end_of_a_long_pass_is_foreseen(
 ) -> None:
     monkeypatch.setattr(Bar, "visible", True)
     clock = iter(range(0, 1000, 25))
-    monkeypatch.setattr("cli.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("aecodec.cli.progress.time.monotonic", lambda: next(clock))
     with Bar(quiet=False).within_pictures():
         list(track("refining", range(20)))
     said = capsys.readouterr().err

@@ -147,7 +147,7 @@ def test_our_version_names_whatever_may_change_a_file(monkeypatch: pytest.Monkey
 
     before, base = ours()[0].version, model_named("base")
     other = Model(base.name, base.manifest, {**base.files, "analysis.onnx": b""})
-    monkeypatch.setattr("benchmarks.reference_codecs.model_named", lambda name: other)
+    monkeypatch.setattr("aecodec.benchmarks.reference_codecs.model_named", lambda name: other)
     assert ours()[0].version != before
 
 
@@ -297,7 +297,7 @@ def test_others_points_are_drawn_on_kodak_alone(results: Results, monkeypatch: p
     kodak = replace(results, photographs=find_photographs(KODAK)[0])
     assert "VTM 9.1" in published(kodak)
     assert all(curve["source"] and curve["settings"] for curve in published(kodak).values())
-    monkeypatch.setattr("benchmarks.report.KODAK", Path("/nowhere"))
+    monkeypatch.setattr("aecodec.benchmarks.report.KODAK", Path("/nowhere"))
     assert published(kodak) == {}
 
 
@@ -319,7 +319,9 @@ def results_of(rates: dict[str, float], mean: float) -> Results:
 def test_the_verdict_and_the_table_say_where_most_pictures_are_unlike_the_mean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.report.published", lambda results: {})  # the photograph has no file
+    monkeypatch.setattr(
+        "aecodec.benchmarks.report.published", lambda results: {}
+    )  # the photograph has no file
     unlike = results_of({"a": -20, "b": 3, "c": 4, "d": 5}, -10.5)
     aside = ", though larger on 3 of 4 pictures (median +3.5 %)"
     assert verdict(unlike).endswith(f"; 10.5 % smaller than JPEG 2000 by mean curves{aside}.")

@@ -35,7 +35,7 @@ with warnings.catch_warnings():
         squared_error,
         visual_error,
     )
-    from aecodec.training.hyperprior import BITS_PER_SQUARED_STEP, SCALE_STEP, Lookup, context_passes
+    from aecodec.training.hyperprior import BITS_PER_SQUARED_STEP, SCALE_STEP, Lookup, latent_passes
     from aecodec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
     from aecodec.training.loop import Run, Schedule, begun_with, load_weights, save_weights, train
     from aecodec.training.networks import Z_LIMITS, Codec, load_codec
@@ -100,7 +100,7 @@ def test_qualities_interpolate_the_anchors() -> None:
 
 def test_training_and_run_time_agree_on_the_turns() -> None:
     shape = (6, 4, 8)
-    assert np.array_equal(context_passes(torch.zeros(1, *shape)).numpy(), context_passes(shape))
+    assert np.array_equal(latent_passes(torch.zeros(1, *shape)).numpy(), context_passes(shape))
 
 
 def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
@@ -205,13 +205,13 @@ def test_the_gradient_through_the_means_is_what_autograd_finds(monkeypatch: pyte
     for parameter in nn.ModuleList(refinements).parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     y, weights = torch.randn(2, 320, 2, 3, requires_grad=True), anchor_weights(torch.tensor([10.0, 70.0]))
-    slopes, turn = torch.randn(2, 320, 2, 3), context_passes(y)
-    features, means = torch.randn(2, network.config.means, 2, 3), torch.zeros_like(slopes)
+    derivatives, passes = torch.randn(2, 320, 2, 3), latent_passes(y)
+    features, means = torch.randn(2, network.config.means, 2, 3), torch.zeros_like(derivatives)
     for step, refine in enumerate(refinements, start=1):
-        means = torch.where(turn < step, means, refine(features, means, y * (turn < step), weights))
-    (expected,) = torch.autograd.grad(-(slopes * means).sum(), y)
+        means = torch.where(passes < step, means, refine(features, means, y * (passes < step), weights))
+    (expected,) = torch.autograd.grad(-(derivatives * means).sum(), y)
     with torch.no_grad():
-        found = network.bits_gradient(y, features, slopes, turn.expand_as(y), weights)
+        found = network.bits_gradient(y, features, derivatives, passes.expand_as(y), weights)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 

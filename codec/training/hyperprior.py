@@ -25,7 +25,7 @@ Z_STEP = 0.4  # quantisation step, of log-energy, with which the hyper-latent st
 Z_GROUP = 16  # principal components that share an energy: fewer make z larger, more make scales coarser
 
 
-def context_passes(y: Tensor) -> Tensor:
+def latent_passes(y: Tensor) -> Tensor:
     """The context pass, 0 to 2, of each latent (M, h, w) of y (B, M, h, w).
 
     Pass 2 is one colour of a checkerboard. The other colour is split by rows. Both alternate with channels.

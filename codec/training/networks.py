@@ -35,7 +35,7 @@ from aecodec.training.hyperprior import (
     NextMeans,
     Quantiser,
     ScaleMap,
-    context_passes,
+    latent_passes,
     nearest_scale_index,
     round_through,
 )
@@ -105,7 +105,7 @@ class Codec(nn.Module):
     def means(self, y: Tensor, z: Tensor, scale_index: Tensor, weights: Tensor) -> Tensor:
         """The means (B, M, h, w) of y, given rounded z. Those of a pass depend on y in the passes before."""
         features, means = self.first_means(z, weights)
-        passes = context_passes(y)
+        passes = latent_passes(y)
         for number, network in enumerate((self.second_means, self.third_means), start=1):
             known = torch.where(passes < number, self.quantiser(y, means, scale_index), 0)
             means = torch.where(passes < number, means, network(features, means, known, weights)).float()
