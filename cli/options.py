@@ -119,19 +119,23 @@ def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:
 
 
 def noise_of(text: str) -> float | str | None:
-    """The value of --denoise; raises typer.BadParameter."""
+    """The value of --denoise; raises UsageError."""
     if text in ("off", "auto"):
         return None if text == "off" else text
     try:
         return float(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r}: choose off, auto, or a deviation of noise") from error
+        from aecodec.restoration.denoising import LARGEST_SIGMA
+
+        raise UsageError(
+            f"--denoise {text}: choose off, auto, or a deviation of 0 to {LARGEST_SIGMA:g}"
+        ) from error
 
 
 def downscaling_of(text: str) -> int | str:
-    """The value of --reduce; raises typer.BadParameter."""
+    """The value of --reduce; raises UsageError."""
     if text not in ("off", "auto", "2", "3", "4"):
-        raise typer.BadParameter(f"{text!r}: choose off, auto, 2, 3 or 4")
+        raise UsageError(f"--reduce {text}: choose off, auto, 2, 3 or 4")
     return text if text == "auto" else 1 if text == "off" else int(text)
 
 

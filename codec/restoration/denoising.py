@@ -1,4 +1,4 @@
-"""Removes noise: by a network that is told how much there is, or by non-local means."""
+"""Removes noise by a network, which takes its standard deviation as an input, or by non-local means."""
 
 from __future__ import annotations
 
