@@ -28,7 +28,7 @@ def info(
     recursive: Recursive = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what files hold. A bad file among several is reported, and the exit code is 1."""
+    """Show what files hold. Of many, a bad one is reported, and the exit code is 1."""
     from aecodec import AecodecError
 
     files = [file for path in paths for file in files_of(path, recursive)]

@@ -7,7 +7,7 @@ from typing import IO
 from aecodec.picture.boxes import boxes_of
 
 DESCRIPTIONS = (b"meta", b"moov")  # boxes that describe still pictures and sequences
-MOST = 2**24  # bytes of a description that are searched
+MOST = 2**24  # bytes of a description that are searched, so that a false length takes no memory
 DEEP, TWELVE = 0x40, 0x20  # of the third byte of a configuration: more than 8 bits, and 12
 
 

@@ -20,7 +20,7 @@ from aecodec.model.tiling import intersection, window_within
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
-LOSSLESS_EFFORTS = (0, 4)
+LOSSLESS_EFFORTS = (0, 4)  # of libwebp that are tried, 0 to 6: more find smaller files, and take longer
 LOSSLESS_FIELDS = slice(21, 25)  # of a WebP file: widths of 14, 14, 1 and 3 bits
 LOSSLESS_ALPHA = 1 << 28
 

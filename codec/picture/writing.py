@@ -27,7 +27,7 @@ FORMATS = {
     ".webp": "WEBP",
 }
 OPAQUE_FORMATS = ("BMP", "JPEG")
-JPEG_QUALITY = 95
+JPEG_QUALITY = 95  # 1 to 100: above it files grow fast and hardly look better
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     "JPEG": {"subsampling": "4:4:4", "optimize": True},

@@ -13,7 +13,9 @@ from aecodec.model.tiling import scale_window, tiles
 from aecodec.progress import track
 
 CELL = 8  # pixels: what the sides of a tile are multiples of
-CORE = 96  # cells per tile, each way, without the halo
+CORE = (
+    96  # cells per tile, each way, without the halo: larger tiles waste less on halos, and take more memory
+)
 HALO = 15  # cells: the network sees 116 pixels to each side
 
 
