@@ -113,10 +113,10 @@ def open_jpeg_xl(data: bytes, max_pixels: int) -> Image.Image:
     check_input(header.width, header.height, max_pixels)
     if header.animated:
         raise ImageError("is animated, of which JPEG XL's reader gives no single frame: extract one first")
-    jpeg, header, pixels, icc, boxes = Decoder(num_threads=1)(data)
+    jpeg, properties, pixels, icc, boxes = Decoder(num_threads=1)(data)
     if jpeg:  # the file holds a JPEG, bit for bit
         return open_image(io.BytesIO(pixels), max_pixels)
-    image = image_of(header.mode, (header.width, header.height), pixels)
+    image = image_of(properties.mode, (properties.width, properties.height), pixels)
     image.format = FORMAT
     contents = dict(unpacked(bytes(box.box_type), bytes(box.data)) for box in boxes)
     image.info = {"bit_depth": header.bits, **({"icc_profile": icc} if icc else {})}

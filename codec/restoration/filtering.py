@@ -27,7 +27,7 @@ def restored(
     `level`, where the network takes one, is constant over the image. `finish` is what is done to levels
     before they are rounded to bytes.
     """
-    result = np.empty_like(image)
+    restored_image = np.empty_like(image)
     height, width = image.shape[:2]
     for tile in track("restoring", tiles(-(-height // CELL), -(-width // CELL), CORE, HALO)):
         planes = read_planes(image, tile.outer)
@@ -36,10 +36,10 @@ def restored(
         inner = np.clip(result[(slice(None), *scale_window(tile.inner, CELL))].transpose(1, 2, 0), 0, 1)
         rows, columns = scale_window(tile.place, CELL)
         place = slice(rows.start, min(rows.stop, height)), slice(columns.start, min(columns.stop, width))
-        part = result[place]
+        part = restored_image[place]
         inner = inner[: part.shape[0], : part.shape[1]]
         part[:] = bytes_of(inner, place, finish) if image.dtype == np.uint8 else inner
-    return result
+    return restored_image
 
 
 def bytes_of(image: Floats, place: Window, finish: Finish | None) -> NDArray[np.uint8]:
