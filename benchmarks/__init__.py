@@ -1,1 +1,1 @@
-"""Measurements on files written by the product, and by what it is compared with."""
+"""Measurements on files that aecodec and the reference codecs write."""

@@ -9,10 +9,10 @@ import numpy as np
 from bjontegaard import bd_rate as bjontegaard_rate
 from numpy.typing import NDArray
 
-RESAMPLES = 400  # of the pictures, for the interval
+RESAMPLES = 400  # of the pictures, for the interval: more make it steadier, and take longer
 CONFIDENCE = 95  # percent
-FEWEST_POINTS = 4
-FEWEST_PICTURES = 4  # for an interval
+FEWEST_POINTS = 4  # qualities of a curve: with fewer the interpolation says more than the codec
+FEWEST_PICTURES = 4  # for an interval: resamples of fewer are nearly all alike
 SEED = 0
 
 Curve = NDArray[np.float64]  # (points, 2): bpp and metric
@@ -24,7 +24,7 @@ class NotComparableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What one codec's files save against an anchor's at the same value of a metric, in percent of rate.
+    """The difference of rate between a codec's files and an anchor's at equal values of a metric, in percent.
 
     low, high: the range of the metric that both mean curves cover; overlap: its share of what either does.
     """
@@ -40,7 +40,7 @@ class Comparison:
 
 
 def rising(points: Curve) -> Curve:
-    """The points (n, 2) in order of rate, without those that cost more and are no better."""
+    """The points (n, 2) in order of rate, without those that have a higher rate and are no better."""
     ordered = points[np.lexsort((points[:, 1], points[:, 0]))]
     best = np.maximum.accumulate(np.concatenate([[-np.inf], ordered[:-1, 1]]))
     kept: Curve = ordered[ordered[:, 1] > best]
@@ -48,7 +48,7 @@ def rising(points: Curve) -> Curve:
 
 
 def shared_range(anchor: Curve, test: Curve) -> tuple[float, float] | None:
-    """The range of the metric that both curves cover, None where there is none."""
+    """The range of the metric that both curves cover, or None."""
     low, high = max(anchor[0, 1], test[0, 1]), min(anchor[-1, 1], test[-1, 1])
     return (float(low), float(high)) if low < high else None
 
@@ -64,9 +64,9 @@ def bd_rate(anchor: Curve, test: Curve, method: str = "pchip") -> float:
 
 
 def compare(anchor: Mapping[str, Curve], test: Mapping[str, Curve]) -> Comparison:
-    """Of each picture the points (qualities, 2) of both codecs; raises NotComparableError.
+    """Compare two codecs by the points (qualities, 2) of each picture; raises NotComparableError.
 
-    The interval is the bootstrap's over pictures, of the rate difference of the mean curves.
+    The interval is that of a bootstrap over pictures, for the rate difference of the mean curves.
     """
     names = sorted(anchor.keys() & test.keys())
     if not names:
@@ -91,7 +91,7 @@ def compare(anchor: Mapping[str, Curve], test: Mapping[str, Curve]) -> Compariso
 
 
 def rate_of(anchor: Curve, test: Curve) -> float | None:
-    """The rate difference of two curves, None where there is none."""
+    """The rate difference of two curves, or None if they cannot be compared."""
     try:
         return bd_rate(rising(anchor), rising(test))
     except NotComparableError:
@@ -101,15 +101,15 @@ def rate_of(anchor: Curve, test: Curve) -> float | None:
 def bootstrap(anchor: NDArray[np.float64], test: NDArray[np.float64]) -> tuple[float, float] | None:
     """Percentiles of the mean curves' difference over resampled pictures; both are (pictures, points, 2).
 
-    None where there are too few pictures, or some resampled curves cannot be compared.
+    It is None if there are too few pictures, or if some resampled curves cannot be compared.
     """
     if len(anchor) < FEWEST_PICTURES:
         return None
     random = np.random.default_rng(SEED)
-    drawn = random.integers(0, len(anchor), (RESAMPLES, len(anchor)))
-    rates = [rate_of(anchor[chosen].mean(0), test[chosen].mean(0)) for chosen in drawn]
-    found = [rate for rate in rates if rate is not None]
-    if len(found) < RESAMPLES:
+    samples = random.integers(0, len(anchor), (RESAMPLES, len(anchor)))
+    rates = [rate_of(anchor[sample].mean(0), test[sample].mean(0)) for sample in samples]
+    known = [rate for rate in rates if rate is not None]
+    if len(known) < RESAMPLES:
         return None
-    low, high = np.percentile(found, [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
+    low, high = np.percentile(known, [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
     return float(low), float(high)

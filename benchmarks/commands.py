@@ -1,4 +1,4 @@
-"""What whole commands cost a user: cold seconds, peak memory, and the size of the installation.
+"""Costs of whole commands: cold seconds, peak memory, and the size of the installation.
 
     python -m aecodec.benchmarks.commands PICTURE [--runs 9] [--megapixels 24 100] [--stages]
 
@@ -34,10 +34,10 @@ class Cost:
 
 def run_once(command: list[str]) -> tuple[float, int]:
     """Seconds and peak resident bytes of one process; raises CalledProcessError if it fails."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if status:
         raise subprocess.CalledProcessError(process.returncode, command)
@@ -45,7 +45,7 @@ def run_once(command: list[str]) -> tuple[float, int]:
 
 
 def cost(command: list[str], runs: int) -> Cost:
-    """Of so many runs after one that does not count; of the first where one is all."""
+    """The cost over `runs` runs, after one that does not count. A single run counts itself."""
     if runs > 1:
         run_once(command)  # files into the system's cache
     results = [run_once(command) for _ in range(runs)]

@@ -18,7 +18,7 @@ import aecodec
 from aecodec import CompressOptions
 from aecodec.benchmarks.equal_bytes import NEAR, Match, match_size, reference_codecs
 from aecodec.benchmarks.metrics import METRICS, Pixels, measure_all
-from aecodec.benchmarks.peers import Peer
+from aecodec.benchmarks.reference_codecs import ReferenceCodec
 from aecodec.container import Box
 from aecodec.model.parallel import thread_count
 from aecodec.picture import Picture
@@ -134,7 +134,7 @@ def code_ours(image: Image.Image, options: CompressOptions) -> Coded:
     return Coded(OURS, setting, data, 0.0, np.asarray(aecodec.decompress(data).convert("RGB")), {})
 
 
-def code_reference(codec: Peer, image: Image.Image, pixels: Pixels, size: int) -> Coded | str:
+def code_reference(codec: ReferenceCodec, image: Image.Image, pixels: Pixels, size: int) -> Coded | str:
     """What comes of another codec's file of a size, or a clause that says why there is none."""
     try:
         match: Match = match_size(codec, image.copy(), size)  # as Pillow keeps options in the image

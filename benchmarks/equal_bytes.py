@@ -10,7 +10,7 @@ from math import inf, log
 import numpy as np
 from PIL import Image
 
-from aecodec.benchmarks.peers import Peer, of_pillow, of_plugins
+from aecodec.benchmarks.reference_codecs import ReferenceCodec, pillow_codecs, plugin_codecs
 
 NEAR = 0.01  # of the size: files within it count as equal
 NEAR_ENOUGH = 0.004  # of the size: where the search ends; a trial more rarely gains what is left
@@ -33,7 +33,7 @@ CHROMA = (
 )
 
 
-class FineJpeg(Peer):
+class FineJpeg(ReferenceCodec):
     """JPEG of a quality with fractions: libjpeg's formula for the tables, without rounding the scale."""
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
@@ -63,16 +63,16 @@ class Match:
         return abs(self.off) <= NEAR
 
 
-def reference_codecs() -> tuple[list[Peer], dict[str, str]]:
+def reference_codecs() -> tuple[list[ReferenceCodec], dict[str, str]]:
     """JPEG, WebP, AVIF and JPEG XL where they can run here, and a reason for each that cannot."""
-    kinds = [of_pillow(), of_plugins()]
+    kinds = [pillow_codecs(), plugin_codecs()]
     found = {codec.name: codec for codecs, _ in kinds for codec in codecs}
     reasons = {name: reason for _, absent in kinds for name, reason in absent.items()}
     absent = {name: reasons[name] for name in SHOWN.values() if name in reasons}
     return [fine(found[name]) for name in SHOWN if name in found], absent
 
 
-def fine(codec: Peer) -> Peer:
+def fine(codec: ReferenceCodec) -> ReferenceCodec:
     """The codec with the finest steps of quality that it takes, under the name that is shown."""
     named = replace(codec, name=SHOWN[codec.name])
     if codec.format == "JPEG":
@@ -83,7 +83,7 @@ def fine(codec: Peer) -> Peer:
     return replace(named, step=FINE) if codec.format == "WEBP" else named
 
 
-def match_size(codec: Peer, image: Image.Image, size: int) -> Match:
+def match_size(codec: ReferenceCodec, image: Image.Image, size: int) -> Match:
     """The file of an L or RGB image that is nearest to `size` bytes, found by the codec's quality."""
     first, last = (round(end / codec.step) for end in codec.span)
     slope = SLOPE * codec.step

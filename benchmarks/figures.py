@@ -52,7 +52,7 @@ def new_axes(x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def label_points(axes: Axes, points: Curve, texts: list[str], labels: Labels) -> None:
-    """Invisible discs over points that show a text where the pointer is."""
+    """Put invisible discs over points. They show a text under the pointer."""
     for (x, y), text in zip(points, texts, strict=True):
         name = f"point-{len(labels)}"
         labels[name] = text
@@ -85,7 +85,7 @@ def draw_curves(curves: Curves, published: Mapping[str, Curve], metric: str) -> 
 
 
 def draw_difference(curves: Curves, anchor: str, metric: str) -> tuple[Figure, Labels]:
-    """How much more rate each mean curve takes than the anchor's, over the metric."""
+    """The difference of rate of each mean curve to the anchor's, over the metric."""
     figure, axes = new_axes(metric, f"rate against {anchor} (%)")
     labels: Labels = {}
     means = {codec: rising(mean_curve(images)) for codec, images in curves.items()}
@@ -108,7 +108,7 @@ def draw_difference(curves: Curves, anchor: str, metric: str) -> tuple[Figure, L
 
 
 def draw_knob(qualities: list[float], mean: Curve, metric: str) -> tuple[Figure, Labels]:
-    """What the quality setting of our codec does to rate and to the metric."""
+    """Rate and metric of aecodec over its quality setting."""
     figure, axes = new_axes("quality", "bits per pixel")
     labels: Labels = {}
     axes.plot(qualities, mean[:, 0], "o-", color=COLOURS[0], markersize=4, label="bits per pixel")
@@ -132,10 +132,10 @@ def save(figure: Figure, labels: Labels, folder: Path, name: str) -> str:
     root = ElementTree.fromstring(file.getvalue())
     unique = count()
     for element in root.iter():
-        own = element.get("id", "")
-        if own in labels:
+        identifier = element.get("id", "")
+        if identifier in labels:
             title = ElementTree.Element(f"{{{SVG}}}title")
-            title.text = labels[own]
+            title.text = labels[identifier]
             element.insert(0, title)
             element.set("id", f"{name}-{next(unique)}")
     text = ElementTree.tostring(root, encoding="unicode")

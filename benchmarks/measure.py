@@ -1,6 +1,6 @@
-"""Files written, read back and compared: every codec at every quality on every picture.
+"""Measures every codec at every quality on every picture: it writes files, reads them back and compares.
 
-Results go to a journal as they come, one JSON object a line; what is in it already is not measured again.
+Results go to a journal as they come, one JSON object a line. What the journal holds is not measured again.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from PIL import Image
 
 from aecodec.benchmarks.bd_rate import Curve
 from aecodec.benchmarks.metrics import Pixels, measure_all, metrics_version
-from aecodec.benchmarks.peers import Peer
+from aecodec.benchmarks.reference_codecs import ReferenceCodec
 from aecodec.errors import ImageError
 from aecodec.picture.reading import read_picture
 from aecodec.picture.writing import FORMATS
 
-MOST_GAPS = 1 / 4  # of a codec's qualities; a picture with more is left out of a metric
+# Share of a codec's qualities without a value of a metric from which a picture is left out of that metric:
+# fewer allowed gaps lose pictures, more lose qualities.
+MOST_GAPS = 1 / 4
 ONE_THREAD = dict.fromkeys(("AECODEC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -64,7 +66,7 @@ class Measurement:
 class Task:
     """One codec on one picture, at some qualities."""
 
-    peer: Peer
+    codec: ReferenceCodec
     photograph: Photograph
     qualities: tuple[float, ...]
     metrics: tuple[str, ...]
@@ -83,12 +85,12 @@ def read_pixels(path: Path) -> Pixels:
 
 
 def printable(text: str) -> str:
-    """A text without what no encoding holds: names of files may be any bytes."""
+    """A text in which bytes that UTF-8 cannot hold are escaped, since names of files may be any bytes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def find_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
-    """The pictures of a folder, by name, and why others of its files are left out."""
+    """The pictures of a folder in order of their names, and the reasons why other files are left out."""
     photographs, absent = [], {}
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMATS):
         try:
@@ -102,13 +104,15 @@ def find_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
     return photographs, absent
 
 
-def measure_one(peer: Peer, photograph: Photograph, quality: float, metrics: tuple[str, ...]) -> Measurement:
-    """Writes one file, reads it back, and measures; a codec that fails is recorded as such."""
+def measure_one(
+    codec: ReferenceCodec, photograph: Photograph, quality: float, metrics: tuple[str, ...]
+) -> Measurement:
+    """Write one file, read it back, and measure. A failure of the codec is recorded."""
     pixels = read_pixels(photograph.path)
-    key = peer.name, quality, photograph.name
+    key = codec.name, quality, photograph.name
     try:
-        data = peer.encode(Image.fromarray(pixels), quality)
-        decoded = np.asarray(peer.decode(data))
+        data = codec.encode(Image.fromarray(pixels), quality)
+        decoded = np.asarray(codec.decode(data))
         if decoded.shape != pixels.shape or decoded.dtype != np.uint8:
             raise ValueError(f"{decoded.shape} {decoded.dtype} came back for {pixels.shape} {pixels.dtype}")
     except Exception as error:  # whatever a codec raises counts as its failure
@@ -118,12 +122,12 @@ def measure_one(peer: Peer, photograph: Photograph, quality: float, metrics: tup
 
 
 def measure_task(task: Task) -> list[Measurement]:
-    given = task.peer, task.photograph
-    return [measure_one(*given, quality, task.metrics) for quality in task.qualities]
+    pair = task.codec, task.photograph
+    return [measure_one(*pair, quality, task.metrics) for quality in task.qualities]
 
 
 class Journal:
-    """Measurements on disk, each under a key of all that they depend on; failures are tried again."""
+    """Measurements on disk, each under a key of everything it depends on. Failures are tried again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -142,14 +146,14 @@ class Journal:
                 file.write("\n")
 
     def key(self, task: Task, quality: float) -> str:
-        peer = task.peer
-        parts = [peer.name, peer.settings, peer.version, float(quality), task.photograph.sha256]
+        codec = task.codec
+        parts = [codec.name, codec.settings, codec.version, float(quality), task.photograph.sha256]
         text = json.dumps([*parts, self.metrics_version, *task.metrics])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def add(self, task: Task, found: list[Measurement]) -> None:
+    def add(self, task: Task, measurements: list[Measurement]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            for measurement in found:
+            for measurement in measurements:
                 key = self.key(task, measurement.quality)
                 self.known[key] = measurement
                 file.write(json.dumps({"key": key, **asdict(measurement)}, allow_nan=False) + "\n")
@@ -157,7 +161,10 @@ class Journal:
     def missing(self, task: Task) -> Task:
         """The task without the qualities that are known."""
         known = {q: self.known.get(self.key(task, q)) for q in task.qualities}
-        return replace(task, qualities=tuple(q for q, found in known.items() if not found or found.failure))
+        return replace(
+            task,
+            qualities=tuple(q for q, measurement in known.items() if not measurement or measurement.failure),
+        )
 
     def of(self, task: Task) -> Iterator[Measurement]:
         for quality in task.qualities:
@@ -167,42 +174,42 @@ class Journal:
 def measure(
     tasks: list[Task], journal: Path, jobs: int, progress: Callable[[int, int], None]
 ) -> list[Measurement]:
-    """The measurements of all tasks, in their order; `progress` is told how many of them are done."""
-    book = Journal(journal)
-    left = [rest for task in tasks if (rest := book.missing(task)).qualities]
-    done = len(tasks) - len(left)
+    """The measurements of all tasks, in their order; `progress` is called with the number of those done."""
+    journal_file = Journal(journal)
+    remaining = [rest for task in tasks if (rest := journal_file.missing(task)).qualities]
+    done = len(tasks) - len(remaining)
     progress(done, len(tasks))
     with one_thread_each():
-        for task, found in in_processes(left, jobs):
-            book.add(task, found)
+        for task, measurements in in_processes(remaining, jobs):
+            journal_file.add(task, measurements)
             done += 1
             progress(done, len(tasks))
-    return [measurement for task in tasks for measurement in book.of(task)]
+    return [measurement for task in tasks for measurement in journal_file.of(task)]
 
 
 def in_processes(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, list[Measurement]]]:
-    """Each task with its measurements, as they come. A codec that kills its process has failed."""
-    left = dict.fromkeys(range(len(tasks)))
+    """Each task with its measurements, as they are finished. A codec that kills its process has failed."""
+    remaining = dict.fromkeys(range(len(tasks)))
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
-        futures = {pool.submit(measure_task, tasks[number]): number for number in left}
+        futures = {pool.submit(measure_task, tasks[number]): number for number in remaining}
         for future in as_completed(futures):
-            found = future.result()
-            del left[futures[future]]
-            yield tasks[futures[future]], found
+            measurements = future.result()
+            del remaining[futures[future]]
+            yield tasks[futures[future]], measurements
     except BrokenProcessPool:
-        yield from ((tasks[number], alone(tasks[number])) for number in left)
+        yield from ((tasks[number], measure_alone(tasks[number])) for number in remaining)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def alone(task: Task) -> list[Measurement]:
-    """The measurements of a task in a process of its own, failures if that dies."""
+def measure_alone(task: Task) -> list[Measurement]:
+    """The measurements of a task in a separate process; failures if that process dies."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
             return pool.submit(measure_task, task).result()
         except BrokenProcessPool:
-            key = task.peer.name, task.photograph.name
+            key = task.codec.name, task.photograph.name
             return [
                 Measurement(key[0], q, key[1], None, None, {}, "its process died") for q in task.qualities
             ]
@@ -210,7 +217,7 @@ def alone(task: Task) -> list[Measurement]:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """The environment of processes that share the cores between them."""
+    """A context whose environment limits each child process to one thread."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     try:
@@ -221,23 +228,25 @@ def one_thread_each() -> Iterator[None]:
 
 
 def curves_of(measurements: list[Measurement], codec: str, metric: str) -> dict[str, Curve]:
-    """Of each picture the points (qualities, 2) of one codec, bpp and metric, in the order of quality.
+    """The points (qualities, 2) of one codec for each picture, bpp and metric, in order of quality.
 
-    A quality that some picture lacks counts for none of them: all means are over the same pictures, those
-    that `left_out` does not name.
+    Pictures that `left_out` names are missing. A quality that any other picture lacks is dropped for all of
+    them, so that all means are over the same pictures.
     """
     absent = left_out(measurements, metric)
     names = sorted({m.image for m in measurements if metric in m.metrics} - absent.keys())
     values = {(m.image, m.quality): m for m in measurements if m.codec == codec and metric in m.metrics}
-    whole = [q for q in sorted({q for _, q in values}) if all((name, q) in values for name in names)]
-    points = {name: [(values[name, q].bpp, values[name, q].metrics[metric]) for q in whole] for name in names}
-    return {name: np.array(own, np.float64) for name, own in points.items() if own}
+    complete = [q for q in sorted({q for _, q in values}) if all((name, q) in values for name in names)]
+    points = {
+        name: [(values[name, q].bpp, values[name, q].metrics[metric]) for q in complete] for name in names
+    }
+    return {name: np.array(pairs, np.float64) for name, pairs in points.items() if pairs}
 
 
 def left_out(measurements: list[Measurement], metric: str) -> dict[str, str]:
-    """The pictures that lack a metric at many qualities of some codec, and why they do.
+    """The pictures that lack a metric at many qualities of some codec, and the reason.
 
-    The metric is taken at a quality where some picture has it there; a codec's failures are its own.
+    Qualities count at which some picture has the metric. Failures of a codec do not count.
     """
     taken = {(m.codec, m.quality) for m in measurements if metric in m.metrics}
     qualities = Counter(codec for codec, _ in taken)
@@ -254,6 +263,6 @@ def left_out(measurements: list[Measurement], metric: str) -> dict[str, str]:
 
 
 def mean_curve(curves: Mapping[str, Curve]) -> Curve:
-    """The mean over pictures (qualities, 2), of bpp and of the metric's own unit."""
+    """The mean over pictures (qualities, 2) of bpp and of the metric."""
     mean: Curve = np.mean(list(curves.values()), axis=0)
     return mean

@@ -1,6 +1,6 @@
 """Quality of decoded pictures, of 8-bit RGB samples. Larger is better everywhere.
 
-A metric that cannot run is absent with a reason, and never a number.
+A metric that cannot run is absent with a reason, never a number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aecodec.benchmarks import ssimulacra2 as ssimulacra2_module
 from aecodec.benchmarks.ssimulacra2 import SMALLEST_SIDE, ssimulacra2_score
 from aecodec.training import ssimulacra2_terms
 
-USERS = "AECODEC_METRICS"  # environment variable that names a folder of ONNX graphs, see `by_graph`
+GRAPHS_VARIABLE = "AECODEC_METRICS"  # environment variable that names a folder of ONNX graphs, see `by_graph`
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 Plane = NDArray[np.float64]
@@ -145,14 +145,14 @@ METRICS = (
 
 @cache
 def all_metrics() -> tuple[Metric, ...]:
-    """Those above, and the user's: LPIPS, say, exported with weights that cannot be shipped."""
-    folder = os.environ.get(USERS)
+    """METRICS and those of the user, such as LPIPS, whose weights cannot be shipped."""
+    folder = os.environ.get(GRAPHS_VARIABLE)
     graphs = sorted(Path(folder).glob("*.onnx")) if folder else []
     return (*METRICS, *(Metric(g.stem, g.stem, partial(by_graph, g)) for g in graphs))
 
 
 def by_graph(path: Path, reference: Pixels, decoded: Pixels) -> float:
-    """Minus the distance that a user's graph gives of two pictures (1, 3, H, W) in [-1, 1]."""
+    """Minus the distance between two pictures (1, 3, H, W) in [-1, 1] by a user's graph."""
     session = session_of(path)
     pictures = [
         (picture.transpose(2, 0, 1)[None] / np.float32(127.5) - 1).astype(np.float32)
@@ -171,8 +171,8 @@ def session_of(path: Path) -> Any:
 
 
 def measure_all(reference: Pixels, decoded: Pixels, names: tuple[str, ...]) -> dict[str, float]:
-    """The metrics of these names that the picture allows and that are finite."""
-    found = {}
+    """The values of the named metrics, without those that are undefined for the picture or infinite."""
+    values = {}
     for metric in all_metrics():
         if metric.name in names:
             try:
@@ -180,23 +180,27 @@ def measure_all(reference: Pixels, decoded: Pixels, names: tuple[str, ...]) -> d
             except NotMeasurableError:
                 continue
             if math.isfinite(value):
-                found[metric.name] = value
-    return found
+                values[metric.name] = value
+    return values
 
 
 def available_metrics() -> tuple[tuple[str, ...], dict[str, str]]:
-    """Names of the metrics that can run here, and why the others cannot."""
+    """Names of the metrics that can run here, and the reasons why others cannot."""
     names = tuple(metric.name for metric in all_metrics())
-    absent = {"LPIPS": f"its weights are not shipped: name a folder that holds lpips.onnx in {USERS}"}
+    absent = {
+        "LPIPS": f"its weights are not shipped: name a folder that holds lpips.onnx in {GRAPHS_VARIABLE}"
+    }
     absent = {} if "lpips" in names else absent
     return names, absent
 
 
 def metrics_version() -> str:
-    """What the values of metrics depend on besides pixels."""
+    """A text that differs if values of metrics may: a digest of code and graphs, versions of packages."""
     packages = ("numpy", "scipy", "scikit-image")
-    own = hashlib.sha256(b"".join(Path(source).read_bytes() for source in SOURCES))
-    for graph in sorted(Path(os.environ[USERS]).glob("*.onnx")) if USERS in os.environ else ():
-        own.update(graph.read_bytes())
+    code_digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in SOURCES))
+    for graph in (
+        sorted(Path(os.environ[GRAPHS_VARIABLE]).glob("*.onnx")) if GRAPHS_VARIABLE in os.environ else ()
+    ):
+        code_digest.update(graph.read_bytes())
     installed = [package for package in packages if find_spec(MODULES.get(package, package))]
-    return " ".join([own.hexdigest()[:16], *(version(package) for package in installed)])
+    return " ".join([code_digest.hexdigest()[:16], *(version(package) for package in installed)])

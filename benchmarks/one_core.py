@@ -1,4 +1,4 @@
-"""How fast one core codes a picture of 1920x1080: ours, and AVIF with about as many bytes. Linux only.
+"""Speed of aecodec and of AVIF at about equal size on one core, for a picture of 1920x1080. Linux only.
 
     python -m aecodec.benchmarks.one_core PICTURE [--runs 9]
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from aecodec.benchmarks.commands import write_mosaic
 from aecodec.benchmarks.measure import find_photographs, read_pixels
-from aecodec.benchmarks.peers import OURS, all_peers
+from aecodec.benchmarks.reference_codecs import OURS, all_codecs
 from aecodec.benchmarks.speed import Spread, speed_of
 from aecodec.benchmarks.viewer import nearest_in_size
 from aecodec.encoder.options import DEFAULT_QUALITY
@@ -26,7 +26,7 @@ AVIF = "AVIF 4:4:4"
 SIZE = 1920, 1080
 
 
-def shown(spread: Spread) -> str:
+def speed_text(spread: Spread) -> str:
     return f"{spread.median:.2f} MP/s ({spread.least:.2f} to {spread.most:.2f})"
 
 
@@ -36,21 +36,21 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=9)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before any codec counts the cores
-    peers = {peer.name: peer for peer in all_peers()[0]}
+    codecs = {codec.name: codec for codec in all_codecs()[0]}
     with tempfile.TemporaryDirectory() as folder:
         write_mosaic(arguments.picture, SIZE, Path(folder) / "mosaic.png")
         (photograph,), _ = find_photographs(Path(folder))
         image = Image.fromarray(read_pixels(photograph.path))
-        ours, avif = peers[OURS], peers[AVIF]
+        ours, avif = codecs[OURS], codecs[AVIF]
         matched, _ = nearest_in_size(avif, image, len(ours.encode(image, DEFAULT_QUALITY)))
         speeds = [
-            speed_of(peer, quality, [photograph], arguments.runs)
-            for peer, quality in ((ours, DEFAULT_QUALITY), (avif, matched))
+            speed_of(codec, quality, [photograph], arguments.runs)
+            for codec, quality in ((ours, DEFAULT_QUALITY), (avif, matched))
         ]
     for speed in speeds:
         print(
             f"{speed.codec} at quality {speed.quality:g}, {speed.bpp:.3f} bpp: "
-            f"encode {shown(speed.encode)}, decode {shown(speed.decode)}"
+            f"encode {speed_text(speed.encode)}, decode {speed_text(speed.decode)}"
         )
     encode, decode = (
         speeds[1].encode.median / speeds[0].encode.median,

@@ -18,7 +18,7 @@ from aecodec.benchmarks import figures
 from aecodec.benchmarks.bd_rate import CONFIDENCE, Comparison, Curve
 from aecodec.benchmarks.measure import Measurement, mean_curve
 from aecodec.benchmarks.metrics import all_metrics
-from aecodec.benchmarks.peers import JPEG, OURS
+from aecodec.benchmarks.reference_codecs import JPEG, OURS
 from aecodec.benchmarks.run import HERE, KODAK, SPEED_BPP, Results
 from aecodec.benchmarks.viewer import OUR_QUALITY
 
@@ -26,70 +26,73 @@ SCHEMA = "aecodec-benchmark/1"
 
 
 def labels() -> dict[str, str]:
-    """How each metric is called."""
+    """The label of each metric."""
     return {metric.name: metric.label for metric in all_metrics()}
 
 
 def verdict(results: Results) -> str:
-    """What the figures say, in a sentence or two."""
+    """The figures of aecodec against JPEG and the others, in a sentence or two."""
     head = results.row("psnr", JPEG, OURS)
     if head is None or head.result is None:
         return (
             f"Nothing can be said of aecodec against JPEG: {head.reason if head else 'nothing was measured'}."
         )
-    found = head.result
+    comparison = head.result
     text = "A quick look, not a result: at" if results.quick else "At"
-    text += f" equal PSNR aecodec's files are {in_words(found.pchip)} than those of {JPEG}, optimised"
-    if found.interval:
-        low, high = found.interval
+    text += (
+        f" equal PSNR aecodec's files are {rate_in_words(comparison.pchip)} than those of {JPEG}, optimised"
+    )
+    if comparison.interval:
+        low, high = comparison.interval
         text += f" ({CONFIDENCE} % interval of the rate: {low:+.1f} to {high:+.1f} %)"
     count = len(results.curves("psnr").get(OURS, {}))
-    text += f", {found.low:.1f} to {found.high:.1f} dB, mean of {count} pictures{unlike_mean(found)}"
+    text += f", {comparison.low:.1f} to {comparison.high:.1f} dB, mean of {count} pictures"
+    text += unlike_mean(comparison)
     ours = [row for row in results.rows if row.metric == "psnr" and row.codec == OURS]
-    said = [
+    phrases = [
         against(row.anchor, row.result) if row.result else f"{row.anchor}: {row.reason}"
         for row in ours
         if row.anchor != JPEG
     ]
-    return text + (f"; {', '.join(said)}." if said else ".")
+    return text + (f"; {', '.join(phrases)}." if phrases else ".")
 
 
-def against(anchor: str, found: Comparison) -> str:
-    unlike = unlike_mean(found)
-    return f"{in_words(found.pchip)} than {anchor}{' by mean curves' if unlike else ''}{unlike}"
+def against(anchor: str, comparison: Comparison) -> str:
+    unlike = unlike_mean(comparison)
+    return f"{rate_in_words(comparison.pchip)} than {anchor}{' by mean curves' if unlike else ''}{unlike}"
 
 
-def unlike_mean(found: Comparison) -> str:
-    """What most pictures say where the mean curves' difference lies outside their quartiles, else nothing."""
-    if found.quartiles is None or found.quartiles[0] <= found.pchip <= found.quartiles[2]:
+def unlike_mean(comparison: Comparison) -> str:
+    """A remark if the mean curves' difference lies outside the quartiles of the pictures, else empty."""
+    if comparison.quartiles is None or comparison.quartiles[0] <= comparison.pchip <= comparison.quartiles[2]:
         return ""
-    median = found.quartiles[1]
-    count = sum(rate * median > 0 for rate in found.images.values())
-    text = f"{'smaller' if median < 0 else 'larger'} on {count} of {len(found.images)} pictures"
-    return f", {'though' if median * found.pchip < 0 else 'and'} {text} (median {median:+.1f} %)"
+    median = comparison.quartiles[1]
+    count = sum(rate * median > 0 for rate in comparison.images.values())
+    text = f"{'smaller' if median < 0 else 'larger'} on {count} of {len(comparison.images)} pictures"
+    return f", {'though' if median * comparison.pchip < 0 else 'and'} {text} (median {median:+.1f} %)"
 
 
-def in_words(rate: float) -> str:
+def rate_in_words(rate: float) -> str:
     return f"{abs(rate):.1f} % {'smaller' if rate < 0 else 'larger'}"
 
 
 def monotone(measurements: list[Measurement], codec: str) -> bool | None:
-    """Whether every picture's bytes and PSNR rise from each quality to the next; None of nothing.
+    """Whether bytes and PSNR of every picture rise from each quality to the next; None without files.
 
-    A file without loss is as good as any can be: above it nothing rises.
+    The PSNR of a file without loss is infinite, so nothing rises above it.
     """
     files: dict[str, list[tuple[int, float]]] = {}
     for m in sorted(measurements, key=lambda m: m.quality):
         if m.codec == codec and m.bytes is not None:
             files.setdefault(m.image, []).append((m.bytes, m.metrics.get("psnr", math.inf)))
-    pairs = [pair for own in files.values() for pair in pairwise(own)]
+    pairs = [pair for points in files.values() for pair in pairwise(points)]
     if not pairs:
         return None
     return all(a[0] < b[0] and a[1] < b[1] for a, b in pairs)
 
 
 def published(results: Results) -> dict[str, Any]:
-    """Others' points on Kodak, where it is the files of Kodak that were measured."""
+    """Published points of other codecs on Kodak, if exactly the files of Kodak were measured."""
     sums = KODAK / "SHA256SUMS"
     kodak = {line.split()[0] for line in sums.read_text().splitlines()} if sums.exists() else set()
     measured = {hashlib.sha256(p.path.read_bytes()).hexdigest() for p in results.photographs}
@@ -101,9 +104,9 @@ def published(results: Results) -> dict[str, Any]:
 
 
 def remove_plots(out: Path) -> None:
-    """Takes away the plots of an earlier report, and nothing else: it may have had more metrics."""
-    kinds = [f"{kind}-{metric}" for kind in ("rate", "difference") for metric in labels()]
-    for name in [*kinds, "quality"]:
+    """Remove the plots of an earlier report, which may have had more metrics, and nothing else."""
+    names = [f"{plot}-{metric}" for plot in ("rate", "difference") for metric in labels()]
+    for name in [*names, "quality"]:
         for suffix in (".svg", ".png"):
             (out / (name + suffix)).unlink(missing_ok=True)
 
@@ -155,23 +158,23 @@ def write(results: Results, out: Path) -> Path:
         confidence=CONFIDENCE,
         speed_bpp=SPEED_BPP,
         table=image_table(results),
-        scenes=[asdict(scene) for scene in results.scenes],
+        crop_comparisons=[asdict(comparison) for comparison in results.crop_comparisons],
     )
     (out / "report.html").write_text(text, encoding="utf-8")
     return out / "report.html"
 
 
 def as_record(results: Results) -> dict[str, Any]:
-    """The results as JSON has them; crops are in the page alone."""
-    peers = [
+    """The results for JSON. Crops are in the page alone."""
+    codecs = [
         {
             "name": p.name,
             "settings": p.settings,
-            "version": p.shown_version or p.version,
+            "version": p.displayed_version or p.version,
             "licence": p.licence,
             "note": p.note,
         }
-        for p in results.peers
+        for p in results.codecs
     ]
     pictures = [
         {"name": p.name, "sha256": p.sha256, "width": p.width, "height": p.height}
@@ -186,7 +189,7 @@ def as_record(results: Results) -> dict[str, Any]:
         "metrics": results.metrics,
         "absent": results.absent,
         "environment": results.environment,
-        "peers": peers,
+        "peers": codecs,
         "photographs": pictures,
         "comparisons": [asdict(row) for row in results.rows],
         "speeds": [asdict(speed) for speed in results.speeds],
@@ -195,7 +198,7 @@ def as_record(results: Results) -> dict[str, Any]:
 
 
 def write_csv(results: Results, path: Path) -> None:
-    """One line per file; what was not measured is empty."""
+    """Write one line per file. Fields without a value are empty."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["codec", "quality", "image", "bytes", "bpp", *results.metrics, "failure"])
@@ -205,10 +208,13 @@ def write_csv(results: Results, path: Path) -> None:
 
 
 def image_table(results: Results) -> list[dict[str, Any]]:
-    """Of each picture what ours takes more or less than each anchor, in percent at equal PSNR."""
+    """The rate difference of aecodec to each anchor for each picture, in percent at equal PSNR."""
     rows = [row for row in results.rows if row.metric == "psnr" and row.codec == OURS]
     compared = {row.anchor: row.result.images for row in rows if row.result}
     return [
-        {"image": one.name, **{anchor: images.get(one.name) for anchor, images in compared.items()}}
-        for one in results.photographs
+        {
+            "image": photograph.name,
+            **{anchor: images.get(photograph.name) for anchor, images in compared.items()},
+        }
+        for photograph in results.photographs
     ]

@@ -1,6 +1,6 @@
 """A benchmark from pictures to results.
 
-pictures ──► measurements (a journal) ──► curves ──► comparisons, speeds, scenes
+pictures ──► measurements (a journal) ──► curves ──► comparisons, speeds, crops
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from aecodec.benchmarks.measure import (
     printable,
 )
 from aecodec.benchmarks.metrics import all_metrics, available_metrics
-from aecodec.benchmarks.peers import JPEG, OURS, Peer, all_peers
+from aecodec.benchmarks.reference_codecs import JPEG, OURS, ReferenceCodec, all_codecs
 from aecodec.benchmarks.speed import Speed, speed_of
-from aecodec.benchmarks.viewer import Scene, scene_of
+from aecodec.benchmarks.viewer import CropComparison, crop_comparison_of
 from aecodec.errors import AecodecError
 from aecodec.model.parallel import thread_count
 from aecodec.sampling import evenly_spaced
@@ -47,10 +47,12 @@ PACKAGES = (
     "scipy",
     "bjontegaard",
 )
-QUICK_PICTURES, QUICK_QUALITIES, QUICK_METRICS = 6, 5, ("psnr", "ssimulacra2")
-MOST_QUALITIES = 12  # at which every metric is taken
+QUICK_PICTURES, QUICK_QUALITIES, QUICK_METRICS = 6, 5, ("psnr", "ssimulacra2")  # for a look within minutes
+MOST_QUALITIES = 12  # at which every metric is taken; at further ones only PSNR, which is fast
+# Pictures and runs for speeds: more are steadier, and take longer. Bits a pixel: good quality, where
+# photographs are usually stored.
 SPEED_PICTURES, SPEED_RUNS, SPEED_BPP = 4, 5, 0.75
-SCENES = 3
+COMPARED_PICTURES = 3  # pictures with crops: the worst, the middle and the best
 NAME_A_FOLDER = "name a folder of PNG, JPEG, WebP, BMP or TIFF files"
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
@@ -69,24 +71,26 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that a report says."""
+    """Everything that a report shows."""
 
     command: str
     quick: bool
     photographs: list[Photograph]
-    peers: list[Peer]
+    codecs: list[ReferenceCodec]
     metrics: tuple[str, ...]
     absent: dict[str, str]
     measurements: list[Measurement]
     rows: list[Row]
     speeds: list[Speed]
-    scenes: list[Scene]
+    crop_comparisons: list[CropComparison]
     environment: dict[str, str]
 
     def curves(self, metric: str) -> dict[str, dict[str, Curve]]:
-        """Of each codec that has any, the curves of all pictures."""
-        found = {peer.name: curves_of(self.measurements, peer.name, metric) for peer in self.peers}
-        return {name: curves for name, curves in found.items() if curves}
+        """The curves of all pictures, by codec; codecs without curves are missing."""
+        curves_by_codec = {
+            codec.name: curves_of(self.measurements, codec.name, metric) for codec in self.codecs
+        }
+        return {name: curves for name, curves in curves_by_codec.items() if curves}
 
     def row(self, metric: str, anchor: str, codec: str) -> Row | None:
         return find_row(self.rows, metric, anchor, codec)
@@ -96,19 +100,19 @@ class Results:
 
 
 def find_row(rows: list[Row], metric: str, anchor: str, codec: str) -> Row | None:
-    wanted = metric, anchor, codec
-    return next((row for row in rows if (row.metric, row.anchor, row.codec) == wanted), None)
+    key = metric, anchor, codec
+    return next((row for row in rows if (row.metric, row.anchor, row.codec) == key), None)
 
 
 def schedule(
-    peer: Peer, quick: bool, metrics: tuple[str, ...]
+    codec: ReferenceCodec, quick: bool, metrics: tuple[str, ...]
 ) -> list[tuple[tuple[float, ...], tuple[str, ...]]]:
-    """Which metrics are taken at which qualities; where there are many, every other gives PSNR alone."""
+    """Qualities with the metrics to measure at them. If there are many, every other one gets PSNR alone."""
     if quick:
-        return [(tuple(evenly_spaced(peer.qualities, QUICK_QUALITIES)), metrics)]
-    if len(peer.qualities) <= MOST_QUALITIES:
-        return [(peer.qualities, metrics)]
-    return [(peer.qualities[::2], metrics), (peer.qualities[1::2], ("psnr",))]
+        return [(tuple(evenly_spaced(codec.qualities, QUICK_QUALITIES)), metrics)]
+    if len(codec.qualities) <= MOST_QUALITIES:
+        return [(codec.qualities, metrics)]
+    return [(codec.qualities[::2], metrics), (codec.qualities[1::2], ("psnr",))]
 
 
 def run(
@@ -120,47 +124,49 @@ def run(
     progress: Progress,
     effort: int | None = None,
 ) -> Results:
-    """Measures every codec on the pictures of a folder; what `out` holds from before is not repeated.
+    """Measure every codec on the pictures of a folder. What `out` holds already is not measured again.
 
-    Ours is measured at its default effort, and at `effort` as well if that is given.
+    aecodec is measured at its default effort, and also at `effort` if that is not None.
 
-    Raises AecodecError where there are no pictures or `out` is no place for a report.
+    Raises AecodecError if there are no pictures, or if `out` cannot hold a report.
     """
     photographs, unfit = require_photographs(folder)
     prepare(out, folder)
-    peers, absent = all_peers(effort)
+    codecs, absent = all_codecs(effort)
     metrics, absent_metrics = available_metrics()
     if quick:
         photographs = evenly_spaced(photographs, QUICK_PICTURES)
         absent_metrics |= {name: "left out by --quick" for name in metrics if name not in QUICK_METRICS}
         metrics = QUICK_METRICS
     tasks = [
-        Task(peer, photograph, qualities, wanted)
+        Task(codec, photograph, qualities, metric_names)
         for photograph in photographs
-        for peer in peers
-        for qualities, wanted in schedule(peer, quick, metrics)
+        for codec in codecs
+        for qualities, metric_names in schedule(codec, quick, metrics)
     ]
-    found = measure(tasks, out / "journal.jsonl", jobs, lambda done, of: progress("measuring", done, of))
-    rows = compare_all(found, peers, metrics, progress)
-    failed = {m.codec for m in found if m.failure}
-    sound = [peer for peer in peers if not peer.slow and peer.name not in failed]
+    measurements = measure(
+        tasks, out / "journal.jsonl", jobs, lambda done, of: progress("measuring", done, of)
+    )
+    rows = compare_all(measurements, codecs, metrics, progress)
+    failed = {m.codec for m in measurements if m.failure}
+    sound = [codec for codec in codecs if not codec.slow and codec.name not in failed]
     return Results(
         command=printable(shlex.join(command)),
         quick=quick,
         photographs=photographs,
-        peers=peers,
+        codecs=codecs,
         metrics=metrics,
-        absent={**unfit, **absent, **absent_metrics, **incomplete(found, metrics)},
-        measurements=found,
+        absent={**unfit, **absent, **absent_metrics, **incomplete(measurements, metrics)},
+        measurements=measurements,
         rows=rows,
-        speeds=speeds_of(sound, found, photographs, 1 if quick else SPEED_RUNS, progress),
-        scenes=scenes_of(sound, telling_photographs(photographs, rows), progress),
+        speeds=speeds_of(sound, measurements, photographs, 1 if quick else SPEED_RUNS, progress),
+        crop_comparisons=crop_comparisons(sound, telling_photographs(photographs, rows), progress),
         environment=environment(),
     )
 
 
 def require_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]:
-    """As `find_photographs`; raises AecodecError where there are none."""
+    """The result of `find_photographs`; raises AecodecError if it has no pictures."""
     if not folder.is_dir():
         wrong = "is no folder" if folder.exists() else "does not exist"
         raise AecodecError(f"{folder} {wrong}: {NAME_A_FOLDER}")
@@ -172,7 +178,7 @@ def require_photographs(folder: Path) -> tuple[list[Photograph], dict[str, str]]
 
 
 def prepare(out: Path, folder: Path) -> None:
-    """Makes the report's folder; raises AecodecError."""
+    """Create the folder of the report; raises AecodecError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if out.samefile(folder):
@@ -181,28 +187,31 @@ def prepare(out: Path, folder: Path) -> None:
         raise AecodecError(f"{out} cannot hold a report: {error.strerror}") from error
 
 
-def incomplete(found: list[Measurement], metrics: tuple[str, ...]) -> dict[str, str]:
-    """The pictures that are left out of single metrics, and why."""
+def incomplete(measurements: list[Measurement], metrics: tuple[str, ...]) -> dict[str, str]:
+    """The pictures that are left out of single metrics, and the reasons."""
     return {
         f"{image} under {metric.label}": reason
         for metric in all_metrics()
         if metric.name in metrics
-        for image, reason in left_out(found, metric.name).items()
+        for image, reason in left_out(measurements, metric.name).items()
     }
 
 
 def compare_all(
-    found: list[Measurement], peers: list[Peer], metrics: tuple[str, ...], progress: Progress
+    measurements: list[Measurement],
+    codecs: list[ReferenceCodec],
+    metrics: tuple[str, ...],
+    progress: Progress,
 ) -> list[Row]:
-    """Under each metric every codec against JPEG, and ours, in all its ways, against every other."""
-    names = [peer.name for peer in peers]
-    mine = [peer.name for peer in peers if not peer.format]
+    """Comparisons under each metric: every codec with JPEG, and all variants of aecodec with all others."""
+    names = [codec.name for codec in codecs]
+    variants = [codec.name for codec in codecs if not codec.format]
     pairs = [(JPEG, name) for name in names if name != JPEG]
-    pairs += [(name, own) for own in mine for name in names if name not in (JPEG, *mine)]
-    pairs += [(OURS, own) for own in mine if own != OURS]
+    pairs += [(name, variant) for variant in variants for name in names if name not in (JPEG, *variants)]
+    pairs += [(OURS, variant) for variant in variants if variant != OURS]
     rows = []
     for number, metric in enumerate(metrics, start=1):
-        curves = {peer.name: curves_of(found, peer.name, metric) for peer in peers}
+        curves = {codec.name: curves_of(measurements, codec.name, metric) for codec in codecs}
         for anchor, codec in pairs:
             try:
                 rows.append(Row(metric, anchor, codec, compare(curves[anchor], curves[codec])))
@@ -213,57 +222,68 @@ def compare_all(
 
 
 def speeds_of(
-    peers: list[Peer], found: list[Measurement], photographs: list[Photograph], runs: int, progress: Progress
+    codecs: list[ReferenceCodec],
+    measurements: list[Measurement],
+    photographs: list[Photograph],
+    runs: int,
+    progress: Progress,
 ) -> list[Speed]:
-    """The speed of each codec at the quality whose files have about SPEED_BPP in the mean."""
+    """The speed of each codec at the quality at which its files have about SPEED_BPP in the mean."""
     speeds = []
-    for number, peer in enumerate(peers, start=1):
+    for number, codec in enumerate(codecs, start=1):
         rates: dict[float, list[float]] = {}
-        for m in found:
-            if m.codec == peer.name and m.bpp is not None:
+        for m in measurements:
+            if m.codec == codec.name and m.bpp is not None:
                 rates.setdefault(m.quality, []).append(m.bpp)
         bpps, qualities = zip(
-            *sorted((float(np.mean(each)), quality) for quality, each in rates.items()), strict=True
+            *sorted((float(np.mean(codec_rates)), quality) for quality, codec_rates in rates.items()),
+            strict=True,
         )
-        quality = peer.nearest(float(np.interp(SPEED_BPP, bpps, qualities)))
-        speeds.append(speed_of(peer, quality, photographs[:SPEED_PICTURES], runs))
-        progress("timing", number, len(peers))
+        quality = codec.nearest(float(np.interp(SPEED_BPP, bpps, qualities)))
+        speeds.append(speed_of(codec, quality, photographs[:SPEED_PICTURES], runs))
+        progress("timing", number, len(codecs))
     return speeds
 
 
-def scenes_of(peers: list[Peer], photographs: list[Photograph], progress: Progress) -> list[Scene]:
+def crop_comparisons(
+    codecs: list[ReferenceCodec], photographs: list[Photograph], progress: Progress
+) -> list[CropComparison]:
     """Crops of some pictures by all codecs."""
-    scenes = []
+    comparisons = []
     for number, photograph in enumerate(photographs, start=1):
-        scenes.append(scene_of(photograph, peers))
+        comparisons.append(crop_comparison_of(photograph, codecs))
         progress("cutting crops", number, len(photographs))
-    return scenes
+    return comparisons
 
 
 def telling_photographs(photographs: list[Photograph], rows: list[Row]) -> list[Photograph]:
-    """Where our codec saves least against JPEG, where it saves most, and one in the middle."""
+    """The photographs on which aecodec saves least and most against JPEG, and the one in the middle."""
     row = find_row(rows, "psnr", JPEG, OURS)
     if row is None or row.result is None or not row.result.images:
-        return photographs[:SCENES]
+        return photographs[:COMPARED_PICTURES]
     ranked = sorted(row.result.images, key=row.result.images.__getitem__)
     chosen = dict.fromkeys([ranked[-1], ranked[len(ranked) // 2], ranked[0]])
     return [photograph for name in chosen for photograph in photographs if photograph.name == name]
 
 
 def environment() -> dict[str, str]:
-    """Where and with what the figures were made."""
-    found = {"python": platform.python_version(), "system": platform.platform(), "cores": str(thread_count())}
-    found["processor"] = processor()
+    """The machine, the packages, the commit and the date of the figures."""
+    measurements = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": str(thread_count()),
+    }
+    measurements["processor"] = processor()
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            measurements[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return {**found, "commit": commit(), "date": datetime.now(UTC).date().isoformat()}
+            measurements[package] = "not installed"
+    return {**measurements, "commit": commit(), "date": datetime.now(UTC).date().isoformat()}
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The name of the processor, if the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -282,6 +302,6 @@ def commit() -> str:
 
 
 def git(*arguments: str) -> str:
-    """What git says of this folder, in the file system's encoding."""
-    said = subprocess.run(["git", "-C", HERE, *arguments], capture_output=True, check=True)
-    return os.fsdecode(said.stdout).strip()
+    """The output of git in this folder, in the file system's encoding."""
+    result = subprocess.run(["git", "-C", HERE, *arguments], capture_output=True, check=True)
+    return os.fsdecode(result.stdout).strip()

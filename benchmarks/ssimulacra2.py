@@ -1,4 +1,4 @@
-"""SSIMULACRA 2.1 as libjxl defines it: the measure of what the eye sees.
+"""SSIMULACRA 2.1 as libjxl defines it: a measure of visible differences.
 
 Source: Sneyers 2023, SSIMULACRA 2.1 (cloudinary/ssimulacra2, `src/ssimulacra2.cc`). The package of that name
 on PyPI has another blur and other borders.
@@ -35,8 +35,8 @@ def ssimulacra2_score(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -
     """
     total = 0.0
     for terms, maps in zip(WEIGHTS, maps_by_scale(original, decoded), strict=True):
-        for channel, kind, power, weight in terms:
-            total += weight * norm(maps[kind][channel], power)
+        for channel, map_name, power, weight in terms:
+            total += weight * norm(maps[map_name][channel], power)
     scaled = SCALE * total
     polynomial = sum(factor * scaled**power for power, factor in enumerate(POLYNOMIAL, start=1))
     return float(100 - 10 * max(polynomial, 0) ** POWER)
@@ -80,15 +80,15 @@ def blur(x: Planes) -> Planes:
 
 
 def local_differences(original: Planes, decoded: Planes) -> dict[str, Planes]:
-    """Where structure is lost, edges are added (ring) and edges are gone; 0 where nothing differs."""
+    """Maps of lost structure, of added edges (ring) and of lost edges; 0 where nothing differs."""
     mean, other = blur(original), blur(decoded)
     moved, difference = np.square(mean - other), blur(np.square(original - decoded))
     energy = blur(np.square(original) + np.square(decoded)) - np.square(mean) - np.square(other)
     energy += np.float32(CONTRAST)
     structure = (difference - moved + moved * (energy - difference + moved)) / energy
     edges = (1 + np.abs(decoded - other)) / (1 + np.abs(original - mean)) - 1
-    found = {"ssim": structure, "ring": edges, "lost": -edges}
-    return {name: np.maximum(plane, 0) for name, plane in found.items()}
+    maps = {"ssim": structure, "ring": edges, "lost": -edges}
+    return {name: np.maximum(plane, 0) for name, plane in maps.items()}
 
 
 def norm(plane: NDArray[np.float32], power: int) -> float:

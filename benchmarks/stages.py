@@ -1,4 +1,4 @@
-"""What the stages are worth on the field's test sets, beside bicubic interpolation and non-local means.
+"""PSNR of the stages on the field's test sets, beside bicubic interpolation and non-local means.
 
     python -m aecodec.benchmarks.stages SETS [--only upscale] [--json FILE]
     python -m aecodec.benchmarks.stages PICTURES --only coding
@@ -27,7 +27,7 @@ from PIL import Image
 
 from aecodec.api import compress, decompress, denoise
 from aecodec.benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
-from aecodec.benchmarks.peers import JPEG, of_pillow
+from aecodec.benchmarks.reference_codecs import JPEG, pillow_codecs
 from aecodec.model.parallel import thread_count
 from aecodec.picture import Picture, to_gray
 from aecodec.restoration import enhance, upscale
@@ -57,22 +57,27 @@ class Row:
 
 def pictures(folder: Path) -> list[Picture]:
     """The pictures of a set, by name."""
-    found = []
+    loaded = []
     for path in sorted(path for path in folder.iterdir() if path.suffix in PICTURES):
         image = Image.open(path)
-        found.append(Picture(np.asarray(image.convert("RGB")), image.mode == "L"))
-    return found
+        loaded.append(Picture(np.asarray(image.convert("RGB")), image.mode == "L"))
+    return loaded
 
 
 def row(
-    stage: str, folder: Path, damage: str, method: str, one: Callable[[int, Picture], float], gray: bool
+    stage: str,
+    folder: Path,
+    damage: str,
+    method: str,
+    measure_picture: Callable[[int, Picture], float],
+    gray: bool,
 ) -> Row:
-    """The mean over a set of what `one` measures of each picture, whose number it is given too."""
-    found = [
-        one(number, Picture(to_gray(picture.pixels), True) if gray else picture)
+    """The mean of `measure_picture` over a set. It is called with the number of a picture and the picture."""
+    values = [
+        measure_picture(number, Picture(to_gray(picture.pixels), True) if gray else picture)
         for number, picture in enumerate(pictures(folder))
     ]
-    return Row(stage, folder.name, damage, method, float(np.mean(found)), len(found))
+    return Row(stage, folder.name, damage, method, float(np.mean(values)), len(values))
 
 
 def upscaling(sets: Path) -> Iterator[Row]:
@@ -80,14 +85,16 @@ def upscaling(sets: Path) -> Iterator[Row]:
         for scale in SCALES:
             for method in METHODS[::-1]:
 
-                def one(_: int, picture: Picture, scale: int = scale, method: str = method) -> float:
+                def measure_picture(
+                    _: int, picture: Picture, scale: int = scale, method: str = method
+                ) -> float:
                     height, width = (side // scale * scale for side in picture.pixels.shape[:2])
                     whole = picture.pixels[:height, :width]
-                    found = upscale(Picture(downscale(whole, scale)), scale, method).pixels
+                    restored = upscale(Picture(downscale(whole, scale)), scale, method).pixels
                     inner = (slice(scale, -scale),) * 2
-                    return psnr_of(video_luma(whole)[inner], video_luma(found)[inner])
+                    return psnr_of(video_luma(whole)[inner], video_luma(restored)[inner])
 
-                yield row("upscale", sets / name, f"x{scale}", method, one, False)
+                yield row("upscale", sets / name, f"x{scale}", method, measure_picture, False)
 
 
 def video_luma(pixels: Pixels) -> NDArray[np.float64]:
@@ -106,7 +113,7 @@ def denoising(sets: Path) -> Iterator[Row]:
         for sigma in SIGMAS:
             for method, remove in methods.items():
 
-                def one(
+                def measure_picture(
                     number: int,
                     picture: Picture,
                     sigma: int = sigma,
@@ -115,21 +122,21 @@ def denoising(sets: Path) -> Iterator[Row]:
                     pixels = picture.pixels[:, :, :1] if picture.gray else picture.pixels
                     noise = np.random.RandomState(number).randn(*pixels.shape) * sigma
                     noisy = ((pixels + noise) / 255).astype(np.float32)
-                    found = remove(np.repeat(noisy, 3, 2) if picture.gray else noisy, sigma, picture.gray)
-                    decoded = 255 * found.astype(np.float64)
+                    restored = remove(np.repeat(noisy, 3, 2) if picture.gray else noisy, sigma, picture.gray)
+                    decoded = 255 * restored.astype(np.float64)
                     if remove is not methods["noisy"]:
                         decoded = decoded.mean(2, keepdims=True) if picture.gray else decoded
                         decoded = np.rint(decoded.clip(0, 255))
                     return psnr_of(pixels.astype(np.float64), decoded[:, :, : pixels.shape[2]])
 
-                yield row("denoise", sets / name, f"sigma {sigma}", method, one, gray)
+                yield row("denoise", sets / name, f"sigma {sigma}", method, measure_picture, gray)
 
 
 def artefact_removal(sets: Path) -> Iterator[Row]:
     for quality in JPEG_QUALITIES:
         for method, remove in (("JPEG", lambda picture: picture), ("learned", enhance)):
 
-            def one(
+            def measure_picture(
                 _: int,
                 picture: Picture,
                 quality: int = quality,
@@ -140,12 +147,12 @@ def artefact_removal(sets: Path) -> Iterator[Row]:
                 damaged = Picture(np.asarray(Image.open(file).convert("RGB")), True)
                 return psnr_rgb(picture.pixels, remove(damaged).pixels)
 
-            yield row("enhance", sets / "classic5", f"JPEG {quality}", method, one, True)
+            yield row("enhance", sets / "classic5", f"JPEG {quality}", method, measure_picture, True)
 
 
 def coding(folder: Path) -> Iterator[Row]:
     """Coding of noisy pictures at several qualities: as they are, cleaned first, and as JPEGs."""
-    jpeg = next(peer for peer in of_pillow()[0] if peer.name == JPEG)
+    jpeg = next(codec for codec in pillow_codecs()[0] if codec.name == JPEG)
 
     def by_jpeg(noisy: Image.Image, quality: float) -> tuple[bytes, Image.Image]:
         file = jpeg.encode(noisy, quality)
@@ -165,15 +172,15 @@ def coding(folder: Path) -> Iterator[Row]:
         ("--denoise auto", (20, 30, 40, 50), partial(by_us, noise="auto")),
     ):
         for quality in qualities:
-            rates, found = [], []
+            rates, psnrs = [], []
             for number, picture in enumerate(pictures(folder)):
                 noise = np.random.RandomState(number).randn(*picture.pixels.shape) * CODED_SIGMA
                 noisy = np.clip(np.rint(picture.pixels + noise), 0, 255).astype(np.uint8)
                 file, decoded = code(Image.fromarray(noisy), quality)
                 rates.append(8 * len(file) / (noisy.shape[0] * noisy.shape[1]))
-                found.append(psnr_rgb(picture.pixels, np.asarray(decoded)))
-            mean, bpp = float(np.mean(found)), float(np.mean(rates))
-            yield Row("coding", folder.name, f"quality {quality}", method, mean, len(found), bpp)
+                psnrs.append(psnr_rgb(picture.pixels, np.asarray(decoded)))
+            mean, bpp = float(np.mean(psnrs)), float(np.mean(rates))
+            yield Row("coding", folder.name, f"quality {quality}", method, mean, len(psnrs), bpp)
 
 
 STAGES = {"upscale": upscaling, "denoise": denoising, "enhance": artefact_removal}
@@ -187,13 +194,13 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     for name in [arguments.only] if arguments.only else list(STAGES):
-        for found in {**STAGES, "coding": coding}[name](arguments.sets):
-            rows.append(found)
-            rate = "" if found.bpp is None else f" at {found.bpp:.3f} bpp"
-            what = f"{found.stage:8} {found.set:9} {found.damage:10} {found.method:16}"
-            print(f"{what} {found.psnr:6.2f} dB{rate}", flush=True)
+        for result_row in {**STAGES, "coding": coding}[name](arguments.sets):
+            rows.append(result_row)
+            rate = "" if result_row.bpp is None else f" at {result_row.bpp:.3f} bpp"
+            label = f"{result_row.stage:8} {result_row.set:9} {result_row.damage:10} {result_row.method:16}"
+            print(f"{label} {result_row.psnr:6.2f} dB{rate}", flush=True)
     if arguments.json:
-        results = {"threads": thread_count(), "rows": [asdict(each) for each in rows]}
+        results = {"threads": thread_count(), "rows": [asdict(result_row) for result_row in rows]}
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 
 

@@ -14,15 +14,17 @@ from scipy.ndimage import uniform_filter
 
 from aecodec.benchmarks.measure import Photograph, read_pixels
 from aecodec.benchmarks.metrics import Pixels, psnr_rgb
-from aecodec.benchmarks.peers import Peer
+from aecodec.benchmarks.reference_codecs import ReferenceCodec
 
-CROP = 256  # pixels each way, or the whole side
-OUR_QUALITY = 20.0  # to whose file size the others come as near as they can
+CROP = 256  # pixels each way, or the whole side: larger crops show more, and differ less
+# Quality of aecodec's file, whose size the others match as nearly as they can: low, so that differences can
+# be seen.
+OUR_QUALITY = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Cutout:
-    """What one codec makes of a crop; the image is a data URI, psnr in dB of the whole picture."""
+class DecodedCrop:
+    """A crop as one codec decodes it. The image is a data URI; psnr is that of the whole picture in dB."""
 
     codec: str
     quality: float
@@ -32,8 +34,8 @@ class Cutout:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """One picture: where the crop lies, the original and what each codec makes of it."""
+class CropComparison:
+    """The position of a crop in one picture, the original crop, and the crop of each codec."""
 
     name: str
     left: int
@@ -41,26 +43,26 @@ class Scene:
     width: int
     height: int
     original: str
-    cutouts: list[Cutout]
+    crops: list[DecodedCrop]
 
 
-def nearest_in_size(peer: Peer, image: Image.Image, size: int) -> tuple[float, bytes]:
+def nearest_in_size(codec: ReferenceCodec, image: Image.Image, size: int) -> tuple[float, bytes]:
     """The quality, and its file, that is nearest to a size in bytes."""
-    low, high = (round(end / peer.step) for end in peer.span)
+    low, high = (round(end / codec.step) for end in codec.span)
     tried: dict[int, bytes] = {}
     while low <= high:
         middle = (low + high) // 2
-        tried[middle] = peer.encode(image, middle * peer.step)
+        tried[middle] = codec.encode(image, middle * codec.step)
         if len(tried[middle]) <= size:
             low = middle + 1
         else:
             high = middle - 1
     best = min(tried, key=lambda step: abs(len(tried[step]) - size))
-    return best * peer.step, tried[best]
+    return best * codec.step, tried[best]
 
 
-def where_they_differ(pixels: Pixels, decoded: list[Pixels]) -> tuple[int, int]:
-    """Top and left of the crop in which the codecs' squared errors are most unlike each other."""
+def most_different_position(pixels: Pixels, decoded: list[Pixels]) -> tuple[int, int]:
+    """Top and left of the crop in which the squared errors of the codecs differ most."""
     errors = [np.square(pixels.astype(np.float64) - other).mean(2) for other in decoded]
     height, width = (min(CROP, side) for side in pixels.shape[:2])
     means: NDArray[np.float64] = np.stack([uniform_filter(error, (height, width)) for error in errors])
@@ -77,19 +79,21 @@ def data_uri(pixels: Pixels) -> str:
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def scene_of(photograph: Photograph, peers: list[Peer]) -> Scene:
-    """The first peer's file at OUR_QUALITY, and the others' nearest to its size."""
+def crop_comparison_of(photograph: Photograph, codecs: list[ReferenceCodec]) -> CropComparison:
+    """Crops of the first codec's file at OUR_QUALITY, and of the files of the others nearest to its size."""
     pixels = read_pixels(photograph.path)
     image = Image.fromarray(pixels)
-    first = peers[0].encode(image, OUR_QUALITY)
-    files = [(OUR_QUALITY, first), *(nearest_in_size(peer, image, len(first)) for peer in peers[1:])]
-    decoded = [np.asarray(peer.decode(data)) for peer, (_, data) in zip(peers, files, strict=True)]
-    top, left = where_they_differ(pixels, decoded)
+    first = codecs[0].encode(image, OUR_QUALITY)
+    files = [(OUR_QUALITY, first), *(nearest_in_size(codec, image, len(first)) for codec in codecs[1:])]
+    decoded = [np.asarray(codec.decode(data)) for codec, (_, data) in zip(codecs, files, strict=True)]
+    top, left = most_different_position(pixels, decoded)
     crop = np.s_[top : top + CROP, left : left + CROP]
-    cutouts = []
-    for peer, (quality, data), other in zip(peers, files, decoded, strict=True):
-        psnr = psnr_rgb(pixels, other)
-        shown = psnr if math.isfinite(psnr) else None
-        cutouts.append(Cutout(peer.name, round(quality, 2), len(data), shown, data_uri(other[crop])))
+    crops = []
+    for codec, (quality, data), decoded_pixels in zip(codecs, files, decoded, strict=True):
+        psnr = psnr_rgb(pixels, decoded_pixels)
+        finite_psnr = psnr if math.isfinite(psnr) else None
+        crops.append(
+            DecodedCrop(codec.name, round(quality, 2), len(data), finite_psnr, data_uri(decoded_pixels[crop]))
+        )
     height, width = pixels[crop].shape[:2]
-    return Scene(photograph.name, left, top, width, height, data_uri(pixels[crop]), cutouts)
+    return CropComparison(photograph.name, left, top, width, height, data_uri(pixels[crop]), crops)

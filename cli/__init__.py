@@ -27,11 +27,13 @@ from aecodec.cli.models import models
 from aecodec.cli.train import train
 from aecodec.cli.upscale import upscale
 
-MISUSE: Any = typer.BadParameter.__mro__[1]  # the UsageError of click, which typer may carry within itself
+# UsageError of click. Newer releases of typer carry click within themselves, so it cannot be imported by
+# name.
+CLICK_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 
 def show_version(asked: bool) -> None:
-    """Print the release, where it is asked for, and end."""
+    """Print the release and exit, if `asked`."""
     if asked:
         from aecodec import __version__
 
@@ -82,13 +84,16 @@ def main() -> None:
     except Exception as error:
         if (code := exit_code(error)) is None:
             raise
-        print(explained(error), file=sys.stderr)
+        print(error_message(error), file=sys.stderr)
         sys.exit(code)
 
 
-def explained(error: Exception) -> str:
-    """What was wrong, in a line; of a command line also where its help is. Of an empty one, its help."""
-    if not isinstance(error, MISUSE):
+def error_message(error: Exception) -> str:
+    """The message of an error, in one line. A usage error names the help.
+
+    An empty command line gets the help.
+    """
+    if not isinstance(error, CLICK_USAGE_ERROR):
         return f"aecodec: {getattr(error, 'strerror', None) or error}"
     message: str = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # which older releases of click do not have
@@ -99,7 +104,7 @@ def explained(error: Exception) -> str:
 
 def exit_code(error: Exception) -> int | None:
     """The documented exit code of an error raised on purpose, None for any other."""
-    if isinstance(error, (UsageError, MISUSE)):
+    if isinstance(error, (UsageError, CLICK_USAGE_ERROR)):
         return 2
     from aecodec import (
         AecodecError,
@@ -121,4 +126,4 @@ def exit_code(error: Exception) -> int | None:
         AecodecError: 1,
         OSError: 1,  # what is left of them concerns the standard streams
     }
-    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
+    return next((code for error_class, code in codes.items() if isinstance(error, error_class)), None)

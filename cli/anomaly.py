@@ -15,10 +15,10 @@ from aecodec.cli.files import (
     UsageError,
     check_folder,
     choose_output,
-    concerning,
+    error_context,
     path_of,
+    printable,
     read_bytes,
-    shown,
     write,
 )
 from aecodec.cli.naming import pictures
@@ -65,7 +65,8 @@ def fit(
         few = detector.held_out < 1 / fpr - 1
         note = f", extrapolated, as there are fewer than {1 / fpr:.0f}" if few else ""
         typer.echo(
-            f"{shown(target)}: {len(files)} good pictures, threshold for false positives of {fpr:g}{note}",
+            f"{printable(target)}: {len(files)} good pictures, "
+            f"threshold for false positives of {fpr:g}{note}",
             err=True,
         )
 
@@ -150,7 +151,7 @@ def read_detector(path: Path) -> Detector:
     """The detector in a file; raises AecodecError."""
     from aecodec.uses.detector_file import from_bytes
 
-    with concerning(path):
+    with error_context(path):
         detector = from_bytes(read_bytes(path))
         detector.check_model()
     return detector
@@ -181,7 +182,7 @@ def tell(row: dict[str, Any], as_json: bool, as_csv: bool) -> None:
             [row["input"], f"{row['score']:.4f}", int(row["odd"])]
         )
     else:
-        typer.echo(f"{row['score']:.3f} {'odd ' if row['odd'] else 'good'} {shown(Path(row['input']))}")
+        typer.echo(f"{row['score']:.3f} {'odd ' if row['odd'] else 'good'} {printable(Path(row['input']))}")
 
 
 def maps_of(files: list[Path], folder: Path, force: bool) -> dict[Path, Path]:

@@ -1,8 +1,7 @@
-"""The files of a batch on the workers of a Dask cluster, whatever becomes of a worker meanwhile.
+"""Runs the jobs of a batch on the workers of a Dask cluster, also if workers die meanwhile.
 
-Workers need this release of aecodec with the same models, and the files under the same names. A job whose
-worker dies is done again by another one, until as many have died of it as the scheduler allows
-(`allowed-failures`).
+Workers need this release of aecodec with the same models, and the files under the same names. Another worker
+repeats a job whose worker died, until the scheduler's limit of deaths is reached (`allowed-failures`).
 """
 
 from __future__ import annotations
@@ -18,28 +17,34 @@ from aecodec.cli.files import UsageError
 if TYPE_CHECKING:
     from aecodec.cli.jobs import Job, Record
 
-RETRIES = 2  # of a job that ended with an error nobody raised on purpose
-PATIENCE = 10  # seconds to wait for a scheduler and its first worker
+# Repetitions of a job after an unexpected error. A passing fault of a worker, such as a full memory, often
+# needs one; more would delay the report of a real fault.
+RETRIES = 2
+# Seconds to wait for a scheduler and its first worker. Less fails while a cluster starts; more delays the
+# error for a wrong address.
+PATIENCE = 10
 
 
 def outcomes_on(
     address: str, jobs: list[Job], attempt: Callable[[Job], Record | Exception]
 ) -> Iterator[tuple[Job, Record | Exception]]:
-    """Each job with what an attempt gave, as they come from the workers of the scheduler at an address.
+    """Each job with its outcome, in the order in which the workers of the scheduler at an address finish.
 
-    Raises UsageError where no scheduler or no worker answers, or where a worker has another release or other
+    Raises UsageError if no scheduler or no worker answers, or if a worker has another release or other
     models, and MissingExtraError without the extra `cluster`.
     """
     client = connect(address)
     from distributed import as_completed
 
     try:
-        placed = [
+        absolute_jobs = [
             replace(job, source=job.source.absolute()) for job in jobs
         ]  # workers have folders of their own
         check_workers(client, address)
-        once = partial(attempt_as, installation(), attempt)
-        futures = dict(zip(client.map(once, placed, pure=False, retries=RETRIES), jobs, strict=True))
+        attempt_job = partial(attempt_as, installation(), attempt)
+        futures = dict(
+            zip(client.map(attempt_job, absolute_jobs, pure=False, retries=RETRIES), jobs, strict=True)
+        )
         for future in as_completed(futures, loop=client.loop):
             yield futures[future], outcome_of(future, futures[future])
     finally:
@@ -47,7 +52,7 @@ def outcomes_on(
 
 
 def connect(address: str) -> Any:
-    """A client of the scheduler at an address; raises as `outcomes_on`."""
+    """A client of the scheduler at an address; raises the errors of `outcomes_on`."""
     try:
         from distributed import Client
         from distributed.comm import resolve_address
@@ -83,35 +88,46 @@ def installation() -> dict[str, str]:
     return {"release": aecodec.__version__, **models, **stages}
 
 
-def difference(theirs: dict[str, str], ours: dict[str, str]) -> str:
-    """What a worker lacks of an installation or has otherwise, and ours; it may have more."""
-    found = {name: theirs.get(name, "missing") for name, value in ours.items() if theirs.get(name) != value}
-    return ", ".join(f"{name} {value} (here {ours[name]})" for name, value in found.items())
+def difference(worker_installation: dict[str, str], local_installation: dict[str, str]) -> str:
+    """The parts of our installation that a worker lacks or has differently. The worker may have more."""
+    differing = {
+        name: worker_installation.get(name, "missing")
+        for name, value in local_installation.items()
+        if worker_installation.get(name) != value
+    }
+    return ", ".join(f"{name} {value} (here {local_installation[name]})" for name, value in differing.items())
 
 
 def check_workers(client: Any, address: str) -> None:
-    """Raises UsageError that names the workers whose installation differs from that of this process."""
+    """Raise UsageError, naming the workers, if the installation of any differs from that of this process."""
     differences = []
-    for worker, theirs in client.run(installation, on_error="return").items():
-        what = str(theirs) if isinstance(theirs, Exception) else difference(theirs, installation())
-        differences += [f"{worker} has {what}"] if what else []
+    for worker, worker_installation in client.run(installation, on_error="return").items():
+        text = (
+            str(worker_installation)
+            if isinstance(worker_installation, Exception)
+            else difference(worker_installation, installation())
+        )
+        differences += [f"{worker} has {text}"] if text else []
     if differences:
         raise UsageError(f"--cluster {address}: {'; '.join(differences)}: install the same release there")
 
 
 def attempt_as(
-    ours: dict[str, str], attempt: Callable[[Job], Record | Exception], job: Job
+    local_installation: dict[str, str], attempt: Callable[[Job], Record | Exception], job: Job
 ) -> Record | Exception:
-    """What an attempt gives on a worker, unless that has another installation: it may have come late."""
+    """The outcome of an attempt on a worker.
+
+    A worker that joined late is checked for its installation here.
+    """
     from aecodec import AecodecError
 
-    if what := difference(installation(), ours):
-        return AecodecError(f"{job.source}: a worker has {what}: install the same release there")
+    if text := difference(installation(), local_installation):
+        return AecodecError(f"{job.source}: a worker has {text}: install the same release there")
     return attempt(job)
 
 
 def outcome_of(future: Any, job: Job) -> Record | Exception:
-    """What the worker returned, or that none could."""
+    """What the worker returned, or an error saying that no worker did the job."""
     from aecodec import AecodecError
 
     try:

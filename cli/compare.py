@@ -10,14 +10,14 @@ import typer
 
 from aecodec.cli.benchmark import require_benchmarks
 from aecodec.cli.files import (
-    STANDARD,
+    STANDARD_STREAM,
     UsageError,
     choose_output,
-    concerning,
+    error_context,
     path_of,
+    printable,
     read_stream,
     readable_size,
-    shown,
     write,
 )
 from aecodec.cli.options import Force, Quiet, with_options
@@ -52,10 +52,10 @@ def compare(
     """See ours beside JPEG, WebP, AVIF and JPEG XL at equal bytes, in a page that works from disk."""
     if (options.quality is not None) + len(options.targets) > 1:
         raise UsageError("--quality, --max-bytes and --bpp exclude each other: give one")
-    if open_page and output == STANDARD:
+    if open_page and output == STANDARD_STREAM:
         raise UsageError("--open needs a page that is a file: name one with -o")
     target = output or PAGE
-    for path in paths if target != STANDARD else ():
+    for path in paths if target != STANDARD_STREAM else ():
         target = choose_output(path, target, force)
     require_benchmarks()
     found, failures = compare_all(paths, options, quiet)
@@ -65,7 +65,7 @@ def compare(
         text = page(found).encode("utf-8")
         write(target, text, force)
         if not quiet:
-            typer.echo(f"{shown(target)}: {readable_size(len(text))}", err=True)
+            typer.echo(f"{printable(target)}: {readable_size(len(text))}", err=True)
         if open_page:
             import webbrowser
 
@@ -98,10 +98,10 @@ def compare_one(path: Path, options: CompressOptions) -> Comparison:
     from aecodec.benchmarks.comparison import compare
     from aecodec.picture.reading import read_picture
 
-    with concerning(path):
+    with error_context(path):
         piped = read_stream(path)
         picture = read_picture(path if piped is None else io.BytesIO(piped), options)
-        return compare(picture, shown(Path(path.name)), options)
+        return compare(picture, printable(Path(path.name)), options)
 
 
 def describe(comparison: Comparison) -> str:

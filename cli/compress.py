@@ -14,10 +14,10 @@ import typer
 
 from aecodec.cli.batch import run
 from aecodec.cli.files import (
-    STANDARD,
+    STANDARD_STREAM,
     SUFFIX,
     UsageError,
-    concerning,
+    error_context,
     is_stream,
     path_of,
     read_stream,
@@ -96,7 +96,7 @@ def compress(
     if options.quality is not None and (options.lossless or options.targets):
         raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
-    how = Compression(
+    settings = Compression(
         options,
         keep_times=keep_times,
         measure=as_json or not quiet,
@@ -104,21 +104,23 @@ def compress(
         skip_larger=skip_larger,
         exact_psnr=exact_psnr,
     )
-    planned = plan(paths, pictures(), SUFFIX, batch)
-    if (verify or skip_larger) and any(job.target == STANDARD or is_stream(job.target) for job in planned):
+    planned_jobs = plan(paths, pictures(), SUFFIX, batch)
+    if (verify or skip_larger) and any(
+        job.target == STANDARD_STREAM or is_stream(job.target) for job in planned_jobs
+    ):
         raise UsageError("--verify and --skip-larger need an output that is a file: name one")
-    run(planned, partial(compress_one, how), describe, batch, partial(is_made, how))
+    run(planned_jobs, partial(compress_one, settings), describe, batch, partial(is_made, settings))
 
 
-def is_made(how: Compression, job: Job) -> bool:
-    """Whether an output that exists was made so; raises AecodecError where it must stay and is not ours."""
-    from aecodec.cli.resume import compressed_so
+def is_made(settings: Compression, job: Job) -> bool:
+    """Whether an existing output was made with these options; raises AecodecError if it is another's file."""
+    from aecodec.cli.resume import was_compressed_with
 
-    return compressed_so(job.target, how.options)
+    return was_compressed_with(job.target, settings.options)
 
 
-def compress_one(how: Compression, job: Job) -> Record:
-    """Compress one picture; what came of it."""
+def compress_one(settings: Compression, job: Job) -> Record:
+    """Compress one picture; returns its record."""
     from aecodec.cli.verification import verify
     from aecodec.container import CELL
     from aecodec.encoder.encoder import encode
@@ -127,32 +129,32 @@ def compress_one(how: Compression, job: Job) -> Record:
     from aecodec.picture.reading import read_picture
     from aecodec.picture.stripping import strip
 
-    began, options = time.perf_counter(), how.options
-    with concerning(job.source):
+    started, options = time.perf_counter(), settings.options
+    with error_context(job.source):
         piped = read_stream(job.source)
         picture = read_picture(job.source if piped is None else io.BytesIO(piped), options)
         picture = strip(picture, options.strip)
         one_tile = picture.pixels.size <= 3 * (CORE * CELL) ** 2
-        if how.measure and one_tile and not (options.lossless or options.searches):
+        if settings.measure and one_tile and not (options.lossless or options.searches):
             model_named(options.model_name).load_ahead(options.own_quality, "synthesis")
         encoded = encode(picture, options)
         before = job.source.stat().st_size if piped is None else len(piped)
     record: Record = {"input": str(job.source), "output": str(job.target)}
-    if how.skip_larger and len(encoded) >= before:
+    if settings.skip_larger and len(encoded) >= before:
         sizes = f"{readable_size(before)} -> {readable_size(len(encoded))}"
         note = f"not written, as it would not be smaller: {sizes}"
         return {**record, "notes": (*picture.notes, note)}
-    check = partial(verify, encoded=encoded) if how.verify else None
-    write(job.target, encoded.data, job.force, job.source if how.keep_times else None, check)
-    record["seconds"] = time.perf_counter() - began
-    return {**record, **record_of(encoded, before, how), "notes": picture.notes}
+    check = partial(verify, encoded=encoded) if settings.verify else None
+    write(job.target, encoded.data, job.force, job.source if settings.keep_times else None, check)
+    record["seconds"] = time.perf_counter() - started
+    return {**record, **record_of(encoded, before, settings), "notes": picture.notes}
 
 
-def record_of(encoded: Encoded, before: int, how: Compression) -> Record:
-    """What is to be said of a file that was made of one of `before` bytes."""
+def record_of(encoded: Encoded, before: int, settings: Compression) -> Record:
+    """The figures of a file that was made of one of `before` bytes."""
     container = encoded.container
     learned, stages = container.learned, container.stages
-    fidelity = encoded.fidelity(how.exact_psnr) if how.measure and learned else None
+    fidelity = encoded.fidelity(settings.exact_psnr) if settings.measure and learned else None
     return {
         "bytes_before": before,
         "bytes_after": len(encoded),
@@ -175,11 +177,11 @@ def describe(record: Record) -> str:
     if record["psnr_sampled"]:
         decibels = f"about {record['psnr']:.1f} dB"
     figures = [sizes, f"{record['bpp']:.3f} bpp", decibels, f"{record['seconds']:.2f} s"]
-    return f"{record['output']}: {', '.join([*figures, *stages_of(record)])}"
+    return f"{record['output']}: {', '.join([*figures, *stage_phrases(record)])}"
 
 
-def stages_of(record: Record) -> list[str]:
-    """What was done besides coding, a phrase each."""
-    found = [f"noise of {record['noise']:g} removed"] if record["noise"] else []
-    found += ["enhanced"] if record["enhanced"] else []
-    return found + ([f"coded at 1/{record['scale']} size"] if record["scale"] > 1 else [])
+def stage_phrases(record: Record) -> list[str]:
+    """A phrase for each stage that was applied besides coding."""
+    phrases = [f"noise of {record['noise']:g} removed"] if record["noise"] else []
+    phrases += ["enhanced"] if record["enhanced"] else []
+    return phrases + ([f"coded at 1/{record['scale']} size"] if record["scale"] > 1 else [])

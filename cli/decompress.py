@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from aecodec.cli.batch import run
-from aecodec.cli.files import UsageError, concerning, path_of, read_bytes, write
+from aecodec.cli.files import UsageError, error_context, path_of, read_bytes, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.naming import compressed, plan
 from aecodec.cli.options import (
@@ -86,33 +86,40 @@ def decompress(
     from aecodec.picture.writing import FORMATS
     from aecodec.restoration.upscaling import SCALES
 
-    suffix, part, kinds = "." + format.lower().removeprefix("."), region_of(region), kinds_to_strip(strip)
+    suffix, area, strip_kinds = (
+        "." + format.lower().removeprefix("."),
+        region_of(region),
+        kinds_to_strip(strip),
+    )
     if suffix not in FORMATS:
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
     if upscale not in (1, *SCALES):
         raise UsageError(f"--upscale {upscale}: choose 2, 3 or 4")
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
-    planned = plan(paths, compressed(), suffix, batch)
-    check_suffixes(planned)
+    planned_jobs = plan(paths, compressed(), suffix, batch)
+    check_suffixes(planned_jobs)
     limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times)
-    how = Decompression(suffix, part, limit, enhance, upscale, kinds, options)
-    run(planned, partial(decompress_one, how), describe, batch, partial(is_made, how))
+    settings = Decompression(suffix, area, limit, enhance, upscale, strip_kinds, options)
+    run(planned_jobs, partial(decompress_one, settings), describe, batch, partial(is_made, settings))
 
 
-def is_made(how: Decompression, job: Job) -> bool:
-    """Whether an output is as large and as bare as asked; raises AecodecError where it must stay."""
+def is_made(settings: Decompression, job: Job) -> bool:
+    """Whether an output has the size and no more metadata than asked for.
+
+    Raises AecodecError if it must stay.
+    """
     import aecodec
-    from aecodec.cli.resume import is_picture_of
+    from aecodec.cli.resume import is_picture_of_size
     from aecodec.container import read_file
 
-    with concerning(job.source):
-        about = aecodec.info(read_bytes(job.source, read_file), max_pixels=how.max_pixels)
-    width, height = how.region[2:] if how.region else (about.width, about.height)
-    return is_picture_of(job.target, how.upscale * width, how.upscale * height, how.strip)
+    with error_context(job.source):
+        details = aecodec.info(read_bytes(job.source, read_file), max_pixels=settings.max_pixels)
+    width, height = settings.region[2:] if settings.region else (details.width, details.height)
+    return is_picture_of_size(job.target, settings.upscale * width, settings.upscale * height, settings.strip)
 
 
 def region_of(text: str) -> tuple[int, int, int, int] | None:
-    """Four numbers with commas that may be a part of a picture, None for no text; raises UsageError."""
+    """Left, top, width and height of text such as 0,0,640,480, or None for no text; raises UsageError."""
     if not text:
         return None
     try:
@@ -124,24 +131,24 @@ def region_of(text: str) -> tuple[int, int, int, int] | None:
     return left, top, width, height
 
 
-def decompress_one(how: Decompression, job: Job) -> Record:
-    """Decompress one file; what came of it."""
+def decompress_one(settings: Decompression, job: Job) -> Record:
+    """Decompress one file; returns its record."""
     from aecodec.api import decompress_picture
     from aecodec.container import read_file
 
-    began = time.perf_counter()
-    with concerning(job.source):
+    started = time.perf_counter()
+    with error_context(job.source):
         data = read_bytes(job.source, read_file)
         picture = decompress_picture(
             data,
-            max_pixels=how.max_pixels,
-            region=how.region,
-            enhance=how.enhance,
-            upscale=how.upscale,
-            strip=how.strip,
+            max_pixels=settings.max_pixels,
+            region=settings.region,
+            enhance=settings.enhance,
+            upscale=settings.upscale,
+            strip=settings.strip,
         )
-        image, file, notes = encode(picture, job.target.suffix or how.suffix, how.options)
-    write(job.target, file, job.force, job.source if how.options.keep_times else None)
+        image, file, notes = encode(picture, job.target.suffix or settings.suffix, settings.options)
+    write(job.target, file, job.force, job.source if settings.options.keep_times else None)
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -150,6 +157,6 @@ def decompress_one(how: Decompression, job: Job) -> Record:
         "width": image.width,
         "height": image.height,
         "mode": image.mode,
-        "seconds": time.perf_counter() - began,
+        "seconds": time.perf_counter() - started,
         "notes": notes,
     }

@@ -69,8 +69,8 @@ def denoise(
 
 
 def denoised(picture: Picture, sigma: float | None, method: str) -> tuple[Picture, Record]:
-    """The picture without noise, and the deviation of what was removed, 0 for none."""
+    """The picture without noise, and the standard deviation of the noise that was removed, 0 for none."""
     from aecodec.restoration.denoising import denoise_measured
 
-    found, removed = denoise_measured(picture, sigma, method)
-    return found, {"noise": removed}
+    restored, removed = denoise_measured(picture, sigma, method)
+    return restored, {"noise": removed}

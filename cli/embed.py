@@ -12,11 +12,11 @@ from aecodec.cli.collection import collect
 from aecodec.cli.files import (
     UsageError,
     choose_output,
-    concerning,
+    error_context,
     first_bytes,
     path_of,
+    printable,
     read_bytes,
-    shown,
     write,
 )
 from aecodec.cli.naming import compressed, pictures
@@ -84,7 +84,7 @@ def read_library(path: Path) -> Library:
     """The vectors in a file; raises AecodecError."""
     from aecodec.uses.library import from_bytes
 
-    with concerning(path):
+    with error_context(path):
         return from_bytes(read_bytes(path))
 
 
@@ -125,7 +125,7 @@ def embedding_of(file: Path) -> Embedding:
     from aecodec.uses import embedding
 
     if compressed().recognise(first_bytes(file)):
-        with concerning(file):
+        with error_context(file):
             return embedding.embed_compressed(read_bytes(file))
     return embedding.embed(file)
 
@@ -145,7 +145,7 @@ def tell(groups: list[list[int]], names: list[str], as_json: bool) -> None:
         if as_json:
             typer.echo(json.dumps(members))
             continue
-        typer.echo("\n" * bool(number) + "\n".join(shown(Path(name)) for name in members))
+        typer.echo("\n" * bool(number) + "\n".join(printable(Path(name)) for name in members))
 
 
 def page_of(library: Library, groups: list[list[int]]) -> str:

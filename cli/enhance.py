@@ -63,5 +63,5 @@ def enhanced(picture: Picture) -> tuple[Picture, Record]:
     """The picture without artefacts, and whether it may have had any."""
     from aecodec import restoration
 
-    found = restoration.enhance(picture)
-    return found, {"enhanced": found.pixels is not picture.pixels}
+    restored = restoration.enhance(picture)
+    return restored, {"enhanced": restored.pixels is not picture.pixels}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aecodec.cli.files import (
-    STANDARD,
+    STANDARD_STREAM,
     choose_output,
-    concerning,
+    error_context,
     path_of,
+    printable,
     read_bytes,
     readable_size,
-    shown,
     write,
 )
 from aecodec.cli.options import Force, MaxPixels, Quiet
@@ -49,15 +49,15 @@ def export_html(
     """Write a page that shows the picture in any browser, without aecodec and from disk."""
     from aecodec.container import MAX_PIXELS, read_file
 
-    wanted = output or (STANDARD if path == STANDARD else path.with_suffix(".html"))
-    target = wanted if wanted == STANDARD else choose_output(path, wanted, force)
-    with concerning(path):
-        text = page(read_bytes(path, read_file), shown(Path(path.name)), max_pixels or MAX_PIXELS).encode(
+    wanted = output or (STANDARD_STREAM if path == STANDARD_STREAM else path.with_suffix(".html"))
+    target = wanted if wanted == STANDARD_STREAM else choose_output(path, wanted, force)
+    with error_context(path):
+        text = page(read_bytes(path, read_file), printable(Path(path.name)), max_pixels or MAX_PIXELS).encode(
             "utf-8"
         )
     write(target, text, force)
     if not quiet:
-        typer.echo(f"{shown(target)}: {readable_size(len(text))}", err=True)
+        typer.echo(f"{printable(target)}: {readable_size(len(text))}", err=True)
 
 
 def page(data: bytes, name: str, max_pixels: int) -> str:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import IO
 
 SUFFIX = ".aec"
-STANDARD = Path("-")  # the standard input or output
-STANDARD_NAMES = ("/dev/stdin", "/dev/stdout")  # which open anew what is behind them, as a pipe refuses
-TEMPORARY = ".aecodec-"  # how the names of unfinished files begin
-PERMISSIONS = 0o777  # of a mode: what is kept of it; the bits that run a program as its owner are not
+STANDARD_STREAM = Path("-")  # the standard input or output
+# Paths that stand for the standard streams too. They are never opened: that opens what is behind a stream
+# once more, which a pipe refuses.
+STANDARD_STREAM_NAMES = ("/dev/stdin", "/dev/stdout")
+TEMPORARY = ".aecodec-"  # start of the names of unfinished files
+PERMISSIONS = 0o777  # bits of a mode that are copied; set-user-id and set-group-id must not be
 
 
 class UsageError(Exception):
@@ -31,16 +33,16 @@ def path_of(text: str) -> Path:
 
     Raises UsageError for a name with a slash at its end under which there is no folder.
     """
-    if text in STANDARD_NAMES:
-        return STANDARD
+    if text in STANDARD_STREAM_NAMES:
+        return STANDARD_STREAM
     path = Path(text)
     if text.endswith(("/", os.sep)) and not path.is_dir():
         raise UsageError(f"{text} is no directory: create it first, or name an output folder with -d")
-    return path.absolute() if path == STANDARD and text != "-" else path
+    return path.absolute() if path == STANDARD_STREAM and text != "-" else path
 
 
 def choose_output(source: Path, output: Path, force: bool, create: bool = False) -> Path:
-    """OUT, links followed; raises UsageError where it must not be written.
+    """The output path, links followed; raises UsageError if it must not be written.
 
     With `create` the folders above it may still be missing.
     """
@@ -66,7 +68,7 @@ def choose_output(source: Path, output: Path, force: bool, create: bool = False)
 
 
 def check_folder(folder: Path, create: bool) -> None:
-    """Raises UsageError where a folder is none, and, unless one may `create` it, where it is missing."""
+    """Raise UsageError if a path is no folder, or if it is missing and may not be created (`create`)."""
     while create and not os.path.lexists(folder):
         folder = folder.parent
     if folder.is_file():
@@ -76,7 +78,7 @@ def check_folder(folder: Path, create: bool) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a name is that of a pipe or a device such as /dev/null, in which nothing is overwritten."""
+    """Whether a path is a pipe or a device such as /dev/null. Writing to it overwrites nothing."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -85,8 +87,8 @@ def is_stream(path: Path) -> bool:
 
 
 @contextmanager
-def concerning(path: Path) -> Iterator[None]:
-    """Errors raised on purpose within name the file that they concern."""
+def error_context(path: Path) -> Iterator[None]:
+    """A context that puts the path of a file before the text of every AecodecError raised in it."""
     from aecodec import AecodecError
 
     try:
@@ -96,11 +98,11 @@ def concerning(path: Path) -> Iterator[None]:
 
 
 def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("read")) -> bytes:
-    """All of a file or the standard input, or what `read` takes of it; raises AecodecError."""
+    """The bytes that `read` takes of a file or of the standard input, by default all; raises AecodecError."""
     from aecodec import AecodecError
 
     try:
-        if source != STANDARD:
+        if source != STANDARD_STREAM:
             with source.open("rb") as file:
                 return read(file)
         if sys.stdin is None:
@@ -111,12 +113,12 @@ def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("
 
 
 def read_stream(source: Path) -> bytes | None:
-    """The picture in a pipe or a device, which can be read only once; None of an ordinary file."""
-    return read_bytes(source, picture_in) if source == STANDARD or is_stream(source) else None
+    """The bytes in a pipe or a device, which can be read only once; None for an ordinary file."""
+    return read_bytes(source, picture_in) if source == STANDARD_STREAM or is_stream(source) else None
 
 
 def picture_in(file: IO[bytes]) -> bytes:
-    """The bytes of an open file, or as many as show that it is no picture: it may have no end."""
+    """The bytes of an open file. If it is no picture, only its first bytes, since it may be endless."""
     from aecodec.container import CHUNK, MAX_FILE
     from aecodec.picture.signatures import HEAD, is_picture
 
@@ -127,7 +129,7 @@ def picture_in(file: IO[bytes]) -> bytes:
 
 
 def first_bytes(path: Path) -> bytes:
-    """The first bytes of an ordinary file, by which pictures are known; nothing of any other; OSError."""
+    """The first bytes of an ordinary file, which tell pictures; empty for any other file; raises OSError."""
     from aecodec.picture.signatures import HEAD
 
     if not path.is_file():
@@ -143,14 +145,14 @@ def write(
     like: Path | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write a file whole, or to a pipe or device; raises AecodecError.
+    """Write a file, or to a pipe or device; raises AecodecError.
 
-    A file gets the times and permissions of the one that it is to be `like`, and its name only after
-    a `check`, which is given the unfinished one's.
+    A file gets the times and permissions of the file `like`. `check` is called with the path of the
+    unfinished file, before it gets its name.
     """
     from aecodec import AecodecError
 
-    if target == STANDARD:
+    if target == STANDARD_STREAM:
         write_standard_output(data)
     elif is_stream(target):
         try:
@@ -158,7 +160,7 @@ def write(
         except OSError as error:
             raise AecodecError(f"{target}: cannot be written: {error.strerror}") from error
     else:
-        ordinary = like is not None and like != STANDARD and not is_stream(like)
+        ordinary = like is not None and like != STANDARD_STREAM and not is_stream(like)
         write_atomically(target, data, force, like if ordinary else None, check)
 
 
@@ -183,10 +185,10 @@ def write_atomically(
     like: Path | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write through a temporary file beside the target, so that no half-written file has its name.
+    """Write through a temporary file beside the target, so that no half-written file ever has its name.
 
-    Without `force` a file that has appeared under that name in the meantime stays, an AecodecError is raised.
-    Both the file and its name are on the disk when it returns, as far as the system can say.
+    Without `force` AecodecError is raised if a file of that name has appeared meanwhile; that file stays.
+    When the function returns, the file and its name are on the disk, as far as the system can tell.
     """
     from aecodec import AecodecError
 
@@ -200,7 +202,7 @@ def write_atomically(
             file.flush()
             os.fsync(file.fileno())
         if check:
-            with concerning(target):
+            with error_context(target):
                 check(temporary)
         if like:
             keep_times(like, temporary)
@@ -215,12 +217,12 @@ def write_atomically(
 
 def keep_times(source: Path, target: Path) -> None:
     """Give a file the times of another; raises OSError."""
-    about = source.stat()
-    os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))
+    status = source.stat()
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def put_in_place(temporary: Path, target: Path, force: bool) -> None:
-    """Give a file its final name; raises FileExistsError where another has it, unless `force`."""
+    """Give a file its final name; raises FileExistsError if another file has it, unless `force`."""
     if not force:
         try:
             os.link(temporary, target)
@@ -234,7 +236,7 @@ def put_in_place(temporary: Path, target: Path, force: bool) -> None:
 
 
 def synchronise(folder: Path) -> None:
-    """Have the names in a folder written to the disk, where the system can."""
+    """Flush the names in a folder to the disk, if the system can."""
     with suppress(OSError):  # of Windows, and of file systems that cannot
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -243,7 +245,7 @@ def synchronise(folder: Path) -> None:
             os.close(descriptor)
 
 
-def shown(path: Path) -> str:
+def printable(path: Path) -> str:
     """A name as any terminal can print it."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 

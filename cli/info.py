@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aecodec.cli.compress import stages_of
-from aecodec.cli.files import UsageError, concerning, path_of, read_bytes, readable_size, shown
+from aecodec.cli.compress import stage_phrases
+from aecodec.cli.files import UsageError, error_context, path_of, printable, read_bytes, readable_size
 from aecodec.cli.naming import compressed, search
 from aecodec.cli.options import AsJson, Recursive
 
@@ -31,14 +31,14 @@ def info(
     """Show what files hold. Of many, a bad one is reported, and the exit code is 1."""
     from aecodec import AecodecError
 
-    found = [each for path in paths for each in files_of(path, recursive)]
-    if not found:
+    files = [file for path in paths for file in files_of(path, recursive)]
+    if not files:
         raise UsageError(f"{', '.join(map(str, paths))}: no file of ours is in there: name one")
-    if len(found) == 1 and not found[0][1]:
-        show(found[0][0], as_json)
+    if len(files) == 1 and not files[0][1]:
+        show(files[0][0], as_json)
         return
     sizes, failures = [], 0
-    for path, failure in found:
+    for path, failure in files:
         try:
             if failure:
                 raise AecodecError(failure)
@@ -49,16 +49,16 @@ def info(
             if as_json:
                 typer.echo(json.dumps({"input": str(path), "error": str(error)}))
     failed = f", {failures} failed" if failures else ""
-    typer.echo(f"{len(sizes)} of {len(found)} files: {readable_size(sum(sizes))}{failed}", err=True)
+    typer.echo(f"{len(sizes)} of {len(files)} files: {readable_size(sum(sizes))}{failed}", err=True)
     if failures:
         raise typer.Exit(1)
 
 
 def files_of(path: Path, recursive: bool) -> list[tuple[Path, str]]:
-    """A path, or the files of ours below a folder; each with why it cannot be read, if so."""
+    """A path, or the .aec files below a folder, each with the reason why it cannot be read, or none."""
     if not (recursive and path.is_dir()):
         return [(path, "")]
-    return sorted((found.source, found.failure) for found in search(path, compressed()))
+    return sorted((file.source, file.failure) for file in search(path, compressed()))
 
 
 def show(path: Path, as_json: bool) -> int:
@@ -66,30 +66,34 @@ def show(path: Path, as_json: bool) -> int:
     import aecodec
     from aecodec.container import read_file
 
-    with concerning(path):
-        about = aecodec.info(read_bytes(path, read_file))
+    with error_context(path):
+        details = aecodec.info(read_bytes(path, read_file))
     if as_json:
-        typer.echo(json.dumps({"input": str(path), **asdict(about), "bpp": about.bpp}))
+        typer.echo(json.dumps({"input": str(path), **asdict(details), "bpp": details.bpp}))
     else:
-        describe(path, about)
-    return about.size
+        describe(path, details)
+    return details.size
 
 
-def describe(path: Path, about: Info) -> None:
+def describe(path: Path, details: Info) -> None:
     """Print what a file holds, for people."""
-    how = f"quality {about.quality:g}, model {named(about.model)}" if about.model else about.coding
-    typer.echo(f"{shown(path)}: {about.width}x{about.height} {about.mode}, {how}")
-    if about.coded_gray and about.mode.startswith("RGB"):
+    coding = (
+        f"quality {details.quality:g}, model {model_label(details.model)}"
+        if details.model
+        else details.coding
+    )
+    typer.echo(f"{printable(path)}: {details.width}x{details.height} {details.mode}, {coding}")
+    if details.coded_gray and details.mode.startswith("RGB"):
         typer.echo("coded as gray")
-    typer.echo(f"{readable_size(about.size)}, {about.bpp:.3f} bpp")
-    for phrase in stages_of(asdict(about)):
+    typer.echo(f"{readable_size(details.size)}, {details.bpp:.3f} bpp")
+    for phrase in stage_phrases(asdict(details)):
         typer.echo(phrase)
-    for kind, size in about.metadata.items():
-        typer.echo(f"{kind}: {readable_size(size)}")
+    for name, size in details.metadata.items():
+        typer.echo(f"{name}: {readable_size(size)}")
 
 
-def named(fingerprint: str) -> str:
-    """A model by its name and fingerprint, hexadecimal."""
+def model_label(fingerprint: str) -> str:
+    """The name and the hexadecimal fingerprint of a model."""
     from aecodec.model.registry import directory_with
 
     directory = directory_with(bytes.fromhex(fingerprint))

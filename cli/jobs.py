@@ -1,4 +1,4 @@
-"""What a command was asked to do, and with which files."""
+"""Jobs of a command: which file becomes which, and how all of them are treated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ Record = dict[str, Any]  # what came of one file, as --json prints it
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file to make; STANDARD stands for the standard streams. `refusal` says why it must not be made."""
+    """One file to make. STANDARD_STREAM is a standard stream.
+
+    `refusal` says why the file must not be made.
+    """
 
     source: Path
     target: Path
@@ -49,17 +52,17 @@ class Batch:
             raise UsageError("--cluster has as many jobs at a time as workers: leave out --jobs")
 
     @property
-    def keeps(self) -> bool:
-        """Whether a job whose output exists may be done: by an earlier run, or by a worker that then died."""
+    def skips_existing(self) -> bool:
+        """Whether existing outputs may be done: by an earlier run, or by a worker that died after writing."""
         return self.resume or (self.cluster is not None and not self.force)
 
 
 def unexpected(job: Job, error: Exception) -> AecodecError:
-    """The failure of a job that ended with an error nobody raised on purpose, and where it was raised."""
+    """The error of a job that hit a fault of the program, with the file and line of that fault."""
     from aecodec.errors import AecodecError, one_line
 
     place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(place.filename).name}, line {place.lineno}"
-    what = one_line(f"{type(error).__name__}: {error}")
+    position = f"{Path(place.filename).name}, line {place.lineno}"
+    fault = one_line(f"{type(error).__name__}: {error}")
     remedy = "please report it, with the file if you can"
-    return AecodecError(f"{job.source}: a fault of aecodec ({what}, in {where}): {remedy}")
+    return AecodecError(f"{job.source}: a fault of aecodec ({fault}, in {position}): {remedy}")

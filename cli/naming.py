@@ -1,4 +1,4 @@
-"""Which files a command reads, and which it writes: a picture is never OUT unless --output names it."""
+"""Which files a command reads and writes. A picture is an output only if --output names it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from operator import methodcaller
 from pathlib import Path
 
-from aecodec.cli.files import STANDARD, SUFFIX, UsageError, check_folder, choose_output, first_bytes
+from aecodec.cli.files import STANDARD_STREAM, SUFFIX, UsageError, check_folder, choose_output, first_bytes
 from aecodec.cli.jobs import Batch, Job
 
 
@@ -22,8 +22,11 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An input; `inside` is its path below --output-dir; `failure` says why it cannot be read."""
+class InputFile:
+    """An input file. `inside` is the path of its output below --output-dir.
+
+    `failure` says why it is unreadable.
+    """
 
     source: Path
     inside: Path
@@ -52,33 +55,34 @@ def plan(paths: list[Path], inputs: Inputs, suffix: str, batch: Batch) -> list[J
     """
     try:
         sources, output = split_output(paths, inputs, batch)
-        if STANDARD in sources and (len(sources) > 1 or batch.output_dir):
+        if STANDARD_STREAM in sources and (len(sources) > 1 or batch.output_dir):
             raise UsageError("- stands for one picture and goes alone: name files, or run it by itself")
         if batch.output_dir:
             check_folder(batch.output_dir, create=True)
-        found = [each for path in sources for each in expand(path, inputs, batch)]
+        files = [file for path in sources for file in expand(path, inputs, batch)]
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
-    if not found:
+    if not files:
         wanted = " ".join(sorted(inputs.suffixes))
         raise UsageError(f"{', '.join(map(str, sources))}: nothing in there has a suffix of {wanted}")
-    if output is not None and len(found) > 1:
-        raise UsageError(f"{output} would be the output of {len(found)} inputs: name a folder with -d")
-    if len(found) == 1 and not found[0].failure:
-        return [job_of(found[0], output, inputs, suffix, batch)]
-    return distinct([planned(each, inputs, suffix, batch) for each in found])
+    if output is not None and len(files) > 1:
+        raise UsageError(f"{output} would be the output of {len(files)} inputs: name a folder with -d")
+    if len(files) == 1 and not files[0].failure:
+        return [job_of(files[0], output, inputs, suffix, batch)]
+    return distinct([planned(file, inputs, suffix, batch) for file in files])
 
 
 def split_output(paths: list[Path], inputs: Inputs, batch: Batch) -> tuple[list[Path], Path | None]:
-    """IN... and OUT, which is --output, or the second of two names where nothing is, or no picture.
+    """The inputs IN... and the output OUT.
 
-    With --output or --output-dir every name is an input. A name given twice is IN and OUT.
-    Raises UsageError for a second name that may be meant as either.
+    OUT is --output, or the second of two names if no picture has that name. With --output or --output-dir
+    every name is an input. A name that stands twice is both IN and OUT. Raises UsageError for a second name
+    that may be an input or an output.
     """
     if batch.output is not None or batch.output_dir is not None or len(paths) != 2:
         return paths, batch.output
     first, second = paths
-    if second == STANDARD or first == second:
+    if second == STANDARD_STREAM or first == second:
         return [first], second
     if second.is_dir():
         return paths, None
@@ -110,43 +114,45 @@ def check_overwritable(second: Path) -> None:
 
 
 def is_input(path: Path, inputs: Inputs) -> bool:
-    """Whether a file that exists is one, by its suffix or its first bytes."""
+    """Whether an existing file is an input, by its suffix or its first bytes."""
     return path.suffix.lower() in inputs.suffixes or inputs.recognise(first_bytes(path))
 
 
-def expand(path: Path, inputs: Inputs, batch: Batch) -> Iterator[Found]:
+def expand(path: Path, inputs: Inputs, batch: Batch) -> Iterator[InputFile]:
     """A file, or the inputs below a folder, by name."""
-    if path == STANDARD or not path.is_dir():
-        yield Found(path, Path(path.name))
+    if path == STANDARD_STREAM or not path.is_dir():
+        yield InputFile(path, Path(path.name))
         return
     if not batch.recursive:
         raise UsageError(f"{path} is a directory: pass --recursive to read it, --output-dir to write into it")
     left_out = batch.output_dir if inputs.pairs else None  # or a second run would read what the first wrote
-    yield from sorted(search(path, inputs, left_out), key=lambda found: found.source)
+    yield from sorted(search(path, inputs, left_out), key=lambda file: file.source)
 
 
-def search(folder: Path, inputs: Inputs, left_out: Path | None = None) -> Iterator[Found]:
-    """The inputs below a folder, but for those in a folder that is `left_out`, and what cannot be read."""
-    closed: list[OSError] = []
-    for name, folders, files in os.walk(folder, onerror=closed.append):
+def search(folder: Path, inputs: Inputs, left_out: Path | None = None) -> Iterator[InputFile]:
+    """The inputs below a folder without those in the folder `left_out`, and whatever cannot be read."""
+    unreadable: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         if left_out is not None:
-            folders[:] = [below for below in folders if not same_folder(Path(name, below), left_out)]
-        for path in (Path(name, file) for file in files):
-            found = Found(path, path.relative_to(folder))
+            folders[:] = [
+                subfolder for subfolder in folders if not same_folder(Path(parent, subfolder), left_out)
+            ]
+        for path in (Path(parent, name) for name in names):
+            file = InputFile(path, path.relative_to(folder))
             try:
                 if is_worth_reading(path, inputs):
-                    yield found
+                    yield file
             except OSError as error:
-                yield replace(found, failure=f"{path}: cannot be read: {error.strerror}")
-    for reason in closed:
+                yield replace(file, failure=f"{path}: cannot be read: {error.strerror}")
+    for reason in unreadable:
         path = Path(reason.filename)
-        yield Found(path, Path(path.name), f"{path}: the folder cannot be read: {reason.strerror}")
+        yield InputFile(path, Path(path.name), f"{path}: the folder cannot be read: {reason.strerror}")
 
 
 def is_worth_reading(path: Path, inputs: Inputs) -> bool:
-    """Whether a file in a folder is an input: by its suffix, or where it has none by its first bytes.
+    """Whether a file in a folder is an input: by its suffix, or without a suffix by its first bytes.
 
-    A link with a suffix of inputs that leads nowhere is one, too: that it cannot be read is its failure.
+    A broken link with such a suffix counts too, so that it is reported as a failure.
     """
     if path.suffix.lower() in inputs.suffixes:
         return path.is_file() or (path.is_symlink() and not path.exists())
@@ -157,52 +163,54 @@ def same_folder(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def planned(found: Found, inputs: Inputs, suffix: str, batch: Batch) -> Job:
-    """One job of many; that its output must not be written is its own failure."""
-    if found.failure:
-        return Job(found.source, found.source, found.failure)
+def planned(file: InputFile, inputs: Inputs, suffix: str, batch: Batch) -> Job:
+    """One job of many. If its output must not be written, the job carries that as its refusal."""
+    if file.failure:
+        return Job(file.source, file.source, file.failure)
     try:
-        return job_of(found, None, inputs, suffix, batch)
+        return job_of(file, None, inputs, suffix, batch)
     except UsageError as error:
-        return Job(found.source, found.source, str(error))
+        return Job(file.source, file.source, str(error))
 
 
-def job_of(found: Found, output: Path | None, inputs: Inputs, suffix: str, batch: Batch) -> Job:
+def job_of(file: InputFile, output: Path | None, inputs: Inputs, suffix: str, batch: Batch) -> Job:
     """The job of one input; raises UsageError where its output must not be written."""
-    target = target_of(found, output, inputs, suffix, batch)
-    return Job(found.source, target, force=batch.force)
+    target = target_of(file, output, inputs, suffix, batch)
+    return Job(file.source, target, force=batch.force)
 
 
-def target_of(found: Found, output: Path | None, inputs: Inputs, suffix: str, batch: Batch) -> Path:
-    """Where one input's output goes; raises UsageError."""
-    if output == STANDARD or (found.source == STANDARD and output is None):
-        return STANDARD
+def target_of(file: InputFile, output: Path | None, inputs: Inputs, suffix: str, batch: Batch) -> Path:
+    """The path of one input's output; raises UsageError."""
+    if output == STANDARD_STREAM or (file.source == STANDARD_STREAM and output is None):
+        return STANDARD_STREAM
     if output is None and batch.output_dir:
-        output = batch.output_dir / derived(found.inside, inputs, suffix)
+        output = batch.output_dir / derived(file.inside, inputs, suffix)
     force, create = batch.force or batch.resume, batch.output_dir is not None
-    return choose_output(found.source, output or derived(found.source, inputs, suffix), force, create)
+    return choose_output(file.source, output or derived(file.source, inputs, suffix), force, create)
 
 
 def derived(path: Path, inputs: Inputs, suffix: str) -> Path:
-    """A name with another suffix, in the place of one that inputs have and else after what there is."""
+    """A name with another suffix. It replaces a suffix of inputs and is appended to any other name."""
     if path.suffix.lower() in inputs.suffixes:
         return path.with_suffix(suffix)
     return path.with_name(path.name + suffix)
 
 
 def distinct(jobs: list[Job]) -> list[Job]:
-    """The jobs, refused where one would write what another reads, or wrote before."""
-    first: dict[Path, Job] = {}
+    """The jobs; one that would write what another job reads or writes is refused."""
+    first_jobs: dict[Path, Job] = {}
     sources = {Path(os.path.realpath(job.source)): job for job in jobs}
-    return [job if job.refusal else refused(job, first.setdefault(job.target, job), sources) for job in jobs]
+    return [
+        job if job.refusal else refused(job, first_jobs.setdefault(job.target, job), sources) for job in jobs
+    ]
 
 
-def refused(job: Job, first: Job, sources: dict[Path, Job]) -> Job:
-    """The job, with its refusal where the first one writes its output or where that is an input."""
-    if first is not job and first.source == job.source:
+def refused(job: Job, first_job: Job, sources: dict[Path, Job]) -> Job:
+    """The job; refused if another job is the first with this output, or if the output is an input."""
+    if first_job is not job and first_job.source == job.source:
         reason = f"{job.source} is an input twice: it is done once"
-    elif first is not job:
-        reason = f"{first.source} and {job.source} would both become {job.target}: name them apart"
+    elif first_job is not job:
+        reason = f"{first_job.source} and {job.source} would both become {job.target}: name them apart"
     elif job.target in sources:
         reason = f"{job.source} would overwrite {job.target}, which is an input: name another folder"
     else:

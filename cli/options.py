@@ -16,7 +16,7 @@ import typer
 from aecodec.cli.files import UsageError, path_of
 from aecodec.options import option_of
 
-# What help says of names, of each command that writes.
+# Sentence on names in the help of every command that writes.
 NAMES = (
     "A second name is OUT only where no picture of that name exists; "
     "-o names OUT in any case, and with -d every name is an input."
@@ -26,11 +26,14 @@ BINARY = {"k": 2**10, "m": 2**20, "g": 2**30}
 
 
 def count_of(unit: str, text: str) -> int:
-    """A number, such as 20000, 20k, 1.5M or 20Ki, perhaps with its unit; raises typer.BadParameter."""
-    found = re.fullmatch(rf"(\d+(?:\.\d+)?) ?(?:([kmg]i)|([kmg]?)){unit}?", text.strip(), re.IGNORECASE)
-    if not found:
+    """The number of text such as 20000, 20k, 1.5M or 20Ki, with or without unit.
+
+    Raises typer.BadParameter.
+    """
+    match = re.fullmatch(rf"(\d+(?:\.\d+)?) ?(?:([kmg]i)|([kmg]?)){unit}?", text.strip(), re.IGNORECASE)
+    if not match:
         raise typer.BadParameter(f"{text!r} is no number: give one such as 20000, 20k, 1.5M or 20Ki")
-    number, binary, thousands = found.groups()
+    number, binary, thousands = match.groups()
     factor = BINARY[binary[0].lower()] if binary else THOUSANDS[thousands.lower()]
     count = int(Decimal(number) * factor)
     if count < 1:
@@ -101,7 +104,7 @@ Background = Annotated[
     typer.Option(metavar="COLOUR", help="Behind transparency in JPEG and BMP: a name, #rgb or #rrggbb."),
 ]
 JpegQuality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs, 1 to 100.")]
-JPEG_QUALITY = 95  # by default, as in the library
+JPEG_QUALITY = 95  # default, 1 to 100, as in the library: above it files grow fast and hardly look better
 
 
 def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:
@@ -116,19 +119,23 @@ def kinds_to_strip(names: list[str] | None) -> tuple[str, ...]:
 
 
 def noise_of(text: str) -> float | str | None:
-    """What --denoise asks for; raises typer.BadParameter."""
+    """The value of --denoise; raises UsageError."""
     if text in ("off", "auto"):
         return None if text == "off" else text
     try:
         return float(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r}: choose off, auto, or a deviation of noise") from error
+        from aecodec.restoration.denoising import LARGEST_SIGMA
+
+        raise UsageError(
+            f"--denoise {text}: choose off, auto, or a deviation of 0 to {LARGEST_SIGMA:g}"
+        ) from error
 
 
 def downscaling_of(text: str) -> int | str:
-    """What --reduce asks for; raises typer.BadParameter."""
+    """The value of --reduce; raises UsageError."""
     if text not in ("off", "auto", "2", "3", "4"):
-        raise typer.BadParameter(f"{text!r}: choose off, auto, 2, 3 or 4")
+        raise UsageError(f"--reduce {text}: choose off, auto, 2, 3 or 4")
     return text if text == "auto" else 1 if text == "off" else int(text)
 
 
@@ -138,39 +145,44 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 def with_options(
-    kind: type[Any], only: Collection[str] | None = None
+    options_class: type[Any], only: Collection[str] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator for a command that takes an object of options: it gets an option for each of their fields,
-    or for those that are named.
+    """A decorator that replaces the parameter `options` of a command by one option for each field of a class.
 
-    The parameter `options` of the command is replaced. Where a value is not offered, or options exclude each
-    other, that is a wrong usage.
+    `only` names the fields, where not all of them are wanted.
+
+    A value that is not offered, and options that exclude each other, are a UsageError.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True).parameters
+        command_parameters = inspect.signature(command, eval_str=True).parameters
         ordered = sorted(
-            fields(kind), key=lambda each: each.name not in kind.__annotations__
-        )  # its own first
-        chosen = [each for each in ordered if only is None or each.name in only]
-        generated = {each.name: parameter_of(each) for each in chosen}
+            fields(options_class),
+            key=lambda option_field: option_field.name not in options_class.__annotations__,
+        )  # fields of a base class last
+        chosen = [option_field for option_field in ordered if only is None or option_field.name in only]
+        generated = {option_field.name: parameter_of(option_field) for option_field in chosen}
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
             from aecodec import AecodecError
 
-            given = {name: values.pop(name) for name in generated}
+            option_values = {name: values.pop(name) for name in generated}
             try:
-                options = kind(**{name: value for name, value in given.items() if value is not None})
+                options = options_class(
+                    **{name: value for name, value in option_values.items() if value is not None}
+                )
             except AecodecError as error:
                 name = str(error).split(" ")[0]
                 raise UsageError(
-                    f"--{name.replace('_', '-')}{str(error)[len(name) :]}" if name in given else str(error)
+                    f"--{name.replace('_', '-')}{str(error)[len(name) :]}"
+                    if name in option_values
+                    else str(error)
                 ) from error
             command(options=options, **values)
 
         parameters: list[inspect.Parameter] = []
-        for name, parameter in own.items():
+        for name, parameter in command_parameters.items():
             by_name = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
             parameters += generated.values() if name == "options" else [by_name]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -181,20 +193,22 @@ def with_options(
     return decorate
 
 
-def parameter_of(each: Any) -> inspect.Parameter:
-    """The option of a command for a field of options: None, or False, where it is not given."""
-    about = option_of(each)
-    names = [f"--{each.name.replace('_', '-')}", *([about.short] if about.short else [])]
-    more: dict[str, Any] = {"help": about.help}
-    if about.metavar:
-        more["metavar"] = about.metavar
-    kinds = {"bool": bool, "int": int, "float": float, "str": str}
-    kind: Any = kinds[str(each.type).split(" ")[0]]
-    if about.parse:
-        more["parser"] = PARSERS[about.parse]
-    if about.repeats:
-        kind = list[str]
-    annotation: Any = Annotated[kind if kind is bool else kind | None, typer.Option(*names, **more)]
-    default = False if kind is bool else None
+def parameter_of(option_field: Any) -> inspect.Parameter:
+    """The option of a command for a field of options. Its default is None, or False for a flag."""
+    option = option_of(option_field)
+    names = [f"--{option_field.name.replace('_', '-')}", *([option.short] if option.short else [])]
+    more: dict[str, Any] = {"help": option.help}
+    if option.metavar:
+        more["metavar"] = option.metavar
+    value_types = {"bool": bool, "int": int, "float": float, "str": str}
+    value_type: Any = value_types[str(option_field.type).split(" ")[0]]
+    if option.parse:
+        more["parser"] = PARSERS[option.parse]
+    if option.repeats:
+        value_type = list[str]
+    annotation: Any = Annotated[
+        value_type if value_type is bool else value_type | None, typer.Option(*names, **more)
+    ]
+    default = False if value_type is bool else None
     by_name = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(each.name, by_name, default=default, annotation=annotation)
+    return inspect.Parameter(option_field.name, by_name, default=default, annotation=annotation)

@@ -45,14 +45,16 @@ def check_suffixes(jobs: list[Job]) -> None:
             raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
 
 
-def encode(picture: Picture, suffix: str, how: PictureOptions) -> tuple[Image.Image, bytes, tuple[str, ...]]:
+def encode(
+    picture: Picture, suffix: str, settings: PictureOptions
+) -> tuple[Image.Image, bytes, tuple[str, ...]]:
     """The image of a picture in the format of a suffix, its file, and notes of what is not kept."""
     from aecodec.picture.writing import encode_image, fitted, format_for, notes_of_writing, to_pillow
 
-    kind = format_for(Path(f"out{suffix}"))
-    image = fitted(to_pillow(picture), kind, how.background)
-    notes = (*picture.notes, *notes_of_writing(image, kind))
-    return image, encode_image(image, kind, how.jpeg_quality), notes
+    output_format = format_for(Path(f"out{suffix}"))
+    image = fitted(to_pillow(picture), output_format, settings.background)
+    notes = (*picture.notes, *notes_of_writing(image, output_format))
+    return image, encode_image(image, output_format, settings.jpeg_quality), notes
 
 
 def describe(record: Record) -> str:

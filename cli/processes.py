@@ -1,4 +1,4 @@
-"""The files of a batch in processes of this machine, which an interrupt lets finish what they are at."""
+"""Runs the jobs of a batch in processes of this machine. After an interrupt they finish their current job."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 def outcomes_in(
     count: int, jobs: list[Job], attempt: Callable[[Job], Record | Exception]
 ) -> Iterator[tuple[Job, Record | Exception]]:
-    """Each job with what an attempt gave, as they come from `count` processes.
+    """Each job with its outcome, in the order in which `count` processes finish.
 
-    No more are handed out than are worked on, and an interrupt comes through after those.
+    At most `count` jobs are handed out at a time. An interrupt is raised after those are finished.
     """
     from aecodec.model.parallel import thread_count
 
     threads = max(1, thread_count() // count)  # the processes share the cores
-    waiting, context = iter(jobs), get_context("spawn")
+    pending, context = iter(jobs), get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=prepare, initargs=(threads,)) as pool:
-        running = {submit(pool, attempt, job): job for job in islice(waiting, count)}
+        running = {submit(pool, attempt, job): job for job in islice(pending, count)}
         try:
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    done = running.pop(future)
-                    yield done, outcome_of(future, done)
-                    running.update((submit(pool, attempt, job), job) for job in islice(waiting, 1))
+                    finished = running.pop(future)
+                    yield finished, outcome_of(future, finished)
+                    running.update((submit(pool, attempt, job), job) for job in islice(pending, 1))
         except KeyboardInterrupt:
             for future in as_completed(running):
                 yield running[future], outcome_of(future, running[future])
@@ -41,7 +41,7 @@ def outcomes_in(
 
 
 def prepare(threads: int) -> None:
-    """Has this process compute with so many threads, and leave Ctrl-C to the one that started it."""
+    """Limit this process to a number of threads, and leave Ctrl-C to its parent."""
     os.environ["AECODEC_THREADS"] = str(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -49,7 +49,7 @@ def prepare(threads: int) -> None:
 def submit(
     pool: Executor, attempt: Callable[[Job], Record | Exception], job: Job
 ) -> Future[Record | Exception]:
-    """What will come of a job, which a pool that broke in the meantime says too."""
+    """The future of a job. If the pool broke meanwhile, the future holds that error."""
     try:
         return pool.submit(attempt, job)
     except BrokenProcessPool as error:
@@ -59,7 +59,7 @@ def submit(
 
 
 def outcome_of(future: Future[Record | Exception], job: Job) -> Record | Exception:
-    """What an attempt in another process gave, or that the process died."""
+    """The outcome of an attempt in another process, or an error saying that the process died."""
     from aecodec import AecodecError
 
     try:

@@ -1,4 +1,4 @@
-"""How far a command has come: a bar in the last line of a terminal, and nothing elsewhere."""
+"""A progress bar in the last line of a terminal; nothing is written if the output is no terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-SOON = 10.0  # seconds; an end that is nearer is not track
-LONG = 10  # tiles; a pass of fewer is not shown. Those of the codec's networks have 0.8 megapixels
+# Seconds left below which no time is shown: the estimate of so short a rest jumps about.
+SOON = 10.0
+# Tiles from which a pass is shown. A tile of the codec's networks has 0.8 megapixels, so smaller pictures are
+# done before a bar could be read.
+LONG = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Bar:
         return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
     def show(self, task: str, done: int, of: int, left: float = 0) -> None:
-        """Draws the bar over what the line held; `left` are the seconds to the end if they are known."""
+        """Draw the bar over the last line. `left` is the estimate of the seconds to the end, 0 if unknown."""
         if self.visible:
             label = f"{task} {done}/{of}"
             if left >= SOON:
@@ -35,14 +38,14 @@ class Bar:
             sys.stderr.flush()
 
     def clear(self) -> None:
-        """Leaves the line empty."""
+        """Clear the line."""
         if self.visible:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
 
     @contextmanager
     def within_pictures(self) -> Iterator[None]:
-        """Within, the bar shows long passes of networks over pictures, one after the other."""
+        """A context in which the bar shows long passes of networks over pictures, one after the other."""
         from aecodec.progress import progress_listener
 
         try:
@@ -54,7 +57,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """Passes of networks over pictures, of which the bar shows the long ones, and when they will end."""
+    """Shows passes of at least LONG tiles in a bar, with an estimate of their end."""
 
     bar: Bar
     began: dict[str, float] = field(default_factory=dict)  # by task, when its first tile was done

@@ -1,7 +1,7 @@
-"""Whether an output that an earlier run left is what this command would make, so that --resume may leave it.
+"""Checks for --resume whether an existing output is what the command would make.
 
-What is empty or an unfinished, damaged or differently made file of ours is made again. What is anything else
-stays: it is the failure of its input.
+An output that is empty, damaged or made with other options is made again. Any other file stays, and its input
+fails with an error.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aecodec.cli.files import concerning, read_bytes
+from aecodec.cli.files import error_context, read_bytes
 
 if TYPE_CHECKING:
     from aecodec.container import Box, Container
     from aecodec.encoder.options import CompressOptions
 
 
-def compressed_so(target: Path, options: CompressOptions) -> bool:
-    """Whether a file holds a picture that was coded with these options, as far as it says.
+def was_compressed_with(target: Path, options: CompressOptions) -> bool:
+    """Whether a file holds a picture that was coded with these options, as far as the file can tell.
 
-    Raises AecodecError where it is neither empty nor a file of ours.
+    Raises AecodecError if it is neither empty nor an .aec file.
     """
     from aecodec import AecodecError, BitstreamError, NotAecodecError
     from aecodec.container import parse, read_file
 
-    with concerning(target):
+    with error_context(target):
         data = read_bytes(target, read_file)
     if not data:
         return False
@@ -39,14 +39,14 @@ def compressed_so(target: Path, options: CompressOptions) -> bool:
     except BitstreamError:
         return False
     return (
-        agrees(container, options)
-        and within(container, len(data), options)
+        coding_matches(container, options)
+        and size_matches(container, len(data), options)
         and is_stripped(container.boxes, options.strip)
     )
 
 
-def agrees(container: Container, options: CompressOptions) -> bool:
-    """Whether the coding of a file and its stages are those that the options ask for, or may choose."""
+def coding_matches(container: Container, options: CompressOptions) -> bool:
+    """Whether the options ask for the coding and the stages of a file, or may choose them."""
     from aecodec.container import hundredths
     from aecodec.model.registry import model_named
 
@@ -59,26 +59,26 @@ def agrees(container: Container, options: CompressOptions) -> bool:
         return denoised
     if options.psnr is not None:  # of which a file says nothing
         return False
-    free = (options.max_bytes, options.bpp) != (None, None)
+    any_quality = (options.max_bytes, options.bpp) != (None, None)
     return (
         denoised
         and not options.lossless
         and learned.fingerprint == model_named(options.model_name).fingerprint
-        and (free or hundredths(learned.quality) == hundredths(options.own_quality))
+        and (any_quality or hundredths(learned.quality) == hundredths(options.own_quality))
         and (options.enhance or not stages.enhance)
         and options.reduce in ("auto", stages.scale)
     )
 
 
-def within(container: Container, size: int, options: CompressOptions) -> bool:
-    """Whether a file has as few bytes as the options allow."""
+def size_matches(container: Container, size: int, options: CompressOptions) -> bool:
+    """Whether a file of `size` bytes is within the limits of the options."""
     pixels = container.width * container.height
     limits = (options.max_bytes, None if options.bpp is None else options.bpp * pixels / 8)
     return all(limit is None or size <= limit for limit in limits)
 
 
 def is_stripped(metadata: Mapping[Box, bytes], kinds: str | Iterable[str]) -> bool:
-    """Whether taking out some kinds of metadata would change nothing."""
+    """Whether metadata has none of some kinds."""
     from aecodec.picture import Picture
     from aecodec.picture.stripping import strip
 
@@ -86,8 +86,8 @@ def is_stripped(metadata: Mapping[Box, bytes], kinds: str | Iterable[str]) -> bo
     return dict(kept) == dict(metadata)
 
 
-def is_picture_of(target: Path, width: int, height: int, strip: Collection[str] = ()) -> bool:
-    """Whether a file is a whole picture of this size; False for an empty one, AecodecError for any other."""
+def is_picture_of_size(target: Path, width: int, height: int, strip: Collection[str] = ()) -> bool:
+    """Whether a file is a whole picture of this size: True, False for an empty file, else AecodecError."""
     from aecodec import AecodecError, ImageError
     from aecodec.picture.reading import read_picture
 
@@ -99,10 +99,10 @@ def is_picture_of(target: Path, width: int, height: int, strip: Collection[str] 
         raise AecodecError(
             f"{target} exists and is no whole picture ({error}): remove it or name another output"
         ) from error
-    found = picture.pixels.shape[:2]
-    if found != (height, width):
+    size = picture.pixels.shape[:2]
+    if size != (height, width):
         raise AecodecError(
-            f"{target} exists and has {found[1]}x{found[0]} pixels, not {width}x{height}: "
+            f"{target} exists and has {size[1]}x{size[0]} pixels, not {width}x{height}: "
             "remove it or name another output"
         )
     if not is_stripped(picture.metadata, strip):

@@ -1,4 +1,4 @@
-"""What the commands of the stages share: pictures into pictures."""
+"""The part that the commands of the stages share: they turn pictures into pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aecodec.cli.batch import run
-from aecodec.cli.files import concerning, read_stream, write
+from aecodec.cli.files import error_context, read_stream, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.naming import pictures, plan
 from aecodec.cli.pictures import PictureOptions, check_suffixes, describe, encode
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """What is done to each picture: a stage gives it, and what the record says of that."""
+    """Settings for each picture. `stage` returns the new picture and its entries of the record."""
 
     stage: Callable[[Picture], tuple[Picture, Record]]
     reading: ReadOptions
@@ -38,23 +38,23 @@ def run_stage(
     batch: Batch,
 ) -> None:
     """Run a stage on IN... and write OUT; raises UsageError."""
-    planned = plan(paths, pictures(pairs=True), ".png", batch)
-    check_suffixes(planned)
-    run(planned, partial(run_one, Processing(stage, reading, options)), describe, batch)
+    planned_jobs = plan(paths, pictures(pairs=True), ".png", batch)
+    check_suffixes(planned_jobs)
+    run(planned_jobs, partial(run_one, Processing(stage, reading, options)), describe, batch)
 
 
-def run_one(how: Processing, job: Job) -> Record:
-    """Run the stage on one picture; what came of it."""
+def run_one(settings: Processing, job: Job) -> Record:
+    """Run the stage on one picture; returns its record."""
     from aecodec.picture.reading import read_picture
 
-    began = time.perf_counter()
-    with concerning(job.source):
+    started = time.perf_counter()
+    with error_context(job.source):
         piped = read_stream(job.source)
         source = job.source if piped is None else io.BytesIO(piped)
-        picture, done = how.stage(read_picture(source, how.reading))
+        picture, stage_record = settings.stage(read_picture(source, settings.reading))
         before = job.source.stat().st_size if piped is None else len(piped)
-        image, data, notes = encode(picture, job.target.suffix or ".png", how.options)
-    write(job.target, data, job.force, job.source if how.options.keep_times else None)
+        image, data, notes = encode(picture, job.target.suffix or ".png", settings.options)
+    write(job.target, data, job.force, job.source if settings.options.keep_times else None)
     return {
         "input": str(job.source),
         "output": str(job.target),
@@ -63,7 +63,7 @@ def run_one(how: Processing, job: Job) -> Record:
         "width": image.width,
         "height": image.height,
         "mode": image.mode,
-        "seconds": time.perf_counter() - began,
+        "seconds": time.perf_counter() - started,
         "notes": notes,
-        **done,
+        **stage_record,
     }

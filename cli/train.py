@@ -142,7 +142,7 @@ def require_schedule(hours: float | None, steps: int | None, rate: float) -> Non
 
 
 def require_tuning(tune: str) -> None:
-    """Raises UsageError for what nothing can be tuned for."""
+    """Raise UsageError for a measure that no model is tuned for."""
     from aecodec.encoder.options import TUNED
 
     if tune not in TUNED:
@@ -150,7 +150,7 @@ def require_tuning(tune: str) -> None:
 
 
 def require_compiler() -> None:
-    """Raises UsageError where torch would find no C++ compiler."""
+    """Raise UsageError if torch would find no C++ compiler."""
     compiler = environ.get("CXX") or ("clang++" if platform == "darwin" else "g++")
     if which(compiler) is None:
         raise UsageError(f"--compile needs {compiler}, which is not installed: do so, or name another in CXX")
@@ -189,7 +189,7 @@ def export_stage(
     summary: Annotated[str, typer.Option(help="Training record, one line.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights and of the data.")] = "",
 ) -> None:
-    """Export a stage's trained weights; put them into codec/stages/networks to use them."""
+    """Export a stage's trained weights; put them into codec/restoration/networks to use them."""
     require_torch()
     from aecodec.training.export_stages import export_stage
 

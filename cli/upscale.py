@@ -66,7 +66,7 @@ def upscale(
 
 
 def upscaled(picture: Picture, scale: int, method: str) -> tuple[Picture, Record]:
-    """The picture enlarged, and by how much."""
+    """The enlarged picture, and its scale for the record."""
     from aecodec import restoration
 
     return restoration.upscale(picture, scale, method), {"scale": scale}

@@ -1,4 +1,4 @@
-"""Reads a file of ours back from the disk and decodes it, which --verify asks for."""
+"""Reads a new file back from the disk and decodes it, for --verify."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def verify(path: Path, encoded: Encoded) -> None:
-    """Raises AecodecError unless a file holds what was encoded, and decodes to what the encoder meant.
+    """Raise AecodecError unless a file holds the encoded bytes and decodes to what the encoder meant.
 
-    Checksum and symbols are compared, and of what is kept exactly, alpha and lossless pixels, the samples.
+    Bytes and symbols are compared, and the samples of alpha and of lossless pixels, which are kept exactly.
     """
     from aecodec import AecodecError
     from aecodec.container import ANY_SIZE, parse
@@ -29,17 +29,17 @@ def verify(path: Path, encoded: Encoded) -> None:
             f"{len(written)} bytes read back are not the {len(encoded)} that were written: "
             "check the disk, and write again"
         )
-    container, source, same = parse(written, ANY_SIZE), encoded.source, True
+    container, source, matches = parse(written, ANY_SIZE), encoded.source, True
     if container.learned and encoded.latents:
         header, size = container.learned, cell_grid(*container.coded_size)
-        coder, meant = encoded.model.coder, encoded.latents
+        coder, expected = encoded.model.coder, encoded.latents
         read = coder.decode(container.payload, size, header.quality, header.cdf_set)
-        same = np.array_equal(read.z, meant.z) and np.array_equal(read.symbols, meant.symbols)
+        matches = np.array_equal(read.z, expected.z) and np.array_equal(read.symbols, expected.symbols)
     decoded = decode_picture(container)
     if container.learned is None:
         kept = source if encoded.keeps_hidden else blacken_hidden(source)
-        same = same and np.array_equal(decoded.pixels, kept.pixels)
+        matches = matches and np.array_equal(decoded.pixels, kept.pixels)
     if source.alpha is not None:
-        same = same and np.array_equal(decoded.alpha, source.alpha)  # type: ignore[arg-type]
-    if not same:
+        matches = matches and np.array_equal(decoded.alpha, source.alpha)  # type: ignore[arg-type]
+    if not matches:
         raise AecodecError("the file that was written decodes to another picture: please report this one")

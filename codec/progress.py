@@ -1,6 +1,6 @@
 """Progress: tells a listener how far a network has come with the tiles of a picture.
 
->>> from aecodec.model.network import tiles
+>>> from aecodec.model.tiling import tiles
 >>> with progress_listener(print):
 ...     places = [tile.place for tile in track("analysing", tiles(1, 3, core=2, halo=0))]
 analysing 1 2

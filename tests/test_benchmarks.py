@@ -1,4 +1,4 @@
-"""Metrics, rate differences and peers reproduce published figures and fall for none of the usual traps."""
+"""Metrics and rate differences reproduce published figures; codecs fall for none of the usual traps."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ from aecodec.benchmarks import metrics
 from aecodec.benchmarks.bd_rate import NotComparableError, bd_rate, compare, rising
 from aecodec.benchmarks.measure import find_photographs, measure_one
 from aecodec.benchmarks.metrics import METRICS, measure_all, ms_ssim_db, psnr_rgb, psnr_y, ssim, ssimulacra2
-from aecodec.benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, all_peers, of_pillow, ours
+from aecodec.benchmarks.reference_codecs import (
+    JPEG,
+    OURS,
+    OURS_ENHANCED,
+    ReferenceCodec,
+    all_codecs,
+    ours,
+    pillow_codecs,
+)
 from aecodec.benchmarks.run import KODAK
 from tests.common import noise, photograph
 
-PEERS = {peer.name: peer for peer in of_pillow()[0]}
+CODECS = {codec.name: codec for codec in pillow_codecs()[0]}
 
 
 def jpeg_round_trip(pixels: np.ndarray, quality: int) -> np.ndarray:
-    peer = PEERS[JPEG]
-    return np.asarray(peer.decode(peer.encode(Image.fromarray(pixels), quality)))
+    codec = CODECS[JPEG]
+    return np.asarray(codec.decode(codec.encode(Image.fromarray(pixels), quality)))
 
 
 def test_kodak_is_whole() -> None:
@@ -36,8 +44,8 @@ def test_kodak_is_whole() -> None:
         assert hashlib.sha256((KODAK / Path(name).name).read_bytes()).hexdigest() == digest
 
 
-def means_on_kodak(peer: Peer, quality: float) -> tuple[float, float]:
-    found = [measure_one(peer, one, quality, ("psnr",)) for one in find_photographs(KODAK)[0]]
+def means_on_kodak(codec: ReferenceCodec, quality: float) -> tuple[float, float]:
+    found = [measure_one(codec, one, quality, ("psnr",)) for one in find_photographs(KODAK)[0]]
     return float(np.mean([m.bpp for m in found])), float(np.mean([m.metrics["psnr"] for m in found]))
 
 
@@ -45,39 +53,39 @@ def means_on_kodak(peer: Peer, quality: float) -> tuple[float, float]:
     ("quality", "psnr", "bpp"), [(10, 26.67, 0.256), (50, 32.17, 0.869), (90, 38.03, 2.315)]
 )
 def test_jpeg_on_kodak_is_calibrated(quality: int, psnr: float, bpp: float) -> None:
-    found = means_on_kodak(PEERS[JPEG], quality)
+    found = means_on_kodak(CODECS[JPEG], quality)
     assert found[0] == pytest.approx(bpp, abs=0.001)
     assert found[1] == pytest.approx(psnr, abs=0.02)
 
 
 def test_jpeg_without_optimised_tables_is_the_weaker_anchor_of_the_literature() -> None:
-    options = {**PEERS[JPEG].options, "optimize": False}
-    bpp, psnr = means_on_kodak(replace(PEERS[JPEG], options=options), 10)
+    options = {**CODECS[JPEG].options, "optimize": False}
+    bpp, psnr = means_on_kodak(replace(CODECS[JPEG], options=options), 10)
     assert bpp == pytest.approx(0.327, abs=0.001)
     assert psnr == pytest.approx(26.67, abs=0.02)
 
 
 def test_webp_on_kodak_is_calibrated() -> None:
-    bpp, psnr = means_on_kodak(PEERS["WebP"], 50)
+    bpp, psnr = means_on_kodak(CODECS["WebP"], 50)
     assert bpp == pytest.approx(0.673, abs=0.001)
     assert psnr == pytest.approx(33.01, abs=0.02)
 
 
 def test_jpeg_2000_has_its_colour_transform() -> None:
     """Near the mean of ffmpeg's OpenJPEG on Kodak, 32.4 dB at 0.65 bpp; without it, 1.5 times the rate."""
-    bpp, psnr = means_on_kodak(PEERS["JPEG 2000"], 33)
+    bpp, psnr = means_on_kodak(CODECS["JPEG 2000"], 33)
     assert psnr > 31
     assert bpp < 0.85
 
 
-def test_every_peer_says_what_it_is() -> None:
-    peers, absent = all_peers()
-    assert peers[0].name == OURS
-    assert len({peer.name for peer in peers}) == len(peers)
-    for peer in peers:
-        assert peer.version
-        assert peer.licence
-        assert "QUALITY" in peer.settings
+def test_every_codec_says_what_it_is() -> None:
+    codecs, absent = all_codecs()
+    assert codecs[0].name == OURS
+    assert len({codec.name for codec in codecs}) == len(codecs)
+    for codec in codecs:
+        assert codec.version
+        assert codec.licence
+        assert "QUALITY" in codec.settings
     assert all(reason for reason in absent.values())
 
 
@@ -86,18 +94,18 @@ def test_an_effort_adds_two_rows_of_ours() -> None:
     assert without == ours()
     assert for_eye.options_at(30) == {"quality": 30, "effort": 7}
     assert for_psnr.options_at(30) == {"quality": 30, "tune": "psnr", "enhance": True, "effort": 7}
-    versions = {peer.name: peer.version for peer in without}  # whose code digests all that an effort does
+    versions = {codec.name: codec.version for codec in without}  # whose code digests all that an effort does
     assert (for_eye.version, for_psnr.version) == (versions[OURS], versions[OURS_ENHANCED])
 
 
-@pytest.mark.parametrize("name", [peer.name for peer in all_peers()[0]])
-def test_every_peer_writes_larger_and_better_files_at_higher_quality(name: str) -> None:
-    peer = next(peer for peer in all_peers()[0] if peer.name == name)
+@pytest.mark.parametrize("name", [codec.name for codec in all_codecs()[0]])
+def test_every_codec_writes_larger_and_better_files_at_higher_quality(name: str) -> None:
+    codec = next(codec for codec in all_codecs()[0] if codec.name == name)
     pixels = photograph(200, 170)
     files = [
-        peer.encode(Image.fromarray(pixels), peer.qualities[n]) for n in (1, len(peer.qualities) // 2, -1)
+        codec.encode(Image.fromarray(pixels), codec.qualities[n]) for n in (1, len(codec.qualities) // 2, -1)
     ]
-    figures = [psnr_rgb(pixels, np.asarray(peer.decode(file))) for file in files]
+    figures = [psnr_rgb(pixels, np.asarray(codec.decode(file))) for file in files]
     assert sorted(map(len, files)) == list(map(len, files))
     assert sorted(figures) == figures
 
@@ -222,7 +230,7 @@ def test_published_codecs_save_what_the_field_says_they_do() -> None:
     On 28 to 38 dB others find -52.1 %, -55.5 % and -62.9 % from the same points.
     """
     qualities = 5, 10, 20, 30, 50, 60, 70, 80, 88, 93
-    anchor = rising(curve(*(means_on_kodak(PEERS[JPEG], quality) for quality in qualities)))
+    anchor = rising(curve(*(means_on_kodak(CODECS[JPEG], quality) for quality in qualities)))
     published = json.loads((KODAK.parent / "published.json").read_text())["curves"]
     for name, saved in (
         ("hyperprior (Ballé 2018)", -52.1),

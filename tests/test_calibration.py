@@ -10,7 +10,7 @@ from PIL import Image
 
 from aecodec.benchmarks import stages
 from aecodec.benchmarks.metrics import psnr_of, psnr_rgb
-from aecodec.benchmarks.peers import JPEG, of_pillow
+from aecodec.benchmarks.reference_codecs import JPEG, pillow_codecs
 from aecodec.restoration.denoising import non_local_means
 
 SETS = Path(__file__).parents[2] / "shared" / "data" / "sets"
@@ -26,11 +26,11 @@ def gray_pictures(name: str) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("quality", "psnr"), [(10, 27.82), (20, 30.12), (30, 31.48), (40, 32.43)])
 def test_gray_jpeg_on_classic5(quality: int, psnr: float) -> None:
-    peer = next(peer for peer in of_pillow()[0] if peer.name == JPEG)
+    codec = next(codec for codec in pillow_codecs()[0] if codec.name == JPEG)
     found = []
     for pixels in gray_pictures("classic5"):
-        file = peer.encode(Image.fromarray(pixels).convert("L"), quality)
-        found.append(psnr_rgb(pixels, np.asarray(peer.decode(file))))
+        file = codec.encode(Image.fromarray(pixels).convert("L"), quality)
+        found.append(psnr_rgb(pixels, np.asarray(codec.decode(file))))
     assert len(found) == 5
     assert np.mean(found) == pytest.approx(psnr, abs=0.02)
 

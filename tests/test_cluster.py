@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec.cli.batch import THERE, outcomes, run
+from aecodec.cli.batch import SKIPPED, outcomes, run
 from aecodec.cli.cluster import attempt_as, difference, installation
-from aecodec.cli.files import STANDARD, UsageError, write
+from aecodec.cli.files import STANDARD_STREAM, UsageError, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.encoder.options import TUNED
 from aecodec.model.registry import DIRECTORY, MORE_MODELS
@@ -132,8 +132,8 @@ def test_deaths_before_and_after_writing_and_always(cluster: tuple[str, int], tm
     assert isinstance(poisoned, aecodec.AecodecError)
     assert "not done by the cluster: KilledWorker" in str(poisoned)
     notes = {name: outcome["notes"] for name, outcome in by_name.items() if isinstance(outcome, dict)}
-    assert notes["late"] == notes["odd"] == (THERE,)
-    assert set(notes.values()) <= {(), (THERE,)}  # what a worker did not tell before it died is done again
+    assert notes["late"] == notes["odd"] == (SKIPPED,)
+    assert set(notes.values()) <= {(), (SKIPPED,)}  # what a worker did not tell before it died is done again
     assert {path.stem for path in tmp_path.glob("*.aec")} == set(by_name)
 
 
@@ -171,7 +171,7 @@ def test_what_a_cluster_cannot_do_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave out --jobs"):
         Batch(cluster=address, jobs=2)
     with pytest.raises(UsageError, match="- has none"):
-        run([replace(job, target=STANDARD)], work_and_die, str, Batch(cluster=address))
+        run([replace(job, target=STANDARD_STREAM)], work_and_die, str, Batch(cluster=address))
 
 
 def test_a_missing_extra_names_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:

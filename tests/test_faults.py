@@ -193,12 +193,12 @@ def test_an_interrupt_while_writing_leaves_nothing(
     tmp_path: Path, data: bytes, number: signal.Signals
 ) -> None:
     script = (
-        "import os, signal, cli.files\n"
+        "import os, signal, aecodec.cli.files\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # jobs in the background ignore it
         "def interrupted(*_):\n"
         f"    os.kill(os.getpid(), {int(number)})\n"
-        "cli.files.put_in_place = interrupted\n"
-        "cli.main()\n"
+        "aecodec.cli.files.put_in_place = interrupted\n"
+        "aecodec.cli.main()\n"
     )
     (tmp_path / "a.aec").write_bytes(data)
     command = [sys.executable, "-c", script, "decompress", str(tmp_path / "a.aec")]

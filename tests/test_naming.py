@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from aecodec import compress
-from aecodec.cli.files import STANDARD, UsageError, path_of
+from aecodec.cli.files import STANDARD_STREAM, UsageError, path_of
 from aecodec.cli.jobs import Batch, Job
 from aecodec.cli.naming import Inputs, compressed, pictures, plan
 from aecodec.container import MAGIC
@@ -197,7 +197,7 @@ def test_only_a_known_suffix_is_replaced(command: str, name: str, expected: str)
 
 @pytest.mark.usefixtures("folder")
 def test_only_a_bare_dash_is_the_pipe() -> None:
-    assert path_of("-") == path_of("/dev/stdout") == STANDARD
+    assert path_of("-") == path_of("/dev/stdout") == STANDARD_STREAM
     assert path_of("./-") == Path.cwd() / "-"
     assert planned("compress", "a.png", "./-") == [("a.png", "-")]
     assert plan([path_of("./-")], pictures(), ".aec", Batch())[0].target == Path.cwd() / "-.aec"

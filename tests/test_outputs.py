@@ -15,11 +15,11 @@ from PIL import ExifTags, Image
 
 import aecodec
 from aecodec.cli import files
-from aecodec.cli.batch import THERE, attempt, outcomes, run
+from aecodec.cli.batch import SKIPPED, attempt, outcomes, run
 from aecodec.cli.files import SUFFIX, write_atomically
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.options import bytes_of, pixels_of
-from aecodec.cli.resume import compressed_so, is_picture_of
+from aecodec.cli.resume import is_picture_of_size, was_compressed_with
 from aecodec.cli.verification import verify
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
@@ -37,7 +37,7 @@ def source(tmp_path: Path) -> Path:
 
 def made(tmp_path: Path, data: bytes, options: CompressOptions) -> bool:
     (tmp_path / "x.aec").write_bytes(data)
-    return compressed_so(tmp_path / "x.aec", options)
+    return was_compressed_with(tmp_path / "x.aec", options)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_metadata_that_is_to_be_stripped_is_seen(tmp_path: Path) -> None:
     image.info["exif"] = tags.tobytes()
     assert not made(tmp_path, aecodec.compress(image), CompressOptions(strip=("gps",)))
     image.save(tmp_path / "x.jpg", exif=tags)
-    assert is_picture_of(tmp_path / "x.jpg", 8, 8)
+    assert is_picture_of_size(tmp_path / "x.jpg", 8, 8)
     with pytest.raises(aecodec.AecodecError, match="metadata that --strip names"):
-        is_picture_of(tmp_path / "x.jpg", 8, 8, ("gps",))
+        is_picture_of_size(tmp_path / "x.jpg", 8, 8, ("gps",))
 
 
 def test_what_reached_a_psnr_is_not_known(tmp_path: Path) -> None:
@@ -112,9 +112,9 @@ def test_resume_makes_again_what_is_ours_and_keeps_all_else(source: Path) -> Non
     data = target.read_bytes()
     assert aecodec.info(data).quality == 50
     before = target.stat().st_mtime_ns
-    assert THERE in run_command("compress", source, "--resume").stderr
+    assert SKIPPED in run_command("compress", source, "--resume").stderr
     assert target.stat().st_mtime_ns == before
-    assert THERE in run_command("compress", source, "--resume", "--dry-run").stdout
+    assert SKIPPED in run_command("compress", source, "--resume", "--dry-run").stdout
     assert " -> " in run_command("compress", source, "--resume", "--dry-run", "-q", 20).stdout
     assert run_command("compress", source, "--resume", "-q", 20, "--quiet").returncode == 0
     assert aecodec.info(target.read_bytes()).quality == 20
@@ -131,12 +131,12 @@ def test_resume_looks_into_pictures(tmp_path: Path, source: Path) -> None:
     with Image.open(target) as image:
         assert image.size == (192, 128)
     arguments = ("decompress", packed, "-o", target, "--resume")
-    assert THERE in run_command(*arguments, "--upscale", 2).stderr
+    assert SKIPPED in run_command(*arguments, "--upscale", 2).stderr
     refusal(run_command(*arguments), 1, "out.png exists and has 192x128 pixels, not 96x64")
-    assert is_picture_of(source, 96, 64)
+    assert is_picture_of_size(source, 96, 64)
     target.write_bytes(source.read_bytes()[:500])
     with pytest.raises(aecodec.AecodecError, match="no whole picture"):
-        is_picture_of(target, 96, 64)
+        is_picture_of_size(target, 96, 64)
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,9 @@ def test_the_end_of_a_long_pass_is_foreseen(
 ) -> None:
     monkeypatch.setattr(Bar, "visible", True)
     clock = iter(range(0, 1000, 25))
-    monkeypatch.setattr("cli.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("aecodec.cli.progress.time.monotonic", lambda: next(clock))
     with Bar(quiet=False).within_pictures():
-        list(track("descending", range(20)))
+        list(track("refining", range(20)))
     said = capsys.readouterr().err
     assert re.findall(r"(\d+)/20, ([\d:]+) left", said)[:2] == [("2", "0:07:30"), ("3", "0:07:05")]
     assert "20/20\r" in said
@@ -101,7 +101,7 @@ def test_all_steps_of_a_descent_are_one_pass() -> None:
     seen: list[tuple[str, int, int]] = []
     with progress_listener(lambda *given: seen.append(given)):
         compress(photograph(100, 80), effort=5)
-    assert [each for each in seen if each[0] == "descending"] == [("descending", n, 16) for n in range(1, 17)]
+    assert [each for each in seen if each[0] == "refining"] == [("refining", n, 16) for n in range(1, 17)]
     assert seen.count(("rounding", 1, 1)) == 1  # of the draft
 
 

@@ -32,21 +32,29 @@ from aecodec.benchmarks.measure import (
     measure,
     measure_one,
 )
-from aecodec.benchmarks.peers import JPEG, OURS, OURS_ENHANCED, Peer, all_peers, of_pillow, ours
+from aecodec.benchmarks.reference_codecs import (
+    JPEG,
+    OURS,
+    OURS_ENHANCED,
+    ReferenceCodec,
+    all_codecs,
+    ours,
+    pillow_codecs,
+)
 from aecodec.benchmarks.report import as_record, draw_all, monotone, published, verdict, write
 from aecodec.benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
 from aecodec.benchmarks.speed import cold_command
 from aecodec.benchmarks.viewer import nearest_in_size
 from tests.common import ROOT, photograph, picture_of_mode
 
-PEERS = {peer.name: peer for peer in of_pillow()[0]}
+CODECS = {codec.name: codec for codec in pillow_codecs()[0]}
 
 
-class Broken(Peer):
+class Broken(ReferenceCodec):
     """A codec that swaps the sides of what it decodes."""
 
     def decode(self, data: bytes) -> Image.Image:
-        return Peer.decode(self, data).transpose(Image.Transpose.ROTATE_90)
+        return ReferenceCodec.decode(self, data).transpose(Image.Transpose.ROTATE_90)
 
 
 @pytest.fixture
@@ -62,7 +70,7 @@ def photographs_in(folder: Path) -> list[Photograph]:
     return find_photographs(folder)[0]
 
 
-class Deadly(Peer):
+class Deadly(ReferenceCodec):
     """A codec that takes its process with it."""
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
@@ -73,7 +81,7 @@ def test_a_codec_that_kills_its_process_has_failed_and_the_rest_is_measured(
     pictures: Path, tmp_path: Path
 ) -> None:
     deadly = Deadly("deadly", "JPEG", "1", (50,))
-    tasks = [Task(peer, photographs_in(pictures)[0], (50,), ("psnr",)) for peer in (deadly, PEERS[JPEG])]
+    tasks = [Task(codec, photographs_in(pictures)[0], (50,), ("psnr",)) for codec in (deadly, CODECS[JPEG])]
     found = measure(tasks, tmp_path / "journal", 1, lambda done, of: None)
     assert found[0].failure == "its process died"
     assert found[1].metrics["psnr"] > 25
@@ -97,21 +105,21 @@ def test_failures_are_counted_and_not_measured(pictures: Path) -> None:
     found = measure_one(broken, one, 50, ("psnr",))
     assert "came back for" in found.failure
     assert (found.bytes, found.bpp, found.metrics) == (None, None, {})
-    unknown = replace(PEERS[JPEG], format="NOSUCH")
+    unknown = replace(CODECS[JPEG], format="NOSUCH")
     assert "KeyError" in measure_one(unknown, one, 50, ("psnr",)).failure
 
 
 def test_bpp_counts_the_whole_file(pictures: Path) -> None:
     one = photographs_in(pictures)[0]
-    found = measure_one(PEERS[JPEG], one, 50, ("psnr",))
-    data = PEERS[JPEG].encode(Image.open(one.path), 50)
+    found = measure_one(CODECS[JPEG], one, 50, ("psnr",))
+    data = CODECS[JPEG].encode(Image.open(one.path), 50)
     assert found.bytes == len(data)
     assert found.bpp == 8 * len(data) / (180 * 170)
 
 
 def test_a_run_takes_up_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
     photographs, calls = photographs_in(pictures), []
-    tasks = [Task(PEERS[JPEG], one, (30, 60), ("psnr",)) for one in photographs]
+    tasks = [Task(CODECS[JPEG], one, (30, 60), ("psnr",)) for one in photographs]
     journal = tmp_path / "journal.jsonl"
     first = measure(tasks[:2], journal, 1, lambda done, of: None)
     journal.write_text(journal.read_text() + '{"key": "cut o')
@@ -120,14 +128,14 @@ def test_a_run_takes_up_where_it_stopped(pictures: Path, tmp_path: Path) -> None
     assert calls[-1] == (4, 4)
     assert both[:4] == first
     assert [m.image for m in both] == [one.name for one in photographs for _ in range(2)]
-    other = replace(tasks[0], peer=replace(PEERS[JPEG], version="another"))
+    other = replace(tasks[0], codec=replace(CODECS[JPEG], version="another"))
     assert Journal(journal).missing(other) == other
 
 
 def test_equal_pixels_are_measured_once_under_both_names(pictures: Path, tmp_path: Path) -> None:
     shutil.copy(pictures / "0.png", pictures / "copy.png")
     first, *_, last = photographs_in(pictures)
-    tasks = [Task(PEERS[JPEG], one, (50,), ("psnr",)) for one in (first, last)]
+    tasks = [Task(CODECS[JPEG], one, (50,), ("psnr",)) for one in (first, last)]
     assert [m.image for m in measure(tasks, tmp_path / "journal", 1, lambda done, of: None)] == [
         "0.png",
         "copy.png",
@@ -139,15 +147,15 @@ def test_our_version_names_whatever_may_change_a_file(monkeypatch: pytest.Monkey
 
     before, base = ours()[0].version, model_named("base")
     other = Model(base.name, base.manifest, {**base.files, "analysis.onnx": b""})
-    monkeypatch.setattr("benchmarks.peers.model_named", lambda name: other)
+    monkeypatch.setattr("aecodec.benchmarks.reference_codecs.model_named", lambda name: other)
     assert ours()[0].version != before
 
 
 def test_the_viewer_takes_the_nearest_size() -> None:
     image = Image.fromarray(photograph(200, 170))
-    sizes = {quality: len(PEERS[JPEG].encode(image, quality)) for quality in range(1, 96)}
+    sizes = {quality: len(CODECS[JPEG].encode(image, quality)) for quality in range(1, 96)}
     for wanted in (10, 2000, 5000, 10**6):
-        quality, data = nearest_in_size(PEERS[JPEG], image, wanted)
+        quality, data = nearest_in_size(CODECS[JPEG], image, wanted)
         assert len(data) == sizes[int(quality)]
         assert abs(len(data) - wanted) == min(abs(size - wanted) for size in sizes.values())
 
@@ -226,7 +234,7 @@ def test_the_record_holds_every_file(report: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(record["measurements"])
     assert OURS in {row["codec"] for row in rows}
-    assert {row["codec"] for row in rows} == {peer["name"] for peer in record["peers"]}
+    assert {row["codec"] for row in rows} == {codec["name"] for codec in record["peers"]}
     for name in ("rate-psnr", "rate-ssimulacra2", "difference-psnr", "quality"):
         assert (report / f"{name}.svg").stat().st_size > 1000
         assert (report / f"{name}.png").stat().st_size > 1000
@@ -244,8 +252,8 @@ def test_an_effort_is_measured_and_not_timed(results: Results) -> None:
     assert sizes[OURS] != sizes[improved]
 
 
-def test_each_way_of_ours_is_compared_with_each_peer(results: Results) -> None:
-    mine = [peer.name for peer in results.peers if not peer.format]
+def test_each_variant_of_ours_is_compared_with_each_codec(results: Results) -> None:
+    mine = [codec.name for codec in results.codecs if not codec.format]
     for metric in results.metrics:
         pairs = [(row.anchor, row.codec) for row in results.rows if row.metric == metric]
         assert len(set(pairs)) == len(pairs)
@@ -254,16 +262,16 @@ def test_each_way_of_ours_is_compared_with_each_peer(results: Results) -> None:
         assert {(OURS, name) for name in mine if name != OURS} < set(pairs)
 
 
-@pytest.mark.parametrize("peer", ours(effort=2), ids=lambda peer: peer.name)
-def test_a_command_is_timed_with_its_own_options(peer: Peer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ours(effort=2), ids=lambda codec: codec.name)
+def test_a_command_is_timed_with_its_own_options(codec: ReferenceCodec, tmp_path: Path) -> None:
     image, source, target = Image.fromarray(photograph(200, 170)), tmp_path / "a.png", tmp_path / "a.aec"
     image.save(source)
-    subprocess.run(cold_command(peer, 40, source, target), check=True, cwd=ROOT)
-    assert target.read_bytes() == peer.encode(image, 40)
+    subprocess.run(cold_command(codec, 40, source, target), check=True, cwd=ROOT)
+    assert target.read_bytes() == codec.encode(image, 40)
 
 
 def test_curves_of_all_codecs_look_different() -> None:
-    count = len(all_peers(effort=4)[0]) + 3
+    count = len(all_codecs(effort=4)[0]) + 3
     styles = {(COLOURS[n % len(COLOURS)], MARKERS[n % len(MARKERS)]) for n in range(count)}
     assert len(styles) == count
 
@@ -289,7 +297,7 @@ def test_others_points_are_drawn_on_kodak_alone(results: Results, monkeypatch: p
     kodak = replace(results, photographs=find_photographs(KODAK)[0])
     assert "VTM 9.1" in published(kodak)
     assert all(curve["source"] and curve["settings"] for curve in published(kodak).values())
-    monkeypatch.setattr("benchmarks.report.KODAK", Path("/nowhere"))
+    monkeypatch.setattr("aecodec.benchmarks.report.KODAK", Path("/nowhere"))
     assert published(kodak) == {}
 
 
@@ -305,13 +313,15 @@ def results_of(rates: dict[str, float], mean: float) -> Results:
     found = Comparison(mean, mean, 25, 40, 0.8, None, (low, middle, high), rates)
     rows = [Row("psnr", anchor, OURS, found) for anchor in (JPEG, "JPEG 2000")]
     photographs = [Photograph("a", Path("a"), "", 1, 1)]
-    return replace(empty_results(), rows=rows, peers=[PEERS["JPEG 2000"]], photographs=photographs)
+    return replace(empty_results(), rows=rows, codecs=[CODECS["JPEG 2000"]], photographs=photographs)
 
 
 def test_the_verdict_and_the_table_say_where_most_pictures_are_unlike_the_mean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.report.published", lambda results: {})  # the photograph has no file
+    monkeypatch.setattr(
+        "aecodec.benchmarks.report.published", lambda results: {}
+    )  # the photograph has no file
     unlike = results_of({"a": -20, "b": 3, "c": 4, "d": 5}, -10.5)
     aside = ", though larger on 3 of 4 pictures (median +3.5 %)"
     assert verdict(unlike).endswith(f"; 10.5 % smaller than JPEG 2000 by mean curves{aside}.")
@@ -319,7 +329,7 @@ def test_the_verdict_and_the_table_say_where_most_pictures_are_unlike_the_mean(
     write(unlike, tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert f"-2.8, +3.5, +4.2{aside}</td>" in page
-    assert PEERS["JPEG 2000"].note in page
+    assert CODECS["JPEG 2000"].note in page
     beyond = results_of({"a": -45, "b": -46, "c": -47}, -31)
     assert verdict(beyond).endswith("by mean curves, and smaller on 3 of 3 pictures (median -46.0 %).")
     assert verdict(results_of({"a": -11, "b": -9}, -10)).endswith("; 10.0 % smaller than JPEG 2000.")
@@ -338,10 +348,10 @@ def test_labels_tell_values_of_every_scale_apart() -> None:
 @pytest.mark.skipif(not features.check("libjpeg_turbo"), reason="this Pillow has another libjpeg")
 def test_the_report_shows_the_release_of_libjpeg_turbo() -> None:
     turbo, interface = (features.version(feature) for feature in ("libjpeg_turbo", "jpg"))
-    assert PEERS[JPEG].version.startswith(f"libjpeg-turbo {interface}, ")  # as the journal's keys have it
-    jpegs = [peer for peer in PEERS.values() if peer.format == "JPEG"]
-    record = as_record(replace(empty_results(), peers=jpegs))
-    assert all(peer["version"].startswith(f"libjpeg-turbo {turbo}, ") for peer in record["peers"])
+    assert CODECS[JPEG].version.startswith(f"libjpeg-turbo {interface}, ")  # as the journal's keys have it
+    jpegs = [codec for codec in CODECS.values() if codec.format == "JPEG"]
+    record = as_record(replace(empty_results(), codecs=jpegs))
+    assert all(codec["version"].startswith(f"libjpeg-turbo {turbo}, ") for codec in record["peers"])
 
 
 def test_the_report_does_not_lie_among_the_pictures(pictures: Path) -> None:

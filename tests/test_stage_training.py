@@ -48,7 +48,7 @@ def one_thread() -> Iterator[None]:
 def task_of(name: str) -> Restoration:
     torch.manual_seed(0)
     if name == "enhance":
-        return Enhancement(IMAGES, IMAGES, batch=4, side=32, own=False)
+        return Enhancement(IMAGES, IMAGES, batch=4, side=32, with_our_codec=False)
     if name == "upscale":
         return SuperResolution(IMAGES, IMAGES, batch=4, side=48)
     if name.startswith("srcnn"):

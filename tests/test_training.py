@@ -25,17 +25,17 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
     from aecodec.training import export, layers
     from aecodec.training.distortion import (
-        DISSIMILARITY_WORTH,
-        EFFORT_SHARES,
+        DISSIMILARITY_WEIGHT,
         LEAK,
-        SSIMULACRA2_WORTH,
+        SSIMULACRA2_WEIGHT,
         TUNINGS,
+        VISUAL_SHARES,
         ms_ssim,
-        similarity_and_slope,
+        ms_ssim_and_gradient,
         squared_error,
         visual_error,
     )
-    from aecodec.training.hyperprior import SCALE_STEP, STEP_WORTH, Lookup, turns
+    from aecodec.training.hyperprior import BITS_PER_SQUARED_STEP, SCALE_STEP, Lookup, latent_passes
     from aecodec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
     from aecodec.training.loop import Run, Schedule, begun_with, load_weights, save_weights, train
     from aecodec.training.networks import Z_LIMITS, Codec, load_codec
@@ -44,10 +44,10 @@ with warnings.catch_warnings():
     from aecodec.training.smoothing import smooth_analysis
     from aecodec.training.ssimulacra2 import (
         ssimulacra2_distance,
+        ssimulacra2_gradient,
         ssimulacra2_score,
-        ssimulacra2_slope,
     )
-    from aecodec.training.transforms import Widths, widths_in
+    from aecodec.training.transforms import CodecConfig, config_of
 
 import aecodec
 from aecodec.arrays import Floats
@@ -68,14 +68,14 @@ SCHEDULE = Schedule(steps=4, warm_up=2, average=0.5)
 IMAGES = [np.asarray(data.astronaut()), np.asarray(data.coffee())]
 SMALL = replace(TUNINGS["psnr"], sides=(64, 128))
 # A network that trains in a tenth of the time: what the loop does is the same for any.
-NARROW = Widths(
+NARROW = CodecConfig(
     latents=96,
     analysis=48,
     analysis_blocks=1,
     analysis_hidden=48,
     synthesis_blocks=1,
-    render_blocks=1,
-    render_features=8,
+    fine_blocks=1,
+    fine_features=8,
     means=32,
     context=32,
     context_blocks=1,
@@ -94,14 +94,14 @@ def shipped_weights(name: str) -> Path:
     return Path(export.__file__).with_name(f"{name}.safetensors")
 
 
-def small_task(batch: int = 4, widths: Widths = NARROW) -> RateDistortion:
+def small_task(batch: int = 4, config: CodecConfig = NARROW) -> RateDistortion:
     torch.manual_seed(0)
-    return RateDistortion(IMAGES, [IMAGES[0][:256, :256]], batch, SMALL, widths=widths)
+    return RateDistortion(IMAGES, [IMAGES[0][:256, :256]], batch, SMALL, config=config)
 
 
 @pytest.fixture(scope="module")
 def fresh() -> Codec:
-    return small_task(widths=Widths()).network
+    return small_task(config=CodecConfig()).network
 
 
 def test_qualities_interpolate_the_anchors() -> None:
@@ -113,7 +113,7 @@ def test_qualities_interpolate_the_anchors() -> None:
 
 def test_training_and_run_time_agree_on_the_turns() -> None:
     shape = (6, 4, 8)
-    assert np.array_equal(turns(torch.zeros(1, *shape)).numpy(), context_passes(shape))
+    assert np.array_equal(latent_passes(torch.zeros(1, *shape)).numpy(), context_passes(shape))
 
 
 def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
@@ -121,7 +121,7 @@ def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
     trained = Codec()
     for weight in trained.hyper_prediction.parameters():
         torch.nn.init.normal_(weight, std=0.2)
-    z = torch.randint(-4, 9, (1, trained.widths.latents // 16, 5, 7)).float()
+    z = torch.randint(-4, 9, (1, trained.config.latents // 16, 5, 7)).float()
     with torch.no_grad():
         expected = trained.hyper_prediction(z, anchor_weights(torch.tensor([37.5])))[0].flatten(1).numpy()
     for step in hyper_steps(export.initial_tables(trained), z[0].int().numpy(), 37.5):
@@ -135,7 +135,7 @@ def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
 def test_training_and_run_time_reconstruct_the_same() -> None:
     torch.manual_seed(2)
     trained = Codec()
-    torch.nn.init.uniform_(trained.quantiser.inward, 0, 0.3)
+    torch.nn.init.uniform_(trained.quantiser.reconstruction_offset, 0, 0.3)
     y, means = 4 * torch.randn(2, 3, 4, 5)
     index = torch.randint(0, 64, y.shape)
     with torch.no_grad():
@@ -170,9 +170,9 @@ def test_training_rounds_nearly_as_files_do() -> None:
     index = torch.randint(2, 30, (320, 8, 8))
     y = torch.randn(320, 8, 8) * 0.11 * (index * SCALE_STEP).exp()
     tables, levels = export.initial_tables(trained), index.numpy().astype(np.uint8).ravel()
-    in_files = quantise(tables, y.numpy().ravel(), levels, tables.rdoq_thresholds(STEP_WORTH)).reshape(
-        y.shape
-    )
+    in_files = quantise(
+        tables, y.numpy().ravel(), levels, tables.rdoq_thresholds(BITS_PER_SQUARED_STEP)
+    ).reshape(y.shape)
     in_training = trained.quantiser.symbols(y, index).detach().numpy()
     assert np.mean(in_files != in_training) < 0.01  # files know the scale, training spreads it
     assert np.abs(in_files - in_training).max() <= 1
@@ -185,46 +185,46 @@ def test_the_gradient_passes_rounding() -> None:
     assert torch.equal(residual.grad, torch.ones_like(residual))
 
 
-def exact_slope(x: Tensor) -> Tensor:
+def exact_derivative(x: Tensor) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         return torch.autograd.grad(F.hardswish(x).sum(), x)[0]
 
 
-def test_the_slope_of_the_activation_is_exact_but_for_its_bounds() -> None:
+def test_the_derivative_of_the_activation_is_exact_but_for_its_bounds() -> None:
     x = torch.linspace(-4, 4, 801)
-    torch.testing.assert_close(layers.hardswish_slope(x), exact_slope(x).clamp(0, 1))
+    torch.testing.assert_close(layers.hardswish_derivative(x), exact_derivative(x).clamp(0, 1))
 
 
-def test_a_pullback_with_the_exact_slope_is_what_autograd_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "hardswish_slope", exact_slope)
+def test_a_pullback_with_the_exact_derivative_is_what_autograd_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "hardswish_derivative", exact_derivative)
     torch.manual_seed(4)
     synthesis = Codec().synthesis
     for parameter in synthesis.parameters():  # whose branches are zero at the start
         torch.nn.init.normal_(parameter, std=0.1)
     y, weights = torch.randn(2, 320, 2, 3, requires_grad=True), anchor_weights(torch.tensor([10.0, 70.0]))
-    image, pullback = synthesis.with_pullback(y, weights)
+    image, vjp = synthesis.with_vjp(y, weights)
     towards = torch.randn_like(image)
     (expected,) = torch.autograd.grad(image, y, towards)
     with torch.no_grad():
-        torch.testing.assert_close(pullback(towards), expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+        torch.testing.assert_close(vjp(towards), expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 
 def test_the_gradient_through_the_means_is_what_autograd_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "hardswish_slope", exact_slope)
+    monkeypatch.setattr(layers, "hardswish_derivative", exact_derivative)
     torch.manual_seed(4)
     network = Codec()
     refinements = network.second_means, network.third_means
     for parameter in nn.ModuleList(refinements).parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     y, weights = torch.randn(2, 320, 2, 3, requires_grad=True), anchor_weights(torch.tensor([10.0, 70.0]))
-    slopes, turn = torch.randn(2, 320, 2, 3), turns(y)
-    features, means = torch.randn(2, network.widths.means, 2, 3), torch.zeros_like(slopes)
+    derivatives, passes = torch.randn(2, 320, 2, 3), latent_passes(y)
+    features, means = torch.randn(2, network.config.means, 2, 3), torch.zeros_like(derivatives)
     for step, refine in enumerate(refinements, start=1):
-        means = torch.where(turn < step, means, refine(features, means, y * (turn < step), weights))
-    (expected,) = torch.autograd.grad(-(slopes * means).sum(), y)
+        means = torch.where(passes < step, means, refine(features, means, y * (passes < step), weights))
+    (expected,) = torch.autograd.grad(-(derivatives * means).sum(), y)
     with torch.no_grad():
-        found = network.through_means(y, features, slopes, turn.expand_as(y), weights)
+        found = network.bits_gradient(y, features, derivatives, passes.expand_as(y), weights)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 
@@ -244,37 +244,37 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_codec_is_as_wide_as_its_weights(photographs: Path, tmp_path: Path) -> None:
-    widths = Widths(
+    config = CodecConfig(
         latents=32,
         analysis=48,
         analysis_blocks=3,
         analysis_hidden=40,
         synthesis_blocks=1,
-        render_blocks=2,
-        render_features=5,
+        fine_blocks=2,
+        fine_features=5,
         means=24,
         context=20,
         context_blocks=4,
     )
     path, run = tmp_path / "narrow.safetensors", tmp_path / "run"
-    save_weights(Codec(widths), path)
-    assert load_codec(path).widths == widths
+    save_weights(Codec(config), path)
+    assert load_codec(path).config == config
     tuning = replace(SMALL, sides=(64, 64))
     assert begun_with(run, None) is None
-    task = RateDistortion(IMAGES, [], 1, tuning, widths=widths_in(begun_with(run, path) or {}))
-    assert task.network.widths == widths
+    task = RateDistortion(IMAGES, [], 1, tuning, config=config_of(begun_with(run, path) or {}))
+    assert task.network.config == config
     train(Schedule(steps=1), task, run, start=path)
-    assert widths_in(begun_with(run, None) or {}) == widths  # as a run resumes
+    assert config_of(begun_with(run, None) or {}) == config  # as a run resumes
     task = RateDistortion.of([photographs], [], 1, "psnr", compiled=False, like=begun_with(run, None))
-    assert task.network.widths == widths
+    assert task.network.config == config
 
 
 @pytest.mark.parametrize("name", TUNED.values())
 def test_the_shipped_weights_are_those_of_the_network(name: str) -> None:
     trained = load_codec(shipped_weights(name))
     model = model_named(name)
-    inward = trained.quantiser.inward.detach().numpy()  # which nothing refits
-    np.testing.assert_allclose(model.tables.reconstruction_offset, inward, atol=1e-3)
+    reconstruction_offset = trained.quantiser.reconstruction_offset.detach().numpy()  # which nothing refits
+    np.testing.assert_allclose(model.tables.reconstruction_offset, reconstruction_offset, atol=1e-3)
 
 
 def test_the_start_is_already_a_linear_codec(fresh: Codec) -> None:
@@ -331,22 +331,22 @@ def test_ssimulacra2_is_that_of_an_independent_implementation(deviation: float) 
         assert score == pytest.approx(float(ssimulacra2(original, decoded)), abs=0.1)
 
 
-def test_ssimulacra2_of_equal_images_is_100_and_has_a_slope() -> None:
+def test_ssimulacra2_of_equal_images_is_100_and_has_a_gradient() -> None:
     clean = pair_of_images()[0].requires_grad_()
     distance = ssimulacra2_distance(clean, clean.detach())
-    (slope,) = torch.autograd.grad(distance.sum(), clean)
+    (gradient,) = torch.autograd.grad(distance.sum(), clean)
     assert float(ssimulacra2_score(distance)) > 99
-    assert torch.isfinite(slope).all()
+    assert torch.isfinite(gradient).all()
 
 
-def test_the_slope_of_ssimulacra2_is_what_autograd_finds() -> None:
+def test_the_gradient_of_ssimulacra2_is_what_autograd_finds() -> None:
     original, decoded = pair_of_images(8)
     decoded = decoded.requires_grad_()
     distance = ssimulacra2_distance(decoded, original)
     (expected,) = torch.autograd.grad(256 * 320 * distance.sum(), decoded)
-    slope = ssimulacra2_slope(decoded, original, largest=torch.inf)
-    torch.testing.assert_close(slope, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
-    bounded = ssimulacra2_slope(decoded, original)
+    gradient = ssimulacra2_gradient(decoded, original, largest=torch.inf)
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    bounded = ssimulacra2_gradient(decoded, original)
     assert float(F.cosine_similarity(bounded.flatten(), expected.flatten(), 0)) > 0.95
 
 
@@ -365,22 +365,22 @@ def graphs_error(tune: str, decoded: Tensor, image: Tensor) -> Tensor:
     squared = squared_error(decoded, image).sum()
     if tune == "psnr":
         return squared
-    seen, structural = EFFORT_SHARES
-    dissimilarity = DISSIMILARITY_WORTH * (1 - similarity_and_slope(decoded, image)[0].mean())
-    distance = SSIMULACRA2_WORTH * ssimulacra2_distance(decoded, image).sum()
+    seen, structural = VISUAL_SHARES
+    dissimilarity = DISSIMILARITY_WEIGHT * (1 - ms_ssim_and_gradient(decoded, image)[0].mean())
+    distance = SSIMULACRA2_WEIGHT * ssimulacra2_distance(decoded, image).sum()
     return seen * distance + structural * dissimilarity + (1 - seen - structural) * squared
 
 
 @pytest.mark.parametrize(("tune", "tolerance"), [("psnr", 1e-6), ("visual", 0.25)])
-def test_slopes_are_of_errors(tune: str, tolerance: float) -> None:
-    """Those of 4-norms are bounded, so the slope of `visual` is not exactly the gradient."""
+def test_gradients_are_those_of_errors(tune: str, tolerance: float) -> None:
+    """Those of 4-norms are bounded, so that of `visual` is not exactly the gradient."""
     original = torch.from_numpy(IMAGES[1][None, :320, :320].copy()).permute(0, 3, 1, 2).float() / 255
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal(original.shape, np.float32))
     decoded = (original + 0.03 * noise).clamp(0.001, 1).requires_grad_()
     error = graphs_error(tune, decoded, original)
     (expected,) = torch.autograd.grad(320**2 * error, decoded)
-    slope = TUNINGS[tune].slope(decoded, original)
-    assert float((slope - expected).norm() / expected.norm()) < tolerance
+    gradient = TUNINGS[tune].gradient(decoded, original)
+    assert float((gradient - expected).norm() / expected.norm()) < tolerance
     if tune == "psnr":  # efforts of `visual` go by shares of their own
         assert float(error.detach()) == pytest.approx(float(TUNINGS[tune].error(decoded, original)), rel=0.1)
 
@@ -405,18 +405,18 @@ def test_the_gradient_of_a_model_is_of_what_it_is_tuned_for(tune: str) -> None:
     gradient, of_bits = model.gradient(40, y, image, inside, features, nothing, nothing)
     assert not of_bits.any()
     ratios = derivatives_along(half_error, y, gradient)
-    np.testing.assert_array_less(0.6, ratios)  # slopes of the activation are clamped
+    np.testing.assert_array_less(0.6, ratios)  # derivatives of the activation are clamped
     np.testing.assert_array_less(ratios, 1.1)
 
 
-def test_the_slope_of_similarity_is_what_autograd_finds() -> None:
+def test_the_gradient_of_similarity_is_what_autograd_finds() -> None:
     """Of sides, too, of which the coarsest scale has two samples."""
     original = torch.from_numpy(IMAGES[1][None, 200:232, 200:296].copy()).permute(0, 3, 1, 2).double() / 255
     decoded = F.avg_pool2d(original, 3, 1, 1).requires_grad_()
-    similarity, slope = similarity_and_slope(decoded, original)
+    similarity, gradient = ms_ssim_and_gradient(decoded, original)
     (expected,) = torch.autograd.grad(32 * 96 * similarity.mean(), decoded)
-    torch.testing.assert_close(slope, expected)
-    same, none = similarity_and_slope(original, original)
+    torch.testing.assert_close(gradient, expected)
+    same, none = ms_ssim_and_gradient(original, original)
     torch.testing.assert_close(same, torch.ones(3, dtype=torch.double))
     assert none.abs().max() < 1e-9
 
@@ -484,7 +484,7 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis() -> None:
 
 def test_hidden_channels_that_others_can_stand_in_for_are_left_out() -> None:
     torch.manual_seed(0)
-    network = Codec(Widths(analysis_blocks=3, analysis_hidden=256)).eval()
+    network = Codec(CodecConfig(analysis_blocks=3, analysis_hidden=256)).eval()
     silent, double, needed = network.analysis.blocks
     x, weights = torch.from_numpy(IMAGES[0][None, :128, :128]).permute(0, 3, 1, 2) / 255, torch.eye(9)[:1]
     with torch.no_grad():
@@ -505,7 +505,7 @@ def test_products_of_8_bits_are_nearly_those_of_floats(fresh: Codec) -> None:
     """With channels balanced, which changes nothing else, nearer than without."""
     torch.manual_seed(1)
     network = copy.deepcopy(fresh).eval()
-    loud = torch.logspace(-1.5, 1.5, network.widths.analysis)[torch.randperm(network.widths.analysis)]
+    loud = torch.logspace(-1.5, 1.5, network.config.analysis)[torch.randperm(network.config.analysis)]
     with torch.no_grad():
         for block in network.analysis.blocks:
             block.expand.weight /= loud  # as what enters is not
@@ -545,7 +545,7 @@ def test_training_can_start_from_weights(tmp_path: Path, fresh: Codec) -> None:
 
     halved = {name: tensor.half().contiguous() for name, tensor in fresh.state_dict().items()}
     save_file(halved, tmp_path / "start.safetensors")
-    task = small_task(widths=Widths())
+    task = small_task(config=CodecConfig())
     weights = train(Schedule(steps=1), task, tmp_path / "run", start=tmp_path / "start.safetensors")
     assert weights.exists()
     assert float(task.network.y_prior.likelihood_lower_bound.bound) == pytest.approx(1e-9)
@@ -585,7 +585,7 @@ def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) ->
         return lambda *given: calls.append(given) or network(*given)
 
     monkeypatch.setattr(torch, "compile", compiled)
-    task = RateDistortion(IMAGES, [], batch=2, tuning=SMALL, compiled=True, widths=NARROW)
+    task = RateDistortion(IMAGES, [], batch=2, tuning=SMALL, compiled=True, config=NARROW)
     task.loss(0).backward()
     assert len(calls) == 1
     assert task.network.analysis.head.weight.grad is not None

@@ -42,8 +42,8 @@ def test_efforts_go_by_what_the_model_is_tuned_for(
     better = aecodec.compress(pixels, quality, effort=3)
     files = [plain, finer, better]
     figures = [measure(pixels, np.asarray(aecodec.decompress(file))) for file in files]
-    slope = np.log(len(finer) / len(plain)) / (figures[1] - figures[0])
-    equal = len(plain) * np.exp(slope * (figures[2] - figures[0]))
+    gradient = np.log(len(finer) / len(plain)) / (figures[1] - figures[0])
+    equal = len(plain) * np.exp(gradient * (figures[2] - figures[0]))
     assert len(better) < share * equal
 
 

@@ -42,15 +42,15 @@ def push_pull(colours: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
     if weights.shape == (1, 1) or (weights >= 1).all():
         return colours
     coarse = push_pull(*halve(colours, weights))
-    found = np.empty_like(colours)
+    filled = np.empty_like(colours)
     for rows in strips(len(colours)):
         fine, missing = colours[rows], 1 - weights[rows].astype(np.float32)
         if missing.any():
             smooth = enlarge(coarse, rows, colours.shape[1])
             fine = fine + missing[:, :, None] * (smooth - fine)
             fine = np.rint(fine) if colours.dtype == np.uint8 else fine
-        found[rows] = fine
-    return found
+        filled[rows] = fine
+    return filled
 
 
 def strips(height: int) -> Iterator[slice]:
@@ -88,6 +88,6 @@ def interleave(padded: Floats, axis: int) -> Floats:
     """Twice as many samples along an axis, each at a quarter between two, without those at the ends."""
     samples = np.moveaxis(padded, axis, 0)
     quarters, middle = samples / 4, samples[1:-1] * np.float32(0.75)
-    found = np.empty((2 * len(middle), *samples.shape[1:]), np.float32)
-    found[0::2], found[1::2] = middle + quarters[:-2], middle + quarters[2:]
-    return np.moveaxis(found, 0, axis)
+    interleaved = np.empty((2 * len(middle), *samples.shape[1:]), np.float32)
+    interleaved[0::2], interleaved[1::2] = middle + quarters[:-2], middle + quarters[2:]
+    return np.moveaxis(interleaved, 0, axis)

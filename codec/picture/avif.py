@@ -7,19 +7,19 @@ from typing import IO
 from aecodec.picture.boxes import boxes_of
 
 DESCRIPTIONS = (b"meta", b"moov")  # boxes that describe still pictures and sequences
-MOST = 2**24  # bytes of a description that are searched
+MOST = 2**24  # bytes of a description that are searched, so that a false length takes no memory
 DEEP, TWELVE = 0x40, 0x20  # of the third byte of a configuration: more than 8 bits, and 12
 
 
 def bits_per_sample(file: IO[bytes]) -> int:
     """8, 10 or 12, the most that any configuration of a coder says (AV1-ISOBMFF, 2.3.3), or else 8."""
-    found = 8
-    for kind, place in boxes_of(file):
-        if kind in DESCRIPTIONS:
+    bits = 8
+    for box_type, place in boxes_of(file):
+        if box_type in DESCRIPTIONS:
             file.seek(place.start)
             description = file.read(min(len(place), MOST))
-            found = max([found, *map(bits_of, description.split(b"av1C")[1:])])
-    return found
+            bits = max([bits, *map(bits_of, description.split(b"av1C")[1:])])
+    return bits
 
 
 def bits_of(configuration: bytes) -> int:

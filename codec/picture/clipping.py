@@ -61,12 +61,16 @@ def read_clipping(box: bytes, size: tuple[int, int]) -> tuple[Clipping, Clipping
 
 def read_end(reader: Reader, size: tuple[int, int]) -> Clipping:
     code = reader.byte("reach")
-    reach, kind, everywhere = code & MOST_REACH, (code & ~EVERYWHERE) >> PATCH_SHIFT, bool(code & EVERYWHERE)
-    if kind >= len(PATCHES) or (everywhere and not reach) or (reach and not (kind or everywhere)):
+    reach, patch_code, everywhere = (
+        code & MOST_REACH,
+        (code & ~EVERYWHERE) >> PATCH_SHIFT,
+        bool(code & EVERYWHERE),
+    )
+    if patch_code >= len(PATCHES) or (everywhere and not reach) or (reach and not (patch_code or everywhere)):
         raise LimitError(f"{code} says nothing of white or black: the file is damaged or of a later release")
-    if not kind:
+    if not patch_code:
         return Clipping(reach, everywhere)
-    patch = PATCHES[kind]
+    patch = PATCHES[patch_code]
     columns, rows = (-(-side // patch) for side in size)
     runs = reader.take(reader.varint("length of the patches"), "patches")
     return Clipping(reach, everywhere, patch, expand_runs(runs, rows, columns))
@@ -107,8 +111,8 @@ def read_varints(data: bytes) -> NDArray[np.int64]:
     padded = (groups[ends[sizes > 1]] == 0).any()
     if padded or data[-1:] >= b"\x80" or (sizes > MAX_VARINT_BYTES).any():
         raise LimitError("a length of white or black patches is not as it is written: the file is damaged")
-    places = np.arange(len(groups)) - np.repeat(starts, sizes)
-    values = (groups & 0x7F).astype(np.int64) << 7 * places
+    positions = np.arange(len(groups)) - np.repeat(starts, sizes)
+    values = (groups & 0x7F).astype(np.int64) << 7 * positions
     return np.add.reduceat(values, starts) if len(ends) else values
 
 

@@ -163,9 +163,9 @@ def assembled(tags: dict[bytes, bytes]) -> bytes:
     padded = [content + bytes(-len(content) % 4) for content in contents]
     first = 128 + 4 + 12 * len(tags)
     starts = [first + sum(map(len, padded[:i])) for i in range(len(padded))]
-    places = {content: (start, len(content)) for content, start in zip(contents, starts, strict=True)}
+    offsets = {content: (start, len(content)) for content, start in zip(contents, starts, strict=True)}
     table = struct.pack(">I", len(tags)) + b"".join(
-        name + struct.pack(">II", *places[content]) for name, content in tags.items()
+        name + struct.pack(">II", *offsets[content]) for name, content in tags.items()
     )
     size = first + sum(map(len, padded))
     head = struct.pack(">I4sI", size, b"", 0x04400000) + b"mntrRGB XYZ "

@@ -24,15 +24,15 @@ def notes_of_png_colours(image: Image.Image) -> list[str]:
     """What a PNG's gAMA and cHRM say that is not as usual, where it says nothing better of its colours."""
     if image.info.get("icc_profile") or "srgb" in image.info:
         return []
-    found, gamma, primaries = [], image.info.get("gamma"), image.info.get("chromaticity")
+    notes, gamma, primaries = [], image.info.get("gamma"), image.info.get("chromaticity")
     if isinstance(gamma, float) and gamma and not isclose(gamma, USUAL_GAMMA, rel_tol=GAMMA_TOLERANCE):
-        found.append(f"its gamma of {gamma:g}, not 1/2.2, is left out: it may look lighter or darker")
+        notes.append(f"its gamma of {gamma:g}, not 1/2.2, is left out: it may look lighter or darker")
     if isinstance(primaries, tuple) and any(
         abs(one - usual) > CHROMATICITY_TOLERANCE
         for one, usual in zip(primaries, SRGB_CHROMATICITY, strict=False)
     ):
-        found.append("its primaries, not those of sRGB, are left out: its colours may look paler or richer")
-    return found
+        notes.append("its primaries, not those of sRGB, are left out: its colours may look paler or richer")
+    return notes
 
 
 def fits(profile: bytes, gray: bool) -> bool:
@@ -48,10 +48,10 @@ def is_srgb(profile: bytes) -> bool:
     try:
         source, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-        shown = ImageCms.profileToProfile(image, source, srgb, renderingIntent=intent, outputMode="RGB")
+        converted = ImageCms.profileToProfile(image, source, srgb, renderingIntent=intent, outputMode="RGB")
     except (ImageCms.PyCMSError, *MALFORMED):
         return False
-    difference = np.asarray(shown).astype(int) - np.asarray(image.convert("RGB"))
+    difference = np.asarray(converted).astype(int) - np.asarray(image.convert("RGB"))
     return bool(np.abs(difference).max() <= SAME_COLOUR)
 
 

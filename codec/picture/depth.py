@@ -72,11 +72,11 @@ def to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, str]:
             samples = (1 << bits) - 1 - samples
     else:
         read = {"HEIF": samples_of_heif, "PNG": samples_of_planes, "TIFF": samples_of_planes}
-        found = read[image.format](image, bits) if image.format in read else None
-        if found is None:
+        samples_read = read[image.format](image, bits) if image.format in read else None
+        if samples_read is None:
             how = CUT if image.format in read else DECODED
             return cut_to_8_bits(image), f"has {bits} bits a sample, {how}"
-        samples = found
+        samples = samples_read
     converted = rounded(samples, (1 << bits) - 1)
     if (key := image.info.get("transparency")) is not None:
         converted = np.dstack([converted, opaque_but(samples, key)])
@@ -157,8 +157,8 @@ def samples_of_heif(image: Image.Image, bits: int) -> Samples | None:
 
     with file_of(image) as file:
         assert file
-        found = open_heif(io.BytesIO(file.read()), convert_hdr_to_8bit=False)
-    samples = np.asarray(found[image.tell()])[:, : image.width]
+        heif = open_heif(io.BytesIO(file.read()), convert_hdr_to_8bit=False)
+    samples = np.asarray(heif[image.tell()])[:, : image.width]
     return samples >> (16 - bits)  # as they fill 16 bits from the top
 
 

@@ -44,9 +44,9 @@ class Carried:
     colour: Colour | None = None
 
     def kinds(self) -> list[str]:
-        found = {"ICC": self.icc, "EXIF": self.exif, "XMP": self.xmp, "text": self.text.chunks}
-        found |= {"comment": self.text.comment, "IPTC": self.text.iptc, "resolution": self.text.dpi or b""}
-        return [kind for kind, content in found.items() if content]
+        contents = {"ICC": self.icc, "EXIF": self.exif, "XMP": self.xmp, "text": self.text.chunks}
+        contents |= {"comment": self.text.comment, "IPTC": self.text.iptc, "resolution": self.text.dpi or b""}
+        return [kind for kind, content in contents.items() if content]
 
 
 def embed(image: Image.Image, format: str) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -64,8 +64,8 @@ def embed(image: Image.Image, format: str) -> tuple[dict[str, Any], tuple[str, .
 
 def carried_by(image: Image.Image) -> Carried:
     """What an image's `info` holds."""
-    found = [image.info.get(key) or b"" for key in ("icc_profile", "exif", "xmp")]
-    icc, block, packet = (data.encode() if isinstance(data, str) else bytes(data) for data in found)
+    blocks = [image.info.get(key) or b"" for key in ("icc_profile", "exif", "xmp")]
+    icc, block, packet = (data.encode() if isinstance(data, str) else bytes(data) for data in blocks)
     block = exif.canonical(block) if block else b""
     return Carried(icc, block, packet, text.of_image(image)[0], code_points.of_info(image.info))
 
@@ -143,7 +143,7 @@ def resolution(carried: Carried) -> dict[str, Any]:
     return {"dpi": tuple(map(float, carried.text.dpi))} if carried.text.dpi else {}
 
 
-def given(**arguments: Any) -> dict[str, Any]:
+def present(**arguments: Any) -> dict[str, Any]:
     """The arguments that are not empty."""
     return {name: value for name, value in arguments.items() if value}
 
@@ -156,7 +156,7 @@ def for_jpeg(carried: Carried) -> dict[str, Any]:
     if carried.text.iptc:
         resources = photoshop.resource(photoshop.IPTC, carried.text.iptc)
         extra += segment(0xED, photoshop.SEGMENT + resources)
-    metadata = given(icc_profile=carried.icc, exif=carried.exif, xmp=packet, extra=extra)
+    metadata = present(icc_profile=carried.icc, exif=carried.exif, xmp=packet, extra=extra)
     return {**metadata, "comment": carried.text.comment, **resolution(carried)}
 
 
@@ -187,9 +187,14 @@ def for_png(carried: Carried) -> dict[str, Any]:
     if carried.text.comment:
         chunks.add_text(COMMENT_IN_PNG, decoded(carried.text.comment))
     if carried.text.iptc:
-        said = photoshop.text_of_iptc(carried.text.iptc)
-        chunks.add_text(text.PROFILE + "iptc", said, zip=len(said) in COMPRESSED)
-    return {**given(exif=carried.exif), "icc_profile": carried.icc, "pnginfo": chunks, **resolution(carried)}
+        iptc_text = photoshop.text_of_iptc(carried.text.iptc)
+        chunks.add_text(text.PROFILE + "iptc", iptc_text, zip=len(iptc_text) in COMPRESSED)
+    return {
+        **present(exif=carried.exif),
+        "icc_profile": carried.icc,
+        "pnginfo": chunks,
+        **resolution(carried),
+    }
 
 
 def decoded(comment: bytes) -> str:
@@ -213,11 +218,11 @@ def for_tiff(carried: Carried) -> dict[str, Any]:
 
 
 def for_avif(carried: Carried) -> dict[str, Any]:
-    return {**given(exif=carried.exif, xmp=carried.xmp), "icc_profile": carried.icc}
+    return {**present(exif=carried.exif, xmp=carried.xmp), "icc_profile": carried.icc}
 
 
 def for_webp(carried: Carried) -> dict[str, Any]:
-    return given(icc_profile=carried.icc, exif=carried.exif, xmp=carried.xmp)
+    return present(icc_profile=carried.icc, exif=carried.exif, xmp=carried.xmp)
 
 
 ARGUMENTS = {

@@ -119,9 +119,9 @@ def is_readable(block: bytes) -> bool:
 
 def upright(block: bytes) -> bytes:
     """The block with orientation 1 wherever its first directory has one, otherwise byte for byte the same."""
-    order, places = first_directory(block)
+    order, entries = first_directory(block)
     tag, changed = struct.pack(order + "H", ExifTags.Base.Orientation), bytearray(block)
-    for place in places:
+    for place in entries:
         if block[place : place + 2] == tag and place + ENTRY <= len(block):
             struct.pack_into(order + "HIH", changed, place + 2, SHORT, 1, 1)  # type, count, value
     return bytes(changed)
@@ -136,13 +136,13 @@ def without_gps(block: bytes) -> bytes | None:
     block = canonical(block)
     changed = bytearray(block)
     try:
-        found = directories(block)
-        before = [directory.contents(block) for directory in found]
-        for directory in found:
+        all_directories = directories(block)
+        before = [directory.contents(block) for directory in all_directories]
+        for directory in all_directories:
             while (entry := directory.find(changed, ExifTags.IFD.GPSInfo)) is not None:
                 wipe(changed, directory.at(changed, directory.value(changed, entry)))
                 directory.remove(changed, entry)
-        after = [directory.contents(changed) for directory in found]
+        after = [directory.contents(changed) for directory in all_directories]
     except (ValueError, struct.error):
         return None
     if before != after or COORDINATES.search(changed):
@@ -164,10 +164,10 @@ class Directory:
     def entries(self, block: bytes | bytearray) -> range:
         """The places of the entries; raises ValueError where they are not all there."""
         first = self.start + 2
-        places = range(first, first + ENTRY * self.count(block), ENTRY)
-        if places.stop > len(block):
+        offsets = range(first, first + ENTRY * self.count(block), ENTRY)
+        if offsets.stop > len(block):
             raise ValueError("a directory is cut off")
-        return places
+        return offsets
 
     def find(self, block: bytes | bytearray, tag: int) -> int | None:
         """The place of the first entry with a tag."""
@@ -206,12 +206,16 @@ class Directory:
 
 def directories(block: bytes) -> list[Directory]:
     """Those of a canonical block's chain, and their Exif directories; raises ValueError or struct.error."""
-    order, places = first_directory(block)
-    found = [Directory(order, len(PREFIX), places.start - 2)]
-    while (offset := found[-1].next(block)) and len(found) < MOST_DIRECTORIES:
-        found.append(found[0].at(block, offset))
-    pointers = [(each, each.find(block, ExifTags.IFD.Exif)) for each in found]
-    return found + [each.at(block, each.value(block, entry)) for each, entry in pointers if entry is not None]
+    order, entries = first_directory(block)
+    listed = [Directory(order, len(PREFIX), entries.start - 2)]
+    while (offset := listed[-1].next(block)) and len(listed) < MOST_DIRECTORIES:
+        listed.append(listed[0].at(block, offset))
+    pointers = [(directory, directory.find(block, ExifTags.IFD.Exif)) for directory in listed]
+    return listed + [
+        directory.at(block, directory.value(block, entry))
+        for directory, entry in pointers
+        if entry is not None
+    ]
 
 
 def wipe(block: bytearray, directory: Directory) -> None:

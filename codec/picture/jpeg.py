@@ -34,10 +34,10 @@ def endings(data: bytes, size: tuple[int, int]) -> tuple[bytes, ...]:
 def has_all_scans(data: bytes) -> bool:
     """Whether the scans that a file has bring all bits of all coefficients of each component."""
     components, left = 0, {}
-    for kind, content in segments(data):
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC) and len(content) > 5:
+    for marker, content in segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(content) > 5:
             components = content[5]
-        if kind == SCAN and content:
+        if marker == SCAN and content:
             count = content[0]
             start, stop, bits = content[1 + 2 * count], content[2 + 2 * count], content[3 + 2 * count] & 15
             for component in content[1 : 1 + 2 * count : 2]:
@@ -47,18 +47,18 @@ def has_all_scans(data: bytes) -> bool:
 
 def segments(data: bytes) -> list[tuple[int, bytes]]:
     """Marker and content of each segment that is there as a whole; coded data are passed over."""
-    found, position = [], 2
+    listed, position = [], 2
     while position + 4 <= len(data) and data[position] == 0xFF:
-        kind = data[position + 1]
-        if kind == 0xFF or kind in WITHOUT_CONTENT:
-            position += 1 if kind == 0xFF else 2
+        marker = data[position + 1]
+        if marker == 0xFF or marker in WITHOUT_CONTENT:
+            position += 1 if marker == 0xFF else 2
             continue
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
         if end > len(data):
             break
-        found.append((kind, data[position + 4 : end]))
-        after = NEXT_MARKER.search(data, end) if kind == SCAN else None
-        if kind == SCAN and after is None:
+        listed.append((marker, data[position + 4 : end]))
+        after = NEXT_MARKER.search(data, end) if marker == SCAN else None
+        if marker == SCAN and after is None:
             break
         position = after.start() if after else end
-    return found
+    return listed

@@ -89,10 +89,10 @@ def codestream_of(data: bytes) -> bytes:
     if data.startswith(CODESTREAM):
         return data
     parts = []
-    for kind, content in boxes_of(io.BytesIO(data)):
-        if kind == b"jxlc":
+    for box_type, content in boxes_of(io.BytesIO(data)):
+        if box_type == b"jxlc":
             return data[content.start : content.stop]
-        if kind == b"jxlp":
+        if box_type == b"jxlp":
             parts.append(data[content.start + 4 : min(content.stop, content.start + 2**16)])
     return b"".join(parts)
 
@@ -113,16 +113,16 @@ def open_jpeg_xl(data: bytes, max_pixels: int) -> Image.Image:
     check_input(header.width, header.height, max_pixels)
     if header.animated:
         raise ImageError("is animated, of which JPEG XL's reader gives no single frame: extract one first")
-    jpeg, about, pixels, icc, boxes = Decoder(num_threads=1)(data)
+    jpeg, properties, pixels, icc, boxes = Decoder(num_threads=1)(data)
     if jpeg:  # the file holds a JPEG, bit for bit
         return open_image(io.BytesIO(pixels), max_pixels)
-    image = image_of(about.mode, (about.width, about.height), pixels)
+    image = image_of(properties.mode, (properties.width, properties.height), pixels)
     image.format = FORMAT
-    found = dict(unpacked(bytes(box.box_type), bytes(box.data)) for box in boxes)
+    contents = dict(unpacked(bytes(box.box_type), bytes(box.data)) for box in boxes)
     image.info = {"bit_depth": header.bits, **({"icc_profile": icc} if icc else {})}
-    if block := exif_in(found.get(b"Exif", b"")):
+    if block := exif_in(contents.get(b"Exif", b"")):
         image.info["exif"] = block
-    if xmp := found.get(b"xml "):
+    if xmp := contents.get(b"xml "):
         image.info["xmp"] = xmp
     return image
 
@@ -138,10 +138,10 @@ def image_of(mode: str, size: tuple[int, int], pixels: bytes) -> Image.Image:
     return Image.frombytes(mode, size, pixels)
 
 
-def unpacked(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+def unpacked(box_type: bytes, content: bytes) -> tuple[bytes, bytes]:
     """Type and content of a box, of a packed one (ISO/IEC 18181-2, 9.6) those of the box within."""
-    if kind != PACKED:
-        return kind, content
+    if box_type != PACKED:
+        return box_type, content
     import brotli
 
     unpacker = brotli.Decompressor()

@@ -70,26 +70,26 @@ def is_file(data: bytes, format: str | None) -> bool:
 
 def notes(image: Image.Image, content: bytes) -> list[str]:
     """A clause for each thing that is left out of an image and its file."""
-    found = []
+    texts = []
     if isinstance(image, PngImagePlugin.PngImageFile):
-        found += notes_of_png(image, content)
+        texts += notes_of_png(image, content)
     elif image.format in ("JPEG", "MPO"):
-        found += notes_of_jpeg(image, content)
+        texts += notes_of_jpeg(image, content)
     elif image.format == "WEBP":
-        found += notes_of_webp(content)
+        texts += notes_of_webp(content)
     elif image.format == "TIFF":
-        found += notes_of_tiff(getattr(image, "tag_v2", {}))
+        texts += notes_of_tiff(getattr(image, "tag_v2", {}))
     elif image.format in ("AVIF", "HEIF") and b"tmap" in content[:64]:
-        found.append("its gain map is left out")
+        texts.append("its gain map is left out")
     elif image.format == "HEIF" and (image.info.get("aux") or image.info.get("depth_images")):
-        found.append("its gain map, depth or other pictures beside the one that is shown are left out")
+        texts.append("its gain map, depth or other pictures beside the one that is shown are left out")
     elif image.format == "GIF" and b"XMP" in image.info.get("extension", (b"",))[0]:
-        found.append("its XMP, as GIF holds it, is left out")
+        texts.append("its XMP, as GIF holds it, is left out")
     if not_square(image.info):
-        found.append("its pixels are not square: their shape is left out")
+        texts.append("its pixels are not square: their shape is left out")
     if "icc_profile" in image.info and image.info["icc_profile"] is None:
-        found.append("its ICC profile cannot be read and is left out")
-    return found
+        texts.append("its ICC profile cannot be read and is left out")
+    return texts
 
 
 def not_square(info: dict[Any, Any]) -> bool:
@@ -106,44 +106,44 @@ def chunks_of_png(content: bytes) -> tuple[dict[bytes, bytes], Counter[bytes], i
     counts: Counter[bytes] = Counter()
     place = len(PNG_SIGNATURE)
     while place + 12 <= len(content):
-        size, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
-        counts[kind] += 1
-        if kind not in first:
-            first[kind] = b"" if kind == b"IDAT" else content[place + 8 : place + 8 + size]
+        size, chunk_type = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        counts[chunk_type] += 1
+        if chunk_type not in first:
+            first[chunk_type] = b"" if chunk_type == b"IDAT" else content[place + 8 : place + 8 + size]
         place += 12 + size
-        if kind == b"IEND":
+        if chunk_type == b"IEND":
             break
     return first, counts, min(place, len(content))
 
 
 def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str]:
     _, counts, end = chunks_of_png(content)
-    found = []
-    if lost := sum(counts[kind] for kind in PNG_TEXT) - len(image.text):
+    texts = []
+    if lost := sum(counts[chunk_type] for chunk_type in PNG_TEXT) - len(image.text):
         lost -= bool(image.info.get("xmp")) and text.XMP_IN_PNG not in image.text  # in another encoding
     if lost > 0:
-        found.append(f"{lost} of its texts cannot be read, or share a keyword with a later one: left out")
+        texts.append(f"{lost} of its texts cannot be read, or share a keyword with a later one: left out")
     profiles = {key for key in image.text if key.startswith(text.PROFILE)}
     profiles -= {exif.IN_PNG, text.PROFILE + "iptc"}
     if profiles:
-        found.append(f"its text {', '.join(map(repr, sorted(profiles)))} is left out")
+        texts.append(f"its text {', '.join(map(repr, sorted(profiles)))} is left out")
     rest = behind(content, end) if counts[b"IEND"] else []  # or it is cut
-    return found + note_of_chunks(set(counts) - PNG_READ) + rest
+    return texts + note_of_chunks(set(counts) - PNG_READ) + rest
 
 
 def notes_of_jpeg(image: Image.Image, content: bytes) -> list[str]:
-    found, segments = [], getattr(image, "applist", [])
+    texts, segments = [], getattr(image, "applist", [])
     others = {name for name, data in segments if not data.startswith(JPEG_READ.get(name, ()))}
     if others:
-        found.append(f"its segments {', '.join(sorted(others))} are left out")
+        texts.append(f"its segments {', '.join(sorted(others))} are left out")
     if set(image.info.get("photoshop") or ()) - photoshop.UNIMPORTANT:
-        found.append("what Photoshop wrote besides IPTC is left out")
+        texts.append("what Photoshop wrote besides IPTC is left out")
     if xmp.speaks_of_gain_map(image.info.get("xmp") or b""):
-        return found  # it lies behind the picture, and is noted with the XMP
+        return texts  # it lies behind the picture, and is noted with the XMP
     if any(data.startswith(GAIN_MAP) for _, data in segments):
-        return [*found, "its gain map is left out"]
+        return [*texts, "its gain map is left out"]
     end = end_of_jpeg(content)
-    return found + (behind(content, end) if end and image.format == "JPEG" else [])
+    return texts + (behind(content, end) if end and image.format == "JPEG" else [])
 
 
 def end_of_jpeg(content: bytes) -> int | None:
@@ -161,8 +161,8 @@ def notes_of_webp(content: bytes) -> list[str]:
     end = 8 + int.from_bytes(content[4:8], "little")
     place, others = 12, set[bytes]()
     while place + 8 <= min(end, len(content)):
-        if (kind := content[place : place + 4]) not in WEBP_READ:
-            others.add(kind)
+        if (chunk_type := content[place : place + 4]) not in WEBP_READ:
+            others.add(chunk_type)
         size = int.from_bytes(content[place + 4 : place + 8], "little")
         place += 8 + size + size % 2
     return note_of_chunks(others) + behind(content, end + end % 2)
@@ -177,9 +177,9 @@ def notes_of_tiff(tags: Any) -> list[str]:
     return [f"its tags {', '.join(map(str, others))} are left out"] if others else []
 
 
-def note_of_chunks(kinds: set[bytes]) -> list[str]:
-    names = ", ".join(kind.decode("ascii", "backslashreplace") for kind in sorted(kinds))
-    return [f"its chunks {names} are left out"] if kinds else []
+def note_of_chunks(chunk_types: set[bytes]) -> list[str]:
+    names = ", ".join(chunk_type.decode("ascii", "backslashreplace") for chunk_type in sorted(chunk_types))
+    return [f"its chunks {names} are left out"] if chunk_types else []
 
 
 def behind(content: bytes, end: int) -> list[str]:

@@ -20,7 +20,7 @@ from aecodec.model.tiling import intersection, window_within
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
-LOSSLESS_EFFORTS = (0, 4)
+LOSSLESS_EFFORTS = (0, 4)  # of libwebp that are tried, 0 to 6: more find smaller files, and take longer
 LOSSLESS_FIELDS = slice(21, 25)  # of a WebP file: widths of 14, 14, 1 and 3 bits
 LOSSLESS_ALPHA = 1 << 28
 
@@ -76,9 +76,9 @@ def read_tiles(payload: bytes, size: tuple[int, int], tiled: bool) -> Iterator[L
 
     Raises BitstreamError.
     """
-    places = tile_places(*size) if tiled else iter([(slice(0, size[1]), slice(0, size[0]))])
+    windows = tile_places(*size) if tiled else iter([(slice(0, size[1]), slice(0, size[0]))])
     reader = Reader(payload)
-    for place in places:
+    for place in windows:
         length = reader.varint("tile's length") if tiled else len(payload)
         tile = LosslessTile(place, reader.take(length, "tile"))
         check_lossless(tile.data, tile.size)
@@ -89,10 +89,10 @@ def read_tiles(payload: bytes, size: tuple[int, int], tiled: bool) -> Iterator[L
 
 def tiles_have_alpha(payload: bytes, size: tuple[int, int], tiled: bool) -> bool:
     """Whether pixels of `size` (width, height) have alpha; raises BitstreamError where some tiles have."""
-    found = {lossless_fields(tile.data)[2] for tile in read_tiles(payload, size, tiled)}
-    if len(found) > 1:
+    alpha_flags = {lossless_fields(tile.data)[2] for tile in read_tiles(payload, size, tiled)}
+    if len(alpha_flags) > 1:
         raise LimitError("some tiles have alpha and some have none: the file is damaged")
-    return found == {True}
+    return alpha_flags == {True}
 
 
 def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window) -> NDArray[np.uint8]:
@@ -103,13 +103,13 @@ def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window
     if not tiled:
         return np.asarray(read_lossless(payload, size))[part]
     channels = 4 if tiles_have_alpha(payload, size, tiled) else 3
-    found = np.empty((*(side.stop - side.start for side in part), channels), np.uint8)
+    pixels = np.empty((*(side.stop - side.start for side in part), channels), np.uint8)
     for tile in read_tiles(payload, size, tiled):
         shared = intersection(tile.place, part)
         if all(span.start < span.stop for span in shared):
             samples: NDArray[np.uint8] = np.asarray(read_lossless(tile.data, tile.size))
-            found[window_within(shared, part)] = samples[window_within(shared, tile.place)]
-    return found
+            pixels[window_within(shared, part)] = samples[window_within(shared, tile.place)]
+    return pixels
 
 
 def tile_places(width: int, height: int) -> Iterator[Window]:
@@ -159,8 +159,8 @@ def check_lossless(data: bytes, size: tuple[int, int]) -> None:
     """Raises BitstreamError unless data begin as a lossless WebP of `size` (width, height) does."""
     if not fits_lossless(*size):
         raise LimitError(f"{size[0]}x{size[1]} pixels are too many to be stored losslessly: damaged")
-    if (found := lossless_fields(data)[:2]) != size:
-        raise BitstreamError(f"the WebP inside is {found}, the header says {size}: damaged")
+    if (coded_size := lossless_fields(data)[:2]) != size:
+        raise BitstreamError(f"the WebP inside is {coded_size}, the header says {size}: damaged")
 
 
 def read_lossless(data: bytes, size: tuple[int, int]) -> Image.Image:

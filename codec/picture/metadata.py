@@ -24,13 +24,13 @@ def read_metadata(
     `block` is its EXIF, `content` the file that it is from, as far as that is known.
     """
     packet, notes = packet_of(image)
-    said, odd = text.of_image(image)
+    texts, odd = text.of_image(image)
     colour, about_colour = colour_of(image, content)
     icc = image.info.get("icc_profile") or b""
-    found = {Box.ICC: icc, Box.EXIF: block or b"", Box.XMP: packet, Box.TEXT: text.pack(said)}
-    found[Box.COLOUR] = code_points.pack(colour) if colour else b""
+    boxes = {Box.ICC: icc, Box.EXIF: block or b"", Box.XMP: packet, Box.TEXT: text.pack(texts)}
+    boxes[Box.COLOUR] = code_points.pack(colour) if colour else b""
     notes += [*odd, *about_colour, *leftovers.notes(image, content)]
-    return {box: bytes(data) for box, data in found.items() if data}, notes
+    return {box: bytes(data) for box, data in boxes.items() if data}, notes
 
 
 def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:

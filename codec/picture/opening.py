@@ -42,9 +42,9 @@ PLUGINS = {
 
 def format_of(head: bytes) -> str | None:
     """Pillow's name of the format of a file that begins so (HEAD bytes); None for what is not read."""
-    for signature, kind in SIGNATURES.items():
+    for signature, format_name in SIGNATURES.items():
         if head.startswith(signature):
-            return kind
+            return format_name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":
@@ -70,16 +70,16 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     raises where the file is damaged.
     """
     file.seek(0)
-    kind = format_of(file.read(HEAD))
+    format_name = format_of(file.read(HEAD))
     file.seek(0)
-    if kind is None:
+    if format_name is None:
         readable = "PNG, JPEG, WebP, BMP, TIFF, AVIF, GIF, HEIC or JPEG XL"
         raise ImageError(f"not a picture that can be read: give {readable}")
-    if kind == "JXL":
+    if format_name == "JXL":
         from aecodec.picture.jpeg_xl import open_jpeg_xl
 
         return open_jpeg_xl(file.read(), max_pixels)
-    image: Image.Image = reader_of(kind)(file, "")
+    image: Image.Image = reader_of(format_name)(file, "")
     check_input(*image.size, max_pixels)
     return image
 

@@ -12,7 +12,7 @@ SEGMENT = b"Photoshop 3.0\0"  # how such a segment of a JPEG begins
 
 def resources(block: bytes) -> dict[int, bytes]:
     """The resources by their numbers, up to where the block is damaged."""
-    found, place = {}, 0
+    by_number, place = {}, 0
     while block[place : place + 4] == SIGNATURE and place + 12 <= len(block):
         (number,) = struct.unpack_from(">H", block, place + 4)
         name = 1 + block[place + 6]
@@ -20,9 +20,9 @@ def resources(block: bytes) -> dict[int, bytes]:
         size = int.from_bytes(block[place : place + 4], "big")
         if place + 4 + size > len(block):
             break
-        found[number] = block[place + 4 : place + 4 + size]
+        by_number[number] = block[place + 4 : place + 4 + size]
         place += 4 + size + size % 2
-    return found
+    return by_number
 
 
 def resource(number: int, data: bytes) -> bytes:

@@ -167,9 +167,9 @@ def of_8_bits(image: Image.Image, wanted: int | None) -> tuple[Image.Image, list
     if bits <= 8:
         return image, []
     if wanted is None:
-        about = f"mode {image.mode}, not 8-bit gray, RGB, CMYK or palette"
-        about = about if image.mode in DEEP_MODES else f"{bits} bits a sample"
-        raise ImageError(f"has {about}: convert it to 8 bits with --depth 8 (depth=8 in Python)")
+        description = f"mode {image.mode}, not 8-bit gray, RGB, CMYK or palette"
+        description = description if image.mode in DEEP_MODES else f"{bits} bits a sample"
+        raise ImageError(f"has {description}: convert it to 8 bits with --depth 8 (depth=8 in Python)")
     converted, how = depth.to_8_bits(image, bits)
     return converted, [how]
 

@@ -63,7 +63,7 @@ def pack(text: Text) -> bytes:
     entries += [(RESOLUTION, pack_resolution(*text.dpi))] if text.dpi else []
     if not entries:
         return b""
-    plain = b"".join(bytes([kind]) + write_varint(len(data)) + data for kind, data in entries)
+    plain = b"".join(bytes([entry_type]) + write_varint(len(data)) + data for entry_type, data in entries)
     packed = zlib.compress(plain, 9)
     return bytes([ZLIB]) + packed if len(packed) < len(plain) else bytes([STORED]) + plain
 
@@ -81,31 +81,31 @@ def pack_resolution(horizontal: Fraction, vertical: Fraction) -> bytes:
 
 def unpack(box: bytes) -> tuple[Text, tuple[str, ...]]:
     """What a box says, and notes of what is passed over; raises ValueError where it breaks its rules."""
-    found, unknown, chunks = Text(), set(), []
+    text_read, unknown, chunks = Text(), set(), []
     try:
         reader = Reader(unpacked(box))
         while reader.position < len(reader.data):
-            kind = reader.byte("type of text")
+            entry_type = reader.byte("type of text")
             data = reader.take(reader.varint("length of text"), "text")
-            if kind == TEXT:
+            if entry_type == TEXT:
                 chunks.append(unpack_chunk(data))
-            elif kind == COMMENT and data and not found.comment:
-                found = replace(found, comment=data)
-            elif kind == IPTC and data and not found.iptc:
-                found = replace(found, iptc=data)
-            elif kind == RESOLUTION and not found.dpi:
-                found = replace(found, dpi=unpack_resolution(data))
-            elif kind in (COMMENT, IPTC, RESOLUTION):
-                raise ValueError(f"entry {kind} is empty or repeated")
+            elif entry_type == COMMENT and data and not text_read.comment:
+                text_read = replace(text_read, comment=data)
+            elif entry_type == IPTC and data and not text_read.iptc:
+                text_read = replace(text_read, iptc=data)
+            elif entry_type == RESOLUTION and not text_read.dpi:
+                text_read = replace(text_read, dpi=unpack_resolution(data))
+            elif entry_type in (COMMENT, IPTC, RESOLUTION):
+                raise ValueError(f"entry {entry_type} is empty or repeated")
             else:
-                unknown.add(kind)
+                unknown.add(entry_type)
     except (BitstreamError, UnicodeError, zlib.error) as error:
         raise ValueError(str(error)) from error
     if len({one.keyword for one in chunks}) < len(chunks):
         raise ValueError("a keyword is repeated")
-    kinds = ", ".join(map(str, sorted(unknown)))
-    notes = (f"its text has entries of types {kinds}, of a later release: left out",) if unknown else ()
-    return replace(found, chunks=tuple(chunks)), notes
+    numbers = ", ".join(map(str, sorted(unknown)))
+    notes = (f"its text has entries of types {numbers}, of a later release: left out",) if unknown else ()
+    return replace(text_read, chunks=tuple(chunks)), notes
 
 
 def unpacked(box: bytes) -> bytes:
@@ -164,11 +164,11 @@ def chunks_of(image: Image.Image) -> tuple[tuple[TextChunk, ...], list[str]]:
 
     Of a PNG that are its text chunks, but for those that were taken out of `info`; of others the strings.
     """
-    found: dict[str, str] = {k: v for k, v in image.info.items() if isinstance(k, str) and isinstance(v, str)}
+    texts: dict[str, str] = {k: v for k, v in image.info.items() if isinstance(k, str) and isinstance(v, str)}
     if isinstance(image, PngImagePlugin.PngImageFile):
-        found = {key: value for key, value in image.text.items() if key in image.info}
+        texts = {key: value for key, value in image.text.items() if key in image.info}
     chunks, odd = [], []
-    for key, value in found.items():
+    for key, value in texts.items():
         if key in NO_TEXT or key == "comment" or key.startswith(PROFILE):
             continue
         if key in RESERVED or not is_keyword(key):
@@ -199,22 +199,22 @@ def comment_of(image: Image.Image) -> bytes:
 def iptc_of(image: Image.Image) -> bytes:
     """IPTC's datasets: of a JPEG, of the tags of a TIFF, or as ImageMagick writes them into a PNG."""
     resources = image.info.get("photoshop")
-    found = resources.get(photoshop.IPTC) if isinstance(resources, dict) else None
-    if found is None and image.format == "TIFF":
-        found = iptc_of_tiff(getattr(image, "tag_v2", {}))
-    if found is None and (text := image.info.get(PROFILE + "iptc")):
-        found = photoshop.iptc_of_text(text)
-    return found if isinstance(found, bytes) else b""
+    block = resources.get(photoshop.IPTC) if isinstance(resources, dict) else None
+    if block is None and image.format == "TIFF":
+        block = iptc_of_tiff(getattr(image, "tag_v2", {}))
+    if block is None and (text := image.info.get(PROFILE + "iptc")):
+        block = photoshop.iptc_of_text(text)
+    return block if isinstance(block, bytes) else b""
 
 
 def iptc_of_tiff(tags: Any) -> bytes | None:
     """IPTC of its own tag, which some writers call numbers of 4 bytes, or of Photoshop's."""
-    found = tags.get(IPTC_IN_TIFF)
-    if isinstance(found, tuple) and all(isinstance(number, int) for number in found):
+    value = tags.get(IPTC_IN_TIFF)
+    if isinstance(value, tuple) and all(isinstance(number, int) for number in value):
         order: Any = "little" if tags.prefix == b"II" else "big"
-        found = b"".join(number.to_bytes(4, order) for number in found)
-    if isinstance(found, bytes):
-        return found
+        value = b"".join(number.to_bytes(4, order) for number in value)
+    if isinstance(value, bytes):
+        return value
     block = tags.get(PHOTOSHOP_IN_TIFF)
     return photoshop.resources(block).get(photoshop.IPTC) if isinstance(block, bytes) else None
 

@@ -50,8 +50,8 @@ class Remains:
 
 def remains_of(data: bytes, frame: int | None, max_pixels: int) -> Remains | None:
     """What is there of the picture in a damaged file; None where it is nothing."""
-    kind = format_of(data[:HEAD])
-    images = decoded_variously(data, kind, frame, max_pixels)
+    format_name = format_of(data[:HEAD])
+    images = decoded_variously(data, format_name, frame, max_pixels)
     if len(images) < 2:
         return None
     first, *others = (np.asarray(image) for image in images)
@@ -60,40 +60,40 @@ def remains_of(data: bytes, frame: int | None, max_pixels: int) -> Remains | Non
     differ = np.zeros(first.shape[:2], bool)
     for other in others:
         differ |= (first != other).reshape(*differ.shape, -1).any(2)
-    if kind == "GIF":
+    if format_name == "GIF":
         differ |= untouched(images[0], first)
-    if kind in UNIT:
-        differ = all_below(differ, UNIT[kind])
+    if format_name in UNIT:
+        differ = all_below(differ, UNIT[format_name])
     missing = float(differ.mean())
-    if kind == "JPEG" and not missing and not jpeg.has_all_scans(data):
+    if format_name == "JPEG" and not missing and not jpeg.has_all_scans(data):
         missing = 1.0
-    if differ.all() and kind != "JPEG":  # which may be there as a whole, but coarse
+    if differ.all() and format_name != "JPEG":  # which may be there as a whole, but coarse
         return None
-    if not missing and (kind in IN_BOXES or len(images) < len(backgrounds_for(kind))):
+    if not missing and (format_name in IN_BOXES or len(images) < len(backgrounds_for(format_name))):
         missing = LOWEST_SHARE  # as a few endings that agree are no proof
-    return Remains(images[0], missing, is_cut(data, kind))
+    return Remains(images[0], missing, is_cut(data, format_name))
 
 
 def decoded_variously(
     data: bytes, format: str | None, frame: int | None, max_pixels: int
 ) -> list[Image.Image]:
     """Images of a file, two of different backgrounds or three of different endings, if it can be decoded."""
-    found: list[Image.Image] = []
+    decoded: list[Image.Image] = []
     backgrounds = backgrounds_for(format)
     data = data.rstrip(b"\xff") if format == "JPEG" else data  # half a marker, which an ending would complete
     for ending in endings(data, format, max_pixels):
         try:
             image = open_image(io.BytesIO(data + ending), max_pixels)
             with at_frame(image, frame):
-                load_over(backgrounds[len(found)], image)
+                load_over(backgrounds[len(decoded)], image)
         except MemoryError:
             raise
         except Exception:  # whatever a library makes of damaged data
             continue
-        found.append(image)
-        if len(found) == len(backgrounds):
+        decoded.append(image)
+        if len(decoded) == len(backgrounds):
             break
-    return found
+    return decoded
 
 
 def backgrounds_for(format: str | None) -> tuple[int, ...]:
@@ -137,10 +137,10 @@ def load_over(background: int, image: Image.Image) -> None:
 
 def untouched(image: Image.Image, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Pixels (H, W) of a GIF's rows that are all transparent, as all are before it is decoded."""
-    found = np.zeros(pixels.shape[:2], bool)
+    mask = np.zeros(pixels.shape[:2], bool)
     if isinstance(key := image.info.get("transparency"), int) and pixels.ndim == 2:
-        found[(pixels == key).all(1)] = True
-    return found
+        mask[(pixels == key).all(1)] = True
+    return mask
 
 
 def all_below(differ: NDArray[np.bool_], unit: int) -> NDArray[np.bool_]:
@@ -148,10 +148,10 @@ def all_below(differ: NDArray[np.bool_], unit: int) -> NDArray[np.bool_]:
 
     For made-up data may end soon, as at a restart of a JPEG, and what follows be the same.
     """
-    found = differ.copy()
+    mask = differ.copy()
     if differ.any():
-        found[int(differ.any(1).argmax()) + unit :] = True
-    return found
+        mask[int(differ.any(1).argmax()) + unit :] = True
+    return mask
 
 
 def missing_bytes(data: bytes, format: str | None) -> int:

@@ -27,7 +27,7 @@ FORMATS = {
     ".webp": "WEBP",
 }
 OPAQUE_FORMATS = ("BMP", "JPEG")
-JPEG_QUALITY = 95
+JPEG_QUALITY = 95  # 1 to 100: above it files grow fast and hardly look better
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     "JPEG": {"subsampling": "4:4:4", "optimize": True},
@@ -88,10 +88,10 @@ def flattened(image: Image.Image, background: str) -> Image.Image:
     if image.mode in ("L", "RGB"):
         return image
     gray = image.mode == "LA" and (red == green == blue or not is_transparent(image))
-    found = Image.new("RGB", image.size, (red, green, blue)).convert("L" if gray else "RGB")
-    found.paste(image.convert(found.mode), mask=image.getchannel("A"))
-    found.info = image.info.copy()
-    return found
+    background_image = Image.new("RGB", image.size, (red, green, blue)).convert("L" if gray else "RGB")
+    background_image.paste(image.convert(background_image.mode), mask=image.getchannel("A"))
+    background_image.info = image.info.copy()
+    return background_image
 
 
 def fitted(image: Image.Image, format: str, background: str | None = None) -> Image.Image:

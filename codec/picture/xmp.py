@@ -84,8 +84,8 @@ def names_of_containers(packet: bytes) -> str:
     """A pattern of the qualified names of such claims; empty where there are none."""
     text = packet.decode("utf-8", "replace")
     prefixes = "|".join(prefixes_of(text, CONTAINERS))
-    found = [rf"(?:{prefixes}):[\w.-]+|xmlns:(?:{prefixes})"] if prefixes else []
-    return "|".join([*found, MOTION] if found or re.search(MOTION, text) else [])
+    patterns = [rf"(?:{prefixes}):[\w.-]+|xmlns:(?:{prefixes})"] if prefixes else []
+    return "|".join([*patterns, MOTION] if patterns or re.search(MOTION, text) else [])
 
 
 def prefixes_of(text: str, namespaces: Iterable[str]) -> list[str]:
@@ -115,8 +115,8 @@ def upright(packet: bytes) -> bytes:
 
 def extension_of(packet: bytes) -> str:
     """The digest of the extended XMP that a JPEG's packet refers to; empty if there is none."""
-    found = re.search(rb":HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})", packet)
-    return found[1].decode() if found else ""
+    match = re.search(rb":HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})", packet)
+    return match[1].decode() if match else ""
 
 
 def without_extension(packet: bytes) -> bytes | None:

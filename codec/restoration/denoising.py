@@ -1,4 +1,4 @@
-"""Removes noise: by a network that is told how much there is, or by non-local means."""
+"""Removes noise by a network, which takes its standard deviation as an input, or by non-local means."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def left(picture: Picture) -> Picture:
 
 def check_denoising(sigma: float | None, method: str) -> None:
     """Raises StageError for a sigma or method that `denoise` does not offer."""
-    if sigma is not None and not 0 <= (given := number("sigma", sigma, StageError)) <= LARGEST_SIGMA:
-        raise StageError(f"sigma {given:g} is out of range: choose 0 to {LARGEST_SIGMA:g}")
+    if sigma is not None and not 0 <= (value := number("sigma", sigma, StageError)) <= LARGEST_SIGMA:
+        raise StageError(f"sigma {value:g} is out of range: choose 0 to {LARGEST_SIGMA:g}")
     choice("denoising method", method, METHODS, StageError)
 
 
@@ -121,7 +121,7 @@ def non_local_means(image: NDArray[Any], sigma: float, gray: bool) -> NDArray[An
     missing = [(0, max(NLM_SMALLEST - side, 0)) for side in (height, width)]
     image = np.pad(image, (*missing, (0, 0)), mode="edge")  # scikit-image drops axes of one pixel
     planes = image[:, :, 0] if gray else image
-    found = denoise_nl_means(
+    denoised = denoise_nl_means(
         planes / np.float32(255) if image.dtype == np.uint8 else planes,
         patch_size=NLM_PATCH,
         patch_distance=NLM_DISTANCE,
@@ -130,5 +130,7 @@ def non_local_means(image: NDArray[Any], sigma: float, gray: bool) -> NDArray[An
         fast_mode=True,
         channel_axis=None if gray else 2,
     )[:height, :width]
-    found = np.repeat(found[:, :, None], 3, axis=2) if gray else found
-    return np.asarray(np.rint(255 * found.clip(0, 1)) if image.dtype == np.uint8 else found, image.dtype)
+    denoised = np.repeat(denoised[:, :, None], 3, axis=2) if gray else denoised
+    return np.asarray(
+        np.rint(255 * denoised.clip(0, 1)) if image.dtype == np.uint8 else denoised, image.dtype
+    )

@@ -13,7 +13,9 @@ from aecodec.model.tiling import scale_window, tiles
 from aecodec.progress import track
 
 CELL = 8  # pixels: what the sides of a tile are multiples of
-CORE = 96  # cells per tile, each way, without the halo
+CORE = (
+    96  # cells per tile, each way, without the halo: larger tiles waste less on halos, and take more memory
+)
 HALO = 15  # cells: the network sees 116 pixels to each side
 
 
@@ -25,7 +27,7 @@ def restored(
     `level`, where the network takes one, is constant over the image. `finish` is what is done to levels
     before they are rounded to bytes.
     """
-    found = np.empty_like(image)
+    restored_image = np.empty_like(image)
     height, width = image.shape[:2]
     for tile in track("restoring", tiles(-(-height // CELL), -(-width // CELL), CORE, HALO)):
         planes = read_planes(image, tile.outer)
@@ -34,10 +36,10 @@ def restored(
         inner = np.clip(result[(slice(None), *scale_window(tile.inner, CELL))].transpose(1, 2, 0), 0, 1)
         rows, columns = scale_window(tile.place, CELL)
         place = slice(rows.start, min(rows.stop, height)), slice(columns.start, min(columns.stop, width))
-        part = found[place]
+        part = restored_image[place]
         inner = inner[: part.shape[0], : part.shape[1]]
         part[:] = bytes_of(inner, place, finish) if image.dtype == np.uint8 else inner
-    return found
+    return restored_image
 
 
 def bytes_of(image: Floats, place: Window, finish: Finish | None) -> NDArray[np.uint8]:

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-PATCH = 8  # pixels, each way
-PART = 160  # pixels each way, about, of which noise is measured apart
-MOST_PARTS = 4  # each way
-MOST_PATCHES = 2**14  # of a part
+PATCH = 8  # pixels, each way: larger ones tell noise from texture better, and need more of them
+# Pixels each way, about, of a part, whose noise is measured apart: the least of nine such parts was nearest
+# to the truth (docs/experiments.md, stages). Larger parts hold more texture, smaller ones fewer patches.
+PART = 160
+MOST_PARTS = 4  # each way: more take longer
+MOST_PATCHES = 2**14  # of a part: more are more exact, and take longer
 MIDDLE = (56, 200)  # of 255: means of patches in which noise is hardly clipped
-SHARE = 1 / 3  # of the parts that show no more than the noise
+SHARE = (
+    1 / 3
+)  # of the parts that show only noise: a larger share takes texture for noise, a smaller one flat parts
 SMALLEST = 32  # pixels each way in which noise can be measured
 CLIPPED = 0.2  # of a patch's pixels: with more at 0 or 255 its noise would be clipped too
 MOSTLY_CLIPPED = 0.8  # of a part's patches: of text on white 0.93 and more are
@@ -51,9 +55,9 @@ def estimate_noise(image: NDArray[Any]) -> float:
     planes = image[:, :, :1] if gray else image
     rows, columns = (parts(side) for side in image.shape[:2])
     measured = [noise_of(planes[row, column]) for row in rows for column in columns]
-    found = [noise for noise in measured if noise is not None]
-    most = max((noise.sigma for noise in found if not noise.clipped), default=0.0)
-    sigma = float(np.quantile([min(noise.sigma, most) for noise in found], SHARE)) if found else 0.0
+    known = [noise for noise in measured if noise is not None]
+    most = max((noise.sigma for noise in known if not noise.clipped), default=0.0)
+    sigma = float(np.quantile([min(noise.sigma, most) for noise in known], SHARE)) if known else 0.0
     return sigma if image.dtype == np.uint8 else 255 * sigma
 
 

@@ -77,8 +77,8 @@ def windows_of(part: NDArray[np.int16]) -> tuple[NDArray[np.bool_], NDArray[np.b
     for ways in PAIRS:
         others = [part[row : row + height, column : column + width] for row, column in ways]
         differences = [np.abs(first - other).max(2) for other in others]
-        equal = slid(sum((each == 0).astype(np.int16) for each in differences), np.add)
-        near = slid(sum((each <= NEAR).astype(np.int16) for each in differences), np.add)
+        equal = slid(sum((difference == 0).astype(np.int16) for difference in differences), np.add)
+        near = slid(sum((difference <= NEAR).astype(np.int16) for difference in differences), np.add)
         exact &= equal > EXACT * near
     spread = (slid(first, np.maximum) - slid(first, np.minimum)).max(2)
     return spread >= EDGE, exact

@@ -23,7 +23,7 @@ SCALES = (2, 3, 4)
 LEARNED = "learned"
 METHODS = (LEARNED, "srcnn", "bicubic")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None, None]  # ITU-R BT.601
-CORE = 256  # pixels per tile of the small picture, each way, without the halo
+CORE = 256  # pixels per tile of the small picture, each way, without the halo: more take memory, fewer time
 HALO = 18  # pixels: the network sees 14 to each side, interpolation 2 more
 
 
@@ -56,15 +56,15 @@ def check_upscaling(scale: int, method: str) -> None:
 def enlarged(pixels: Pixels, scale: int, method: str, finish: Finish | None = None) -> Pixels:
     """Pixels (H, W, 3) -> (scale H, scale W, 3); `finish` is what is done before levels are rounded."""
     height, width = pixels.shape[:2]
-    found = np.empty((scale * height, scale * width, 3), np.uint8)
+    result = np.empty((scale * height, scale * width, 3), np.uint8)
     for tile in track("enlarging", tiles(height, width, CORE, HALO)):
         small = pixels[tile.outer].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
         large = np.stack([bicubic(plane, scale) for plane in small])
         if method != "bicubic":
             large += sharper(small, large, scale, method)
         inner, place = large[(slice(None), *scale_window(tile.inner, scale))], scale_window(tile.place, scale)
-        found[place] = bytes_of(np.clip(inner, 0, 1).transpose(1, 2, 0), place, finish)
-    return found
+        result[place] = bytes_of(np.clip(inner, 0, 1).transpose(1, 2, 0), place, finish)
+    return result
 
 
 def network_name(scale: int) -> str:
@@ -76,10 +76,10 @@ def sharper(small: Floats, large: Floats, scale: int, method: str) -> Floats:
     """What a network adds to the luma (1, s h, s w) of a picture (3, s h, s w) enlarged from (3, h, w)."""
     luma = (large * LUMA).sum(0, keepdims=True)
     if method == "srcnn":
-        (found,) = network(f"srcnn{scale}")(0, luma)
+        (sharpened,) = network(f"srcnn{scale}")(0, luma)
     else:
-        (found,) = network(network_name(scale))(0, (small * LUMA).sum(0, keepdims=True), luma)
-    return np.asarray(found - luma, np.float32)
+        (sharpened,) = network(network_name(scale))(0, (small * LUMA).sum(0, keepdims=True), luma)
+    return np.asarray(sharpened - luma, np.float32)
 
 
 def bicubic(plane: Floats, scale: int) -> Floats:

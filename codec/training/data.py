@@ -1,4 +1,4 @@
-"""Photographs for training: read once, kept as bytes, cut into random crops."""
+"""Photographs for training: they are read once, kept as bytes, and cut into random crops."""
 
 from __future__ import annotations
 

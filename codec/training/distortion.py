@@ -1,4 +1,4 @@
-"""What a codec may be tuned for: measures of error, and their gradients as graphs can hold them."""
+"""Measures of error that a codec can be tuned for, and their gradients in operations of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -10,38 +10,37 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aecodec.training.ssimulacra2 import ssimulacra2_distance, ssimulacra2_slope
+from aecodec.training.ssimulacra2 import ssimulacra2_distance, ssimulacra2_gradient
 from aecodec.training.windows import blur, blur_in_graph, gaussian
 
-# Squared error, of samples up to 1, that 1 - MS-SSIM is worth: about what compressai's pairs of lambdas say,
-# and what files of `base` exchange, 1000 to 1800 / 255**2 up to quality 65 and 800 above.
-DISSIMILARITY_WORTH = 1250 / 255**2
-# Squared error that a unit of SSIMULACRA 2's distance is worth: files of `base` exchange 4.1 (quality 0) to
-# 6.5 / 255**2 (quality 100).
-SSIMULACRA2_WORTH = 5.5 / 255**2
-# Of SSIMULACRA 2 and of MS-SSIM in what `visual` is trained for, the rest being squared error. 0.7 and 0.15
-# left MS-SSIM level with AVIF, where SSIMULACRA 2 was 6 % ahead and PSNR to spare.
+# Squared error, of samples up to 1, that equals a unit of 1 - MS-SSIM. The ratio of CompressAI's lambdas for
+# the two measures is about that, and so is the exchange in files of `base`: 1000 to 1800 / 255**2 up to
+# quality 65, 800 above.
+DISSIMILARITY_WEIGHT = 1250 / 255**2
+# Squared error that equals a unit of SSIMULACRA 2's distance: files of `base` exchange 4.1 (quality 0) to 6.5
+# / 255**2 (quality 100).
+SSIMULACRA2_WEIGHT = 5.5 / 255**2
+# Shares of SSIMULACRA 2 and of MS-SSIM in the error that `visual` is trained for; the rest is squared error.
+# With 0.7 and 0.15, MS-SSIM was level with AVIF's while SSIMULACRA 2 was 6 % ahead. See docs/experiments.md,
+# training for the eye.
 VISUAL_SHARES = (0.55, 0.35)
-# The same for the gradient that efforts go by. The curvature of SSIMULACRA 2 differs too much from place to
-# place for steps that know one figure of each position: with the shares of training, four steps at quality 75
-# took a score from 83 to 41, with (0.2, 0.6) one of three pictures still lost 3 points. With these they save
-# 0, 4 and 6 % of bits at an equal score, 3, 5 and 10 % at equal MS-SSIM, at quality 10, 40 and 75.
-EFFORT_SHARES = (0.12, 0.5)
-LEAK = 0.02  # of what overshoots black or white counts as error
+# Share of an overshoot beyond black or white that counts as error. Without any, overshoot grows without
+# bound; a larger share makes the network spend on values that no picture shows.
+LEAK = 0.02
 
 SCALE_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, the finest scale first
 LUMINANCE, CONTRAST = 0.01**2, 0.03**2  # constants of SSIM, of samples up to 1
 WINDOW = gaussian()  # of SSIM
-LEAST_SIMILARITY = 0.05  # of a scale, as powers have no slope at 0
+LEAST_SIMILARITY = 0.05  # of a scale; below it the gradient is 0, since a power has none that is finite at 0
 
 
 def clipped(decoded: Tensor) -> Tensor:
-    """Decoded images as they are shown, from 0 to 1, with a LEAK of what lies beyond.
+    """Decoded images clipped to 0 to 1 as they are displayed, plus a share LEAK of the overshoot.
 
-    Overshoot costs next to nothing, so white may overshoot and stay white; the leak keeps it from growing.
+    So white may overshoot and stay white, and the leak keeps the overshoot from growing.
     """
-    shown = decoded.clamp(0, 1)
-    return shown + LEAK * (decoded - shown)
+    displayed = decoded.clamp(0, 1)
+    return displayed + LEAK * (decoded - displayed)
 
 
 def squared_error(decoded: Tensor, images: Tensor) -> Tensor:
@@ -54,7 +53,7 @@ def ms_ssim(decoded: Tensor, images: Tensor) -> Tensor:
 
     Source: Wang et al. 2003; windows lie within the images, as in pytorch-msssim.
     """
-    whole = torch.ones_like(images[:, :, 0, 0])
+    product = torch.ones_like(images[:, :, 0, 0])
     for scale, power in enumerate(SCALE_POWERS):
         if scale:
             decoded, images = (
@@ -68,114 +67,121 @@ def ms_ssim(decoded: Tensor, images: Tensor) -> Tensor:
             similarity = (
                 similarity * (2 * mean * other + LUMINANCE) / (mean.square() + other.square() + LUMINANCE)
             )
-        whole = whole * similarity.mean((2, 3)).clamp(min=LEAST_SIMILARITY) ** power
-    return whole.mean(1)
+        product = product * similarity.mean((2, 3)).clamp(min=LEAST_SIMILARITY) ** power
+    return product.mean(1)
 
 
 def visual_error(decoded: Tensor, images: Tensor) -> Tensor:
-    """What the eye sees of the error by two measures, and some squared error: (B,), about as large as that.
+    """A weighted sum (B,) of SSIMULACRA 2, MS-SSIM and squared error, in units of squared error.
 
-    Images are (B, 3, H, W), those decoded not clipped. One measure alone would be gamed: SSIMULACRA 2 weighs
-    the worst places and knows colour, MS-SSIM is blind to neither scale nor contrast, squared error keeps
-    slow drifts of colour away, which both pass over.
+    Images are (B, 3, H, W); decoded ones are not clipped. A network would exploit the blind spots of one
+    measure alone. SSIMULACRA 2 weighs the worst positions and knows colour. MS-SSIM covers scales and
+    contrast. Squared error penalises slow drifts of colour, which the other two hardly see.
     """
-    shown = clipped(decoded)
+    displayed = clipped(decoded)
     distances = (
-        SSIMULACRA2_WORTH * ssimulacra2_distance(shown, images),
-        DISSIMILARITY_WORTH * (1 - ms_ssim(shown, images)),
+        SSIMULACRA2_WEIGHT * ssimulacra2_distance(displayed, images),
+        DISSIMILARITY_WEIGHT * (1 - ms_ssim(displayed, images)),
     )
-    seen, structural = VISUAL_SHARES
+    ssimulacra2_share, ms_ssim_share = VISUAL_SHARES
     return (
-        seen * distances[0]
-        + structural * distances[1]
-        + (1 - seen - structural) * squared_error(shown, images)
+        ssimulacra2_share * distances[0]
+        + ms_ssim_share * distances[1]
+        + (1 - ssimulacra2_share - ms_ssim_share) * squared_error(displayed, images)
     )
 
 
-def squared_slope(decoded: Tensor, image: Tensor) -> Tensor:
+def squared_error_gradient(decoded: Tensor, image: Tensor) -> Tensor:
     """The gradient (1, 3, H, W) of the squared error of an image, times its pixels."""
     return (decoded - image) * (2 / 3)
 
 
-def visual_slope(decoded: Tensor, image: Tensor) -> Tensor:
-    """The gradient (1, 3, H, W) of an error that efforts make less of, times its pixels.
+def visual_error_gradient(decoded: Tensor, image: Tensor) -> Tensor:
+    """The gradient (1, 3, H, W), times the number of pixels, of the error that efforts reduce.
 
-    It is made of what the visual error is, in EFFORT_SHARES. MS-SSIM has windows at the borders too, cut off
-    there, so sides need only be multiples of 16; a scale on which nothing is alike has a slope too; and the
-    worst places count for less, see LARGEST_WEIGHT. Decoded images are clipped: the graph that this is a part
-    of does so before.
+    It has the parts of `visual_error` in VISUAL_SHARES, with three differences. Windows of MS-SSIM are cut
+    off at the borders, so sides need only be multiples of 16. A scale without similarity has a gradient too.
+    The worst positions have less weight, see LARGEST_WEIGHT. The graph around this clips decoded images
+    before.
     """
-    seen, structural = EFFORT_SHARES
-    slopes = SSIMULACRA2_WORTH * ssimulacra2_slope(decoded, image), dissimilarity_slope(decoded, image)
-    squared = (1 - seen - structural) * squared_slope(decoded, image)
-    return seen * slopes[0] + structural * slopes[1] + squared
+    ssimulacra2_share, ms_ssim_share = VISUAL_SHARES
+    gradients = (
+        SSIMULACRA2_WEIGHT * ssimulacra2_gradient(decoded, image),
+        dissimilarity_gradient(decoded, image),
+    )
+    squared = (1 - ssimulacra2_share - ms_ssim_share) * squared_error_gradient(decoded, image)
+    return ssimulacra2_share * gradients[0] + ms_ssim_share * gradients[1] + squared
 
 
-def dissimilarity_slope(decoded: Tensor, image: Tensor) -> Tensor:
-    """The gradient (1, 3, H, W) of what an image's MS-SSIM is worth, times its pixels."""
-    return -DISSIMILARITY_WORTH * similarity_and_slope(decoded, image)[1]
+def dissimilarity_gradient(decoded: Tensor, image: Tensor) -> Tensor:
+    """The gradient (1, 3, H, W) of an image's weighted 1 - MS-SSIM, times the number of pixels."""
+    return -DISSIMILARITY_WEIGHT * ms_ssim_and_gradient(decoded, image)[1]
 
 
-def similarity_and_slope(decoded: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-    """MS-SSIM of an image (1, 3, H, W), by channel (3,), and the gradient of their mean times its pixels."""
+def ms_ssim_and_gradient(decoded: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """MS-SSIM (3,) by channel of an image (1, 3, H, W), and the gradient of its mean times the pixels."""
     decoded, image = decoded.transpose(0, 1), image.transpose(0, 1)  # channels alike, so as a batch
-    means, slopes = [], []
+    means, gradients = [], []
     for scale, power in enumerate(SCALE_POWERS):
         if scale:
             decoded, image = F.avg_pool2d(decoded, 2), F.avg_pool2d(image, 2)
         last = scale == len(SCALE_POWERS) - 1
-        similarity, slope = windows_and_slope(decoded, image, luminance=last)
+        similarity, gradient = ssim_and_gradient(decoded, image, luminance=last)
         mean = similarity.mean((1, 2, 3), keepdim=True).clamp(min=LEAST_SIMILARITY)
         means.append(mean**power)
-        slopes.append(slope * power / mean)
-    whole = reduce(torch.mul, means)
+        gradients.append(gradient * power / mean)
+    product = reduce(torch.mul, means)
     # a sample of one scale is the mean of four of the scale before, of which there are four times as many
-    slope = reduce(lambda coarse, fine: fine + F.interpolate(coarse, scale_factor=2.0), reversed(slopes))
-    return whole.flatten(), (slope * whole / 3).transpose(0, 1)
+    gradient = reduce(
+        lambda coarse, fine: fine + F.interpolate(coarse, scale_factor=2.0), reversed(gradients)
+    )
+    return product.flatten(), (gradient * product / 3).transpose(0, 1)
 
 
-def windows_and_slope(decoded: Tensor, image: Tensor, luminance: bool) -> tuple[Tensor, Tensor]:
-    """SSIM around each sample of planes (C, 1, H, W), with its factor of luminance or without.
+def ssim_and_gradient(decoded: Tensor, image: Tensor, luminance: bool) -> tuple[Tensor, Tensor]:
+    """SSIM around each sample of planes (C, 1, H, W), with or without luminance, and the gradient of its sum.
 
-    And the gradient of its sum with respect to the decoded planes.
+    The gradient is that with respect to the decoded planes.
     """
-    within = blur_in_graph(torch.ones_like(image[:1]), WINDOW)  # share of each window that is not cut off
+    window_share = blur_in_graph(
+        torch.ones_like(image[:1]), WINDOW
+    )  # share of each window that is not cut off
 
-    def local(planes: Tensor) -> Tensor:
-        return blur_in_graph(planes, WINDOW) / within
+    def window_mean(planes: Tensor) -> Tensor:
+        return blur_in_graph(planes, WINDOW) / window_share
 
-    def pulled_back(slope: Tensor) -> Tensor:
-        return blur_in_graph(slope / within, WINDOW)
+    def blur_vjp(gradient: Tensor) -> Tensor:
+        return blur_in_graph(gradient / window_share, WINDOW)
 
-    mean, other_mean = local(decoded), local(image)
-    covariance = local(decoded * image) - mean * other_mean
-    energy = local(decoded.square() + image.square()) - mean.square() - other_mean.square() + CONTRAST
+    mean, other_mean = window_mean(decoded), window_mean(image)
+    covariance = window_mean(decoded * image) - mean * other_mean
+    energy = window_mean(decoded.square() + image.square()) - mean.square() - other_mean.square() + CONTRAST
     structure = (2 * covariance + CONTRAST) / energy
-    light, of_light = torch.ones_like(mean), torch.zeros_like(mean)
+    luminance_term, luminance_derivative = torch.ones_like(mean), torch.zeros_like(mean)
     if luminance:
         both = mean.square() + other_mean.square() + LUMINANCE
-        light = (2 * mean * other_mean + LUMINANCE) / both
-        of_light = 2 * (other_mean - light * mean) / both
-    of_covariance, of_energy = 2 * light / energy, -light * structure / energy
-    of_mean = of_light * structure - of_covariance * other_mean - 2 * of_energy * mean
-    slope = pulled_back(of_mean) + image * pulled_back(of_covariance)
-    return light * structure, slope + 2 * decoded * pulled_back(of_energy)
+        luminance_term = (2 * mean * other_mean + LUMINANCE) / both
+        luminance_derivative = 2 * (other_mean - luminance_term * mean) / both
+    of_covariance, of_energy = 2 * luminance_term / energy, -luminance_term * structure / energy
+    of_mean = luminance_derivative * structure - of_covariance * other_mean - 2 * of_energy * mean
+    gradient = blur_vjp(of_mean) + image * blur_vjp(of_covariance)
+    return luminance_term * structure, gradient + 2 * decoded * blur_vjp(of_energy)
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What a codec is tuned for: the error (B,) of decoded images, its slope, and sides of crops to train on.
+    """An error (B,) of decoded images that a codec is tuned for, its gradient, and the sides of crops.
 
-    The slope is the gradient (1, 3, H, W), with respect to the decoded image, of its error times its pixels.
-    Crops have the first side, and later the second.
+    The gradient (1, 3, H, W) is that of the error times the number of pixels with respect to the decoded
+    image. Crops of training have the first side in pixels, and later the second.
     """
 
     error: Callable[[Tensor, Tensor], Tensor]
-    slope: Callable[[Tensor, Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
     sides: tuple[int, int]
 
 
 TUNINGS = {
-    "psnr": Tuning(squared_error, squared_slope, (128, 256)),
-    "visual": Tuning(visual_error, visual_slope, (256, 256)),
+    "psnr": Tuning(squared_error, squared_error_gradient, (128, 256)),
+    "visual": Tuning(visual_error, visual_error_gradient, (256, 256)),
 }

@@ -1,10 +1,11 @@
-"""Several processes that train one network, as `torchrun` starts them; alone, a process does nothing here.
+"""Training of one network in several processes, started by `torchrun`.
 
-    torchrun --nproc-per-node 2 -m -- cli train codec --data PHOTOS --out RUN --hours 8
+In a single process it changes nothing.
+    torchrun --nproc-per-node 2 -m -- aecodec.cli train codec --data PHOTOS --out RUN --hours 8
 
-Each draws batches of its own. Gradients are averaged and each process moves its share of the weights, so the
-processes keep one set of them; the first keeps the run's time and writes its files, but for each one's
-checkpoint.
+Each process draws its own batches. Gradients are averaged, and each process updates its share of the weights,
+so all have the same weights. The first process keeps the time of the run and writes its files. Each process
+writes its own checkpoint.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ def of_all(number: int) -> list[int]:
     """The numbers of all processes, in their order."""
     if not distributed.is_initialized():
         return [number]
-    own = torch.tensor([number], device=device())
-    found = [torch.empty_like(own) for _ in range(processes())]
-    distributed.all_gather(found, own)
-    return [int(each) for each in found]
+    number_tensor = torch.tensor([number], device=device())
+    numbers = [torch.empty_like(number_tensor) for _ in range(processes())]
+    distributed.all_gather(numbers, number_tensor)
+    return [int(tensor) for tensor in numbers]
 
 
 def average_gradients(network: nn.Module) -> None:
@@ -67,20 +68,22 @@ def average_gradients(network: nn.Module) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
     flat /= distributed.get_world_size()
-    for parameter, part in zip(network.parameters(), flat.split([g.numel() for g in gradients]), strict=True):
-        parameter.grad = part.view_as(parameter).clone()
+    for parameter, gradient in zip(
+        network.parameters(), flat.split([g.numel() for g in gradients]), strict=True
+    ):
+        parameter.grad = gradient.view_as(parameter).clone()
 
 
-def shared(kind: type[Optimizer], parameters: Iterable[Any], **options: Any) -> Optimizer:
-    """An optimiser of a kind, for parameters or groups of them, whose work and state the processes share.
+def shared(optimiser_class: type[Optimizer], parameters: Iterable[Any], **options: Any) -> Optimizer:
+    """An optimiser for parameters or groups of them. The processes share its work and its state.
 
-    Its state is that of this process's share alone. Source: Rajbhandari et al. 2020 (ZeRO, arXiv 1910.02054).
+    Each process has the state of its own share. Source: Rajbhandari et al. 2020 (ZeRO, arXiv 1910.02054).
     """
     if not distributed.is_initialized():
-        return kind(parameters, **options)
-    return ZeroRedundancyOptimizer(parameters, kind, **options)
+        return optimiser_class(parameters, **options)
+    return ZeroRedundancyOptimizer(parameters, optimiser_class, **options)
 
 
 def of_this_process(optimiser: Optimizer) -> Optimizer:
-    """The part of an optimiser, shared or not, that moves this process's share of the weights."""
+    """The part of an optimiser, shared or not, that updates this process's share of the weights."""
     return optimiser.optim if isinstance(optimiser, ZeroRedundancyOptimizer) else optimiser

@@ -36,45 +36,61 @@ from aecodec.training.pruning import prune_analysis
 from aecodec.training.refit import refit_scales
 from aecodec.training.smoothing import smooth_analysis
 
-PRECISION = 2**22  # sum of the counts of a table, about
-FIRST_LEVEL = 2  # levels below are not coded
-REACH = 5.0  # standard deviations to each side that a table covers
-GAUSSIAN_WEIGHT = 100.0  # observations that the Gaussian is worth when tables are fitted
-PRIOR_WEIGHT = 30.0  # observations that what all files share is worth in each context of a prior
-PRIORS = 8  # of the hyper-latent, one of which each file names
+# Sum of the counts of a table, about. Larger counts are closer to the probabilities; the coder takes 24 bits.
+PRECISION = 2**22
+# Scale index below which symbols are taken as zero and not coded: a higher one saves time, and loses the few
+# symbols that are not zero.
+SKIP_BELOW = 2
+# Standard deviations to each side that a table covers. Symbols outside take an escape code; wider tables take
+# more space in the model.
+SUPPORT = 5.0
+# Observations that the Gaussian counts for when tables are fitted: more keeps tables smooth where few symbols
+# were seen, fewer lets them follow the counts.
+GAUSSIAN_WEIGHT = 100.0
+# Observations that the mean over all files counts for in each context of a CDF set, for the same reason.
+CDF_SET_WEIGHT = 30.0
+# Sets of tables for z, of which each file names one: more fit files better, and need more pictures to be
+# fitted.
+CDF_SETS = 8
+# Rounds of fitting tables and then the shifts of scale indices, each of which depends on the other.
 FIT_ROUNDS = 2
-FIT_QUALITIES = tuple(range(0, 101, 10))
+FIT_QUALITIES = tuple(range(0, 101, 10))  # steps of 10: tables are shared by all qualities
 
 
-class Part(nn.Module):
-    """One network as a function of plain tensors, the quality last; a gradient is of a tuning's error."""
+class NetworkGraph(nn.Module):
+    """One network as a function of plain tensors, the quality last.
+
+    The network `gradient` gives the gradient of a tuning's error. Its inputs `bit_derivatives` and `passes`
+    are named `slopes` and `turn` in graphs, as in those that are shipped.
+    """
 
     def __init__(self, codec: Codec, name: str, tuning: Tuning) -> None:
         super().__init__()
-        self.codec, self.part, self.tuning = codec, name, tuning
+        self.codec, self.network, self.tuning = codec, name, tuning
 
     def forward(self, *inputs: Tensor) -> Any:
         *arrays, quality = inputs
         weights = anchor_weights(quality)
-        if self.part == "analysis":
+        if self.network == "analysis":
             y = self.codec.analysis(arrays[0], weights)
             return y, self.codec.hyper_analysis(y)
-        if self.part == "gradient":
-            y, image, inside, features, slopes, turn = arrays
-            decoded, pullback = self.codec.synthesis.with_pullback(y, weights)
+        if self.network == "gradient":
+            y, image, inside, features, bit_derivatives, passes = arrays
+            decoded, vjp = self.codec.synthesis.with_vjp(y, weights)
             decoded = image + (decoded.clamp(0, 1) - image) * inside
-            slope = self.tuning.slope(decoded, image) * inside * (lagrangian(quality) * 255**2)
-            return pullback(slope / 2), self.codec.through_means(y, features, slopes, turn, weights)
-        return getattr(self.codec, self.part)(*arrays, weights)
+            gradient = self.tuning.gradient(decoded, image) * inside * (lagrangian(quality) * 255**2)
+            return vjp(gradient / 2), self.codec.bits_gradient(y, features, bit_derivatives, passes, weights)
+        return getattr(self.codec, self.network)(*arrays, weights)
 
 
 def graph(codec: Codec, name: str, tuning: Tuning) -> bytes:
     """One network as ONNX: float32 arithmetic, large weights stored as float16.
 
-    Most products of the analysis, which no decoder takes, are of 8 bits: see `aecodec.training.smoothing`.
+    Most products of the analysis are of 8 bits, see `aecodec.training.smoothing`. No decoder runs the
+    analysis.
     """
-    m, z = codec.widths.latents, codec.widths.latents // 16
-    latent, features = (m, 4, 6), {"features": (codec.widths.means, 4, 6)}
+    m, z = codec.config.latents, codec.config.latents // 16
+    latent, features = (m, 4, 6), {"features": (codec.config.means, 4, 6)}
     refinement = {**features, "means": latent, "known": latent}
     picture = {"image": (3, 64, 96), "inside": (1, 64, 96)}
     sizes = {
@@ -93,12 +109,12 @@ def graph(codec: Codec, name: str, tuning: Tuning) -> bytes:
     outputs = pairs.get(name, ["output"])
     narrow = "codec.analysis.blocks." if name == "analysis" else ""
     inputs = {**sizes, "quality": None}
-    return to_onnx(Part(codec, name, tuning), inputs, outputs, fold=name != "gradient", narrow=narrow)
+    return to_onnx(NetworkGraph(codec, name, tuning), inputs, outputs, fold=name != "gradient", narrow=narrow)
 
 
-def gaussian(deviation: float, reach: int) -> NDArray[np.float64]:
+def gaussian(deviation: float, support: int) -> NDArray[np.float64]:
     """Probabilities of -reach to reach, then of the escape, under a rounded Gaussian."""
-    edges = (np.arange(-reach, reach + 2) - 0.5) / (deviation * math.sqrt(2))
+    edges = (np.arange(-support, support + 2) - 0.5) / (deviation * math.sqrt(2))
     below = np.array([0.5 * math.erfc(-edge) for edge in edges])
     inside = np.diff(below)
     return np.append(inside, max(1 - inside.sum(), 2.0**-20))
@@ -111,10 +127,10 @@ def to_counts(probabilities: NDArray[np.float64]) -> NDArray[np.uint32]:
 
 
 def initial_tables(codec: Codec) -> FrequencyTables:
-    """The integer scale map, Gaussian tables and flat priors."""
-    deviations = [SCALE_RANGE[0] * math.exp(level * SCALE_STEP) for level in range(SCALE_LEVELS)]
-    reach = np.array([math.ceil(REACH * d) + 1 for d in deviations], np.int32)
-    counts = [to_counts(gaussian(d, int(r))) for d, r in zip(deviations, reach, strict=True)]
+    """The integer scale map, Gaussian tables for y and flat tables for z."""
+    deviations = [SCALE_RANGE[0] * math.exp(index * SCALE_STEP) for index in range(SCALE_LEVELS)]
+    support = np.array([math.ceil(SUPPORT * d) + 1 for d in deviations], np.int32)
+    counts = [to_counts(gaussian(d, int(r))) for d, r in zip(deviations, support, strict=True)]
     values = 2 * (Z_LIMITS[1] - Z_LIMITS[0]) + 1
     prediction = codec.hyper_prediction
     return FrequencyTables(
@@ -126,29 +142,31 @@ def initial_tables(codec: Codec) -> FrequencyTables:
         z_offset=fixed_point(prediction.offset.rows, HYPER_FRACTION_BITS),
         z_frequencies=np.full((1, HYPER_PASSES * CONTEXTS, values), PRECISION // values, np.uint32),
         y_frequencies=np.concatenate(counts),
-        y_support=reach,
-        skip_below=FIRST_LEVEL,
+        y_support=support,
+        skip_below=SKIP_BELOW,
         magnitude=np.array([mean_magnitude(d) for d in deviations], np.int32),
         scale_index_shift=np.zeros((SCALE_LEVELS, len(RATIOS) + 1), np.int8),
-        reconstruction_offset=codec.quantiser.inward.detach().float().numpy(),
+        reconstruction_offset=codec.quantiser.reconstruction_offset.detach().float().numpy(),
     )
 
 
-def fixed_point(values: Tensor, bits: int, kind: type[np.signedinteger[Any]] = np.int32) -> NDArray[Any]:
-    """Values in units of 2**-bits; raises ModelError where they do not fit `kind`."""
+def fixed_point(
+    values: Tensor, bits: int, integer_type: type[np.signedinteger[Any]] = np.int32
+) -> NDArray[Any]:
+    """Values in units of 2**-bits; raises ModelError where they do not fit `integer_type`."""
     units = np.rint(values.detach().double().numpy() * 2**bits)
-    if np.abs(units).max() > np.iinfo(kind).max:
+    if np.abs(units).max() > np.iinfo(integer_type).max:
         raise ModelError(
-            f"{np.abs(units).max():g} does not fit {kind.__name__}: these weights cannot be exported"
+            f"{np.abs(units).max():g} does not fit {integer_type.__name__}: these weights cannot be exported"
         )
-    return units.astype(kind)
+    return units.astype(integer_type)
 
 
 def mean_magnitude(deviation: float) -> int:
     """Mean magnitude of a rounded Gaussian, in 2**-4, at least one such unit."""
-    reach = math.ceil(REACH * deviation) + 1
-    inside = gaussian(deviation, reach)[:-1]
-    return max(1, round(16 * float((inside * np.abs(np.arange(-reach, reach + 1))).sum())))
+    support = math.ceil(SUPPORT * deviation) + 1
+    inside = gaussian(deviation, support)[:-1]
+    return max(1, round(16 * float((inside * np.abs(np.arange(-support, support + 1))).sum())))
 
 
 def observed_latents(model: Model, images: list[Pixels]) -> Iterator[Latents]:
@@ -159,7 +177,7 @@ def observed_latents(model: Model, images: list[Pixels]) -> Iterator[Latents]:
 
 
 def fit_tables(tables: FrequencyTables, observed: list[Latents]) -> FrequencyTables:
-    """The tables refitted to latents: what context adds to scale indices, frequencies, clustered CDF sets."""
+    """The tables fitted to latents: shifts of scale indices by context, frequencies, clustered CDF sets."""
     for _ in range(FIT_ROUNDS):
         tables = replace(tables, y_frequencies=fit_counts(tables, observed))
         tables = replace(tables, scale_index_shift=fit_shift(tables, observed))
@@ -172,84 +190,87 @@ def fit_tables(tables: FrequencyTables, observed: list[Latents]) -> FrequencyTab
 
 
 def coded_groups(tables: FrequencyTables, latents: Latents) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each adapted scale index and the symbols that it codes, pass after pass."""
+    """Each adapted scale index with the symbols that are coded under it, pass after pass."""
     coder = Coder(tables)
     for number in range(CONTEXT_PASSES):
-        for level, places in coder.groups(latents.scale_index, latents.symbols, number).items():
-            yield level, latents.symbols.ravel()[places].astype(np.int64)
+        for scale_index, positions in coder.groups(latents.scale_index, latents.symbols, number).items():
+            yield scale_index, latents.symbols.ravel()[positions].astype(np.int64)
 
 
 def fit_counts(tables: FrequencyTables, observed: list[Latents]) -> NDArray[np.uint32]:
-    """The levels' counts as observed, blended with Gaussians."""
-    counted = [np.zeros(2 * reach + 2) for reach in tables.y_support]
+    """The observed counts of each scale index, blended with Gaussians."""
+    counts = [np.zeros(2 * support + 2) for support in tables.y_support]
     for latents in observed:
-        for level, values in coded_groups(tables, latents):
-            reach = tables.y_support[level]
-            codes = np.where(np.abs(values) > reach, 2 * reach + 1, values + reach)
-            counted[level] += np.bincount(codes, minlength=2 * reach + 2)
-    deviations = [SCALE_RANGE[0] * math.exp(level * SCALE_STEP) for level in range(SCALE_LEVELS)]
-    priors = [gaussian(d, int(reach)) for d, reach in zip(deviations, tables.y_support, strict=True)]
-    return np.concatenate([to_counts(blend(p, c)) for p, c in zip(priors, counted, strict=True)])
+        for scale_index, values in coded_groups(tables, latents):
+            support = tables.y_support[scale_index]
+            codes = np.where(np.abs(values) > support, 2 * support + 1, values + support)
+            counts[scale_index] += np.bincount(codes, minlength=2 * support + 2)
+    deviations = [SCALE_RANGE[0] * math.exp(scale_index * SCALE_STEP) for scale_index in range(SCALE_LEVELS)]
+    gaussians = [gaussian(d, int(support)) for d, support in zip(deviations, tables.y_support, strict=True)]
+    return np.concatenate([to_counts(blend(p, c)) for p, c in zip(gaussians, counts, strict=True)])
 
 
 def fit_shift(tables: FrequencyTables, observed: list[Latents]) -> NDArray[np.int8]:
-    """For each scale index and column the shift to the level under which the symbols take the fewest bits.
+    """The shift of each scale index in each column of context under which symbols take the fewest bits.
 
-    Every file counts alike, or those of high quality, which hold the most symbols, would decide alone.
+    Every file has the same weight. Otherwise files of high quality, which hold most symbols, would decide
+    alone.
     """
     columns = tables.scale_index_shift.shape[1]
     # with this table in place of the shifts, `adapt_scale_indices` gives the column itself
-    itself = np.arange(columns) - np.arange(SCALE_LEVELS)[:, None]
-    probe = replace(tables, scale_index_shift=itself.astype(np.int8))
-    seen = np.zeros((SCALE_LEVELS * columns, 2 * LOUDEST + 1))
+    identity = np.arange(columns) - np.arange(SCALE_LEVELS)[:, None]
+    probe = replace(tables, scale_index_shift=identity.astype(np.int8))
+    histogram = np.zeros((SCALE_LEVELS * columns, 2 * LOUDEST + 1))
     for latents in observed:
-        weight = 1e4 / (1 + np.count_nonzero(latents.symbols))
+        weight = 1e4 / (1 + np.count_nonzero(latents.symbols))  # 1e4: counts of about one and more
         order, coded = context_passes(latents.scale_index.shape), latents.scale_index >= tables.skip_below
         for number in range(1, CONTEXT_PASSES):
-            places = (order == number) & coded
+            positions = (order == number) & coded
             adapted = adapt_scale_indices(probe, latents.scale_index, latents.symbols, number)
-            column = adapted[places].astype(np.int64)
-            values = np.clip(latents.symbols[places], -LOUDEST, LOUDEST).astype(np.int64)
-            rows = latents.scale_index[places].astype(np.int64) * columns + column
-            flat = rows * seen.shape[1] + values + LOUDEST
-            seen += weight * np.bincount(flat, minlength=seen.size).reshape(seen.shape)
+            columns_seen = adapted[positions].astype(np.int64)
+            values = np.clip(latents.symbols[positions], -LOUDEST, LOUDEST).astype(np.int64)
+            rows = latents.scale_index[positions].astype(np.int64) * columns + columns_seen
+            flat = rows * histogram.shape[1] + values + LOUDEST
+            histogram += weight * np.bincount(flat, minlength=histogram.size).reshape(histogram.shape)
     values = np.arange(-LOUDEST, LOUDEST + 1, dtype=np.float32)
     bits = [tables.bits_of(values, np.full(len(values), n, np.uint8)) for n in range(SCALE_LEVELS)]
-    cost = (seen @ np.stack(bits, axis=1)).reshape(SCALE_LEVELS, columns, SCALE_LEVELS)
-    stay = 1e-3 * np.abs(np.arange(SCALE_LEVELS) - np.arange(SCALE_LEVELS)[:, None])  # where nothing was seen
+    cost = (histogram @ np.stack(bits, axis=1)).reshape(SCALE_LEVELS, columns, SCALE_LEVELS)
+    stay = 1e-3 * np.abs(
+        np.arange(SCALE_LEVELS) - np.arange(SCALE_LEVELS)[:, None]
+    )  # no shift where nothing was seen
     best = (cost + stay[:, None]).argmin(2)
     return (best - np.arange(SCALE_LEVELS)[:, None]).astype(np.int8)
 
 
 def blend(prior: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Observed counts, made symmetric, with the prior table as so many observations more."""
+    """Observed counts, made symmetric, plus GAUSSIAN_WEIGHT observations that follow the Gaussian `prior`."""
     inside = counted[:-1]
     symmetric = np.append((inside + inside[::-1]) / 2, counted[-1])
     return np.asarray(symmetric + GAUSSIAN_WEIGHT * prior / prior.sum())
 
 
 def cluster_cdf_sets(histograms: NDArray[np.int64], rounds: int = 20) -> NDArray[np.float64]:
-    """PRIORS distributions (P, contexts, values) that code the histograms (N, contexts, values) in few bits.
+    """CDF sets (P, contexts, values) under which histograms (N, contexts, values) take few bits.
 
-    Lloyd's algorithm, the distance of a file from a prior being the bits it takes under it.
+    The algorithm is Lloyd's. The distance of a file from a set is the number of bits that it takes under it.
     """
     flat = histograms.reshape(len(histograms), -1).astype(np.float32)
     overall = smooth(flat.sum(0).reshape(histograms.shape[1:]), 0.01)
     contexts = flat.reshape(histograms.shape).sum(2)
     order = np.argsort((contexts * np.arange(contexts.shape[1])).sum(1) / contexts.sum(1))
-    member = np.empty(len(flat), np.int64)
-    member[order] = np.arange(len(flat)) * PRIORS // len(flat)
+    cluster = np.empty(len(flat), np.int64)
+    cluster[order] = np.arange(len(flat)) * CDF_SETS // len(flat)
     for _ in range(rounds):
-        sums = np.stack([flat[member == p].sum(0).reshape(overall.shape) for p in range(PRIORS)])
-        priors = smooth(sums + PRIOR_WEIGHT * overall, 1e-3)
-        member = (flat @ -np.log2(priors).reshape(PRIORS, -1).T).argmin(1)
-    return priors
+        sums = np.stack([flat[cluster == p].sum(0).reshape(overall.shape) for p in range(CDF_SETS)])
+        cdf_sets = smooth(sums + CDF_SET_WEIGHT * overall, 1e-3)
+        cluster = (flat @ -np.log2(cdf_sets).reshape(CDF_SETS, -1).T).argmin(1)
+    return cdf_sets
 
 
 def smooth(counts: NDArray[Any], floor: float) -> NDArray[np.float64]:
-    """Distributions along the last axis: counts, a little of them moved to the neighbours, and a floor.
+    """Distributions along the last axis: counts, 2 % of them moved to each neighbour, plus a floor.
 
-    So no share exceeds 0.96, and no hyper-latent is free: see `Coder.least_bits`.
+    So no share exceeds 0.96 and every hyper-latent takes some bits, on which `Coder.least_bits` relies.
     """
     padded = np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(1, 1)])
     mixed = 0.02 * padded[..., :-2] + 0.96 * counts + 0.02 * padded[..., 2:] + floor
@@ -257,7 +278,7 @@ def smooth(counts: NDArray[Any], floor: float) -> NDArray[np.float64]:
 
 
 def manifest_of(files: dict[str, bytes], record: dict[str, Any]) -> dict[str, Any]:
-    """What identifies a model and where it comes from."""
+    """The manifest of a model: its fingerprint, the sums of its files, and the record of its origin."""
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     return {"fingerprint": fingerprint_of(files).hex(), "sha256": sums, **record}
 
@@ -273,10 +294,10 @@ def export(
 ) -> Model:
     """Write the model directory `out` from weights (safetensors).
 
-    The analysis is narrowed where that hardly changes y, and the scale map refitted on `images` in so many
-    steps, then the tables to so many of them, evenly spaced.
-    `tune`, one of TUNINGS, is what the weights were trained for, by which efforts will go. It goes into the
-    manifest, with a record of licence, data and training.
+    Hidden channels of the analysis that hardly change y are pruned. Then the scale map is refitted on
+    `images` in `refit_steps` steps, and the tables are fitted to `fitted_to` of the images, evenly spaced.
+    `tune` is the one of TUNINGS that the weights were trained for; efforts follow its gradient. The manifest
+    gets it, and `record`: licence, data and training.
     """
     record = {"tune": tune, **record}
     codec = refit_scales(prune_analysis(load_codec(weights), images), images, refit_steps)

@@ -13,8 +13,8 @@ from onnx import numpy_helper
 from onnx.helper import make_node
 from torch import nn
 
-OPSET = 18
-NARROW_LIMIT = 63  # of weights in 8 bits: two products with 255 must fit into 16, see `narrow_products`
+OPSET = 18  # of ONNX; a newer one would need newer engines, an older one lacks operations
+NARROW_LIMIT = 63  # largest weight in 8 bits: two products with 255 must fit into 16, see `narrow_products`
 HALF = "_half"  # after the name of a weight that is stored as float16
 
 
@@ -26,12 +26,11 @@ def to_onnx(
     fold: bool = True,
     narrow: str = "",
 ) -> bytes:
-    """A network as ONNX: float32 arithmetic, large weights stored as float16 if they are to be halved.
+    """A network as ONNX: float32 arithmetic, large weights stored as float16 if `halve`.
 
-    Products of the matrices under `narrow`, a prefix of names, are taken in 8 bits if there is one.
-
-    `inputs` are the shapes (C, H, W) of examples, of which H and W may be others at run time, or None for a
-    single number. Folding constants stores a weight twice that is also used transposed.
+    `narrow` is a prefix of names; matrices under it are multiplied in 8 bits. `inputs` gives the shape (C, H,
+    W) of an example of each input, or None for a single number; H and W may differ at run time. `fold` folds
+    constants, which stores a weight twice that is also used transposed.
     """
     file = io.BytesIO()
     examples = [torch.tensor([50.0]) if shape is None else torch.rand(1, *shape) for shape in inputs.values()]
@@ -56,11 +55,11 @@ def to_onnx(
 
 
 def narrow_products(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
-    """The graph with 1x1 convolutions, those whose bias is named with a prefix, as products of 8 bits.
+    """The graph with 8-bit products in place of the 1x1 convolutions whose bias has a name with the prefix.
 
-    What enters is rounded to 255 steps between its extremes, weights to -63 to 63 steps of their output: with
-    127 the sums of two products would not fit into 16 bits, in which processors without VNNI take them. An
-    engine that knows the pattern makes one operation of it, and drops transposes between two such products.
+    Inputs are rounded to 255 steps between their extremes, weights to -63 to 63 steps of their output. With
+    127 the sum of two products would overflow 16 bits, in which processors without VNNI add. An engine that
+    knows the pattern fuses it into one operation and drops transposes between two such products.
     """
     weights = {weight.name: weight for weight in model.graph.initializer}
     for node in model.graph.node:  # equal weights are there once

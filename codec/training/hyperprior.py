@@ -1,4 +1,4 @@
-"""What is known of latents before they are read: the hyper-latent, scales, and means in three steps."""
+"""The model of the latents: hyper-latent, scales, and means in three context passes."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aecodec.entropy.tables import SCALE_LEVELS
-from aecodec.training.layers import ANCHORS, Block, Blocks, Pointwise, Pullback, Table
-from aecodec.training.transforms import PrincipalComponents, Widths
+from aecodec.training.layers import ANCHORS, Pointwise, QualityGain, ResidualBlock, ResidualBlocks, Vjp
+from aecodec.training.transforms import CodecConfig, PrincipalComponents
 
-SCALE_RANGE = (0.11, 256.0)  # standard deviations, in quantisation steps, of the first and last level
+# Standard deviations, in quantisation steps, of the first and last scale index, as in Ballé et al. 2018.
+SCALE_RANGE = (0.11, 256.0)
 SCALE_STEP = math.log(SCALE_RANGE[1] / SCALE_RANGE[0]) / (SCALE_LEVELS - 1)
-SCALE_SPREAD = 0.4  # deviation of the log of a scale from its level's
-STEP_WORTH = (
-    20.0  # bits for a squared step of error: what `aecodec.decoder.reconstruction` takes from quality 10 on
-)
-Z_STEP = 0.4  # of log-energy, in which the hyper-latent starts
-Z_GROUP = 16  # principal components that share an energy
+# Standard deviation of the log of a scale from that of its scale index, which only guesses it.
+SCALE_SPREAD = 0.4
+# Bits that a squared quantisation step of error is worth: the value that the encoder takes from quality 10
+# on, so that training rounds as files are rounded.
+BITS_PER_SQUARED_STEP = 20.0
+Z_STEP = 0.4  # quantisation step, of log-energy, with which the hyper-latent starts: finer costs bits for z
+Z_GROUP = 16  # principal components that share an energy: fewer make z larger, more make scales coarser
 
 
-def turns(y: Tensor) -> Tensor:
-    """At which step, 0 to 2, the mean of each latent (M, h, w) of y (B, M, h, w) is final.
+def latent_passes(y: Tensor) -> Tensor:
+    """The context pass, 0 to 2, of each latent (M, h, w) of y (B, M, h, w).
 
-    Step 2 is one colour of a checkerboard, the other colour is split by rows; both alternate with channels.
+    Pass 2 is one colour of a checkerboard. The other colour is split by rows. Both alternate with channels.
     """
     channel = torch.arange(y.shape[1], device=y.device)[:, None, None]
     row = torch.arange(y.shape[2], device=y.device)[:, None]
@@ -40,9 +42,9 @@ def round_through(x: Tensor) -> Tensor:
     return x + (x.round() - x).detach()
 
 
-def nearest_level(index: Tensor) -> Tensor:
-    """The whole level of a real scale index, of any shape."""
-    return index.detach().round().clamp(0, SCALE_LEVELS - 1).long()
+def nearest_scale_index(scale_index: Tensor) -> Tensor:
+    """The integer scale index nearest to a real one, of any shape."""
+    return scale_index.detach().round().clamp(0, SCALE_LEVELS - 1).long()
 
 
 def log_energy_of_gaussian(spread: float) -> float:
@@ -54,13 +56,13 @@ def log_energy_of_gaussian(spread: float) -> float:
 class HyperAnalysis(nn.Module):
     """y (B, M, h, w) -> z (B, M/16, h/2, w/2), not rounded: an energy meter plus a learned branch."""
 
-    def __init__(self, widths: Widths) -> None:
+    def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.floor = log_energy_of_gaussian(0.1)
-        self.groups = widths.latents // Z_GROUP
-        self.embed = Pointwise(2 * widths.latents, widths.means)
-        self.mix = Pointwise(4 * widths.means, widths.means)
-        self.head = Pointwise(widths.means, self.groups, zero=True)
+        self.groups = config.latents // Z_GROUP
+        self.embed = Pointwise(2 * config.latents, config.means)
+        self.mix = Pointwise(4 * config.means, config.means)
+        self.head = Pointwise(config.means, self.groups, zero=True)
 
     def forward(self, y: Tensor) -> Tensor:
         size = (y.shape[0], self.groups, Z_GROUP, *y.shape[2:])
@@ -74,64 +76,67 @@ class HyperAnalysis(nn.Module):
 class ScaleMap(nn.Module):
     """Rounded z (B, Z, h/2, w/2) -> scale index (B, M, h, w), real here, an integer map at run time.
 
-    A 3x3 convolution with replicated borders, an offset per channel and quality, clamped to the levels.
+    A 3x3 convolution with replicated borders, and an offset per channel and quality. The result is not
+    clamped.
     """
 
-    def __init__(self, widths: Widths, start: PrincipalComponents) -> None:
+    def __init__(self, config: CodecConfig, start: PrincipalComponents) -> None:
         super().__init__()
-        groups = widths.latents // Z_GROUP
-        own = torch.arange(widths.latents) // Z_GROUP
-        log_spread = start.spread[: widths.latents].log()
+        groups = config.latents // Z_GROUP
+        group = torch.arange(config.latents) // Z_GROUP
+        log_spread = start.spread[: config.latents].log()
         in_group = log_spread.reshape(groups, Z_GROUP).mean(1)
-        offset = (math.log(0.1 / SCALE_RANGE[0]) + log_spread - in_group[own]) / SCALE_STEP
-        self.offset = Table(offset.expand(ANCHORS, -1))
-        weight = torch.zeros(widths.latents, 4, groups, 3, 3)
-        weight[torch.arange(widths.latents), :, own, 1, 1] = Z_STEP / SCALE_STEP
+        offset = (math.log(0.1 / SCALE_RANGE[0]) + log_spread - in_group[group]) / SCALE_STEP
+        self.offset = QualityGain(offset.expand(ANCHORS, -1))
+        weight = torch.zeros(config.latents, 4, groups, 3, 3)
+        weight[torch.arange(config.latents), :, group, 1, 1] = Z_STEP / SCALE_STEP
         self.weight = nn.Parameter(weight.flatten(0, 1))
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
-            index = F.conv2d(F.pad(z, (1, 1, 1, 1), mode="replicate"), self.weight)
-        return F.pixel_shuffle(index, 2) + self.offset(weights)
+            scale_index = F.conv2d(F.pad(z, (1, 1, 1, 1), mode="replicate"), self.weight)
+        return F.pixel_shuffle(scale_index, 2) + self.offset(weights)
 
 
-def hyper_turns(z: Tensor) -> Tensor:
-    """The turn, 0 to 2, in which each position (h, w) of z (B, Z, h, w) is coded: even, odd, the rest."""
+def hyper_passes(z: Tensor) -> Tensor:
+    """The pass, 0 to 2, in which each position (h, w) of z (B, Z, h, w) is coded: even, odd, the rest."""
     row = torch.arange(z.shape[2], device=z.device)[:, None] % 2
     column = torch.arange(z.shape[3], device=z.device) % 2
     return torch.where(row == column, row, 2)
 
 
 class HyperPrediction(nn.Module):
-    """Rounded z (B, Z, h, w) -> what is expected of it (B, Z, h, w), each from what is coded before it.
+    """Rounded z (B, Z, h, w) -> its prediction (B, Z, h, w), each value from those that are coded before it.
 
-    Linear in the channels before it and, from the second turn on, in the mean of the neighbours that are
-    known by then: those at the corners in the second turn, those at the sides in the third.
+    It is linear in the channels before and, from the second pass on, in the mean of the neighbours that are
+    decoded by then: those at the corners in the second pass, those at the sides in the third.
     """
 
-    def __init__(self, widths: Widths) -> None:
+    def __init__(self, config: CodecConfig) -> None:
         super().__init__()
-        groups = widths.latents // Z_GROUP
-        self.in_place = nn.Parameter(torch.zeros(3, groups, groups))  # (turn, channel, channel before)
+        groups = config.latents // Z_GROUP
+        self.in_place = nn.Parameter(torch.zeros(3, groups, groups))  # (pass, channel, channel before)
         self.around = nn.Parameter(torch.zeros(2, groups, groups))
-        self.offset = Table(torch.zeros(ANCHORS, 3 * groups))
+        self.offset = QualityGain(torch.zeros(ANCHORS, 3 * groups))
         corners = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 0, 1]])
         sides = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])
         self.register_buffer("neighbours", torch.stack([corners, sides])[:, None], persistent=False)
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        channels, turn, offsets = z.shape[1], hyper_turns(z), self.offset(weights).chunk(3, 1)
+        channels, passes, offsets = z.shape[1], hyper_passes(z), self.offset(weights).chunk(3, 1)
         expected = torch.zeros_like(z)
         with torch.autocast(z.device.type, enabled=False):
-            for step in range(3):
-                before = self.in_place[step].tril(-1)[:, :, None, None]
-                found = F.conv2d(z, before) + offsets[step]
-                if step:
-                    kernel = self.neighbours[step - 1 : step]
+            for number in range(3):
+                before = self.in_place[number].tril(-1)[:, :, None, None]
+                prediction = F.conv2d(z, before) + offsets[number]
+                if number:
+                    kernel = self.neighbours[number - 1 : number]
                     count = F.conv2d(torch.ones_like(z[:1, :1]), kernel, padding=1).clamp(min=1)
                     total = F.conv2d(z, kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)
-                    found = found + F.conv2d(total / count, self.around[step - 1][:, :, None, None])
-                expected = torch.where(turn == step, found, expected)
+                    prediction = prediction + F.conv2d(
+                        total / count, self.around[number - 1][:, :, None, None]
+                    )
+                expected = torch.where(passes == number, prediction, expected)
         return expected
 
 
@@ -152,57 +157,60 @@ class Lookup(torch.autograd.Function):
 
 
 def dead_zone() -> Tensor:
-    """How far beyond a half a magnitude must be for its first and for each further step: (2, SCALE_LEVELS).
+    """How far above a half a magnitude must be to be rounded up: (2, SCALE_LEVELS).
 
-    There the bits of the step are worth the error that it saves. A level only guesses the scale, so bits are
-    those of a mixture of Gaussians.
+    The first row is for rounding to 1, the second for each further step. At the edge the bits of the step
+    equal the worth of the error that it saves. Bits are those of a mixture of Gaussians, since a scale index
+    only guesses the scale.
     """
-    level = torch.arange(SCALE_LEVELS, dtype=torch.float64)[:, None, None]
+    scale_index = torch.arange(SCALE_LEVELS, dtype=torch.float64)[:, None, None]
     deviates = torch.linspace(-2.5, 2.5, 41, dtype=torch.float64)
-    scales = SCALE_RANGE[0] * (level * SCALE_STEP + SCALE_SPREAD * deviates).exp()
+    scales = SCALE_RANGE[0] * (scale_index * SCALE_STEP + SCALE_SPREAD * deviates).exp()
     edges = torch.arange(4)[:, None] - 0.5  # of the symbols 0, 1 and 2
     shares = torch.softmax(-deviates.square() / 2, 0)
     bits = -(torch.special.ndtr(edges / scales).diff(dim=1) @ shares).log2()
-    return (bits.diff(dim=1) / (2 * STEP_WORTH)).clamp(0, 0.45).float().T
+    return (bits.diff(dim=1) / (2 * BITS_PER_SQUARED_STEP)).clamp(0, 0.45).float().T
 
 
 class Quantiser(nn.Module):
-    """y, its means and scale indices (B, M, h, w) -> the decoder's y: a mean plus whole steps.
+    """y, its means and scale indices (B, M, h, w) -> y_hat, the decoder's y: mean plus symbol.
 
-    Symbols are rounded about as files have them, towards zero where that saves more bits than it costs in
-    error. Others than zero are reconstructed nearer to the mean, by an offset learned for each level, since
-    small magnitudes are likelier than large ones. Rounding passes gradients straight through.
+    Symbols are rounded nearly as in files: towards zero if that saves more bits than the error is worth.
+    Symbols other than zero are reconstructed nearer to the mean, by an offset that is learned for each scale
+    index, since small magnitudes are likelier than large ones. Rounding has the gradient of the identity.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.inward = nn.Parameter(torch.zeros(SCALE_LEVELS))
+        self.reconstruction_offset = nn.Parameter(torch.zeros(SCALE_LEVELS))
         self.register_buffer("dead_zone", dead_zone(), persistent=False)
 
-    def symbols(self, residual: Tensor, level: Tensor) -> Tensor:
-        """Whole steps for y - mean at levels of the scale, all (B, M, h, w)."""
-        first, further = self.dead_zone[:, level]
+    def symbols(self, residual: Tensor, scale_index: Tensor) -> Tensor:
+        """The symbols of residuals y - mean at integer scale indices, all (B, M, h, w)."""
+        first, further = self.dead_zone[:, scale_index]
         size = residual.detach().abs()
         steps = (size + 0.5 - further).floor()
         steps = torch.where(steps < 2, size >= 0.5 + first, steps)
         return residual + (residual.detach().sign() * steps - residual).detach()
 
-    def forward(self, y: Tensor, means: Tensor, index: Tensor) -> Tensor:
-        level = nearest_level(index)
-        symbols = self.symbols(y - means, level)
-        return means + symbols - symbols.detach().sign() * Lookup.apply(self.inward, level)
+    def forward(self, y: Tensor, means: Tensor, real_index: Tensor) -> Tensor:
+        scale_index = nearest_scale_index(real_index)
+        symbols = self.symbols(y - means, scale_index)
+        return (
+            means + symbols - symbols.detach().sign() * Lookup.apply(self.reconstruction_offset, scale_index)
+        )
 
 
 class FirstMeans(nn.Module):
-    """Rounded z -> features (B, F, h, w) for the context and the means (B, M, h, w) of the first half."""
+    """Rounded z -> features (B, F, h, w) for later passes, and the means (B, M, h, w) of the first pass."""
 
-    def __init__(self, widths: Widths, ratio: Tensor) -> None:
+    def __init__(self, config: CodecConfig, ratio: Tensor) -> None:
         super().__init__()
-        self.embed = Pointwise(widths.latents // Z_GROUP, widths.means)
-        self.grow = Pointwise(widths.means, 4 * widths.means)
-        self.block = Block(*[torch.ones(ANCHORS, widths.means)] * 2)
-        self.head = Pointwise(widths.means, widths.latents, zero=True)
-        self.log_gain = Table((0.1 * ratio).log())
+        self.embed = Pointwise(config.latents // Z_GROUP, config.means)
+        self.grow = Pointwise(config.means, 4 * config.means)
+        self.block = ResidualBlock(*[torch.ones(ANCHORS, config.means)] * 2)
+        self.head = Pointwise(config.means, config.latents, zero=True)
+        self.log_gain = QualityGain((0.1 * ratio).log())
 
     def forward(self, z: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         h = F.hardswish(self.embed(z * 0.1))
@@ -211,30 +219,30 @@ class FirstMeans(nn.Module):
 
 
 class NextMeans(nn.Module):
-    """Features, the means so far and the known part of y, zero elsewhere -> means (B, M, h, w) refined."""
+    """Features, means so far, and y where it is decoded (zero elsewhere) -> refined means (B, M, h, w)."""
 
-    def __init__(self, widths: Widths, ratio: Tensor) -> None:
+    def __init__(self, config: CodecConfig, ratio: Tensor) -> None:
         super().__init__()
-        self.log_gain_in = Table(-torch.log1p(ratio))
-        self.embed = Pointwise(widths.latents + widths.means, widths.context)
-        self.blocks = Blocks(widths.context_blocks, *[torch.ones(ANCHORS, widths.context)] * 2)
-        self.head = Pointwise(widths.context, widths.latents, zero=True)
-        self.log_gain_out = Table((0.1 * ratio).log())
+        self.log_gain_in = QualityGain(-torch.log1p(ratio))
+        self.embed = Pointwise(config.latents + config.means, config.context)
+        self.blocks = ResidualBlocks(config.context_blocks, *[torch.ones(ANCHORS, config.context)] * 2)
+        self.head = Pointwise(config.context, config.latents, zero=True)
+        self.log_gain_out = QualityGain((0.1 * ratio).log())
 
     def forward(self, features: Tensor, means: Tensor, known: Tensor, weights: Tensor) -> Tensor:
-        return means + self.with_pullback(features, known, weights)[0]
+        return means + self.with_vjp(features, known, weights)[0]
 
-    def with_pullback(self, features: Tensor, known: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
-        """What is added to the means, and nearly the pullback from it to what is known.
+    def with_vjp(self, features: Tensor, known: Tensor, weights: Tensor) -> tuple[Tensor, Vjp]:
+        """The correction of the means, and its approximate vector-Jacobian product to the decoded part of y.
 
-        In operations that an exported graph can hold.
+        Both are made of operations that an exported graph can hold.
         """
         gain_in, gain_out = self.log_gain_in(weights).exp(), self.log_gain_out(weights).exp()
         embedded = self.embed.of_scaled(known, gain_in, features)
-        h, through_blocks = self.blocks.with_pullback(embedded, weights)
+        h, blocks_vjp = self.blocks.with_vjp(embedded, weights)
 
-        def pullback(gradient: Tensor) -> Tensor:
-            inner = through_blocks(self.head.pullback(gradient * gain_out))
-            return self.embed.pullback(inner)[:, : known.shape[1]] * gain_in
+        def vjp(gradient: Tensor) -> Tensor:
+            inner = blocks_vjp(self.head.vjp(gradient * gain_out))
+            return self.embed.vjp(inner)[:, : known.shape[1]] * gain_in
 
-        return self.head(h) * gain_out, pullback
+        return self.head(h) * gain_out, vjp

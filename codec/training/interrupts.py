@@ -1,4 +1,4 @@
-"""Lets a step of training end before an interrupt does, as half of one would leave half-moved weights."""
+"""Defers interrupts to the end of a training step, since half a step would leave half-updated weights."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def deferred_interrupts() -> Iterator[None]:
-    """Ctrl-C and SIGTERM that come within take effect at the end; in threads, which get neither, nothing."""
+    """A context that defers Ctrl-C and SIGTERM to its end.
+
+    In other threads, which get neither, it does nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     received: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in SIGNALS}
+    handlers = {
+        number: signal.signal(number, lambda caught, _: received.append(caught)) for number in SIGNALS
+    }
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-        for got in received[:1]:
-            signal.raise_signal(got)
+        for caught in received[:1]:
+            signal.raise_signal(caught)

@@ -1,4 +1,4 @@
-"""What the networks are made of: tables of gains by quality, matrices at every position, residual blocks."""
+"""Layers of the networks: gains per quality, matrices at every position, residual blocks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Pullback = Callable[[Tensor], Tensor]  # gradient with respect to an output -> that with respect to the input
+# Vector-Jacobian product: the gradient with respect to an output -> that with respect to the input.
+Vjp = Callable[[Tensor], Tensor]
 
-ANCHORS = 9  # qualities at which the tables of gains are learned; linear in between
-LAMBDA_RANGE = (0.0007, 0.5)  # of loss = bpp + lambda * 255**2 * MSE, at quality 0 and 100
+# Qualities, evenly spaced from 0 to 100, at which gains are learned; linear in between. Between two of them
+# lambda grows 2.3 times. More of them would each see fewer pictures in training.
+ANCHORS = 9
+# Lambda of loss = bpp + lambda * 255**2 * MSE at quality 0 and 100. A wider range offers more rates, and
+# spreads training over more of them.
+LAMBDA_RANGE = (0.0007, 0.5)
 
 
 def anchor_weights(quality: Tensor) -> Tensor:
@@ -28,10 +33,11 @@ def lagrangian(quality: Tensor) -> Tensor:
     return low * (high / low) ** (quality / 100)
 
 
-class Table(nn.Module):
+class QualityGain(nn.Module):
     """A vector per anchor quality, interpolated for each image: (B, ANCHORS) -> (B, C, 1, 1).
 
-    In full precision: gains and their inverses must match to far less than a quantisation step.
+    It is computed in full precision, since gains and their inverses must match to far less than a
+    quantisation step. Source: Cui et al. 2021 (Gained VAE).
     """
 
     def __init__(self, initial: Tensor) -> None:
@@ -44,10 +50,11 @@ class Table(nn.Module):
 
 
 def scaled(x: Tensor, gain: Tensor | None = None) -> Tensor:
-    """x (B, C, H, W) times gains (B, C, 1, 1), if there are any, as what residual blocks begin with.
+    """x (B, C, H, W) times gains (B, C, 1, 1), if there are any: the input of the first residual block.
 
-    In an exported graph, of one picture, that is a depthwise convolution in any case. Engines keep channels
-    in blocks from one convolution to the next, and only there they add a residual to it as they compute it.
+    In an exported graph, of one picture, it is a depthwise convolution even without gains. Engines keep
+    channels in blocks between convolutions, and only there can they fuse the addition of a residual with a
+    convolution.
     """
     if torch.onnx.is_in_onnx_export():
         kernel = torch.ones(len(x[0]), 1, 1, 1) if gain is None else gain.transpose(0, 1)
@@ -78,9 +85,9 @@ class Pointwise(nn.Module):
             return F.conv2d(x.float(), self.weight[:, :, None, None], self.bias)
 
     def of_scaled(self, x: Tensor, gain: Tensor, beside: Tensor | None = None) -> Tensor:
-        """What the matrix makes of x (B, C, H, W) times gains (B, C, 1, 1), and of what is beside it.
+        """The matrix applied to x (B, C, H, W) times gains (B, C, 1, 1), joined with the channels `beside`.
 
-        In an exported graph, of one picture, the gains are in the matrix.
+        In an exported graph, of one picture, the matrix is multiplied by the gains instead.
         """
         if torch.onnx.is_in_onnx_export():
             if beside is not None:
@@ -89,25 +96,25 @@ class Pointwise(nn.Module):
             return F.conv2d(x, self.weight[:, :, None, None] * gain, self.bias)
         return self(x * gain if beside is None else torch.cat([x * gain, beside], 1))
 
-    def pullback(self, gradient: Tensor) -> Tensor:
+    def vjp(self, gradient: Tensor) -> Tensor:
         """The transposed matrix at every position."""
         return F.conv2d(gradient, self.weight.T[:, :, None, None])
 
 
-def hardswish_slope(x: Tensor) -> Tensor:
-    """The derivative of hardswish, but within 0 and 1: two operations of a graph, not six."""
+def hardswish_derivative(x: Tensor) -> Tensor:
+    """The derivative of hardswish, clamped to 0 to 1: two operations of a graph in place of six."""
     return F.hardsigmoid(2 * x)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Residual block (B, C, H, W) -> same: depthwise 3x3, gain and shift per quality, two 1x1, gain.
 
-    `spread` and `reach` (ANCHORS, C) are what the gains start from: the spread of each channel, and
-    how far the branch may be expected to correct it. Without them the loud channels drown the quiet.
-    Between the matrices there are `hidden` channels, twice as many as outside if it is not told.
+    `spread` and `correction` (ANCHORS, C) are where the gains start: the standard deviation of each channel,
+    and of what the branch is expected to add to it. Without them channels of large values dominate the
+    others. Between the two matrices there are `hidden` channels, by default twice as many as outside.
     """
 
-    def __init__(self, spread: Tensor, reach: Tensor, hidden: int | None = None) -> None:
+    def __init__(self, spread: Tensor, correction: Tensor, hidden: int | None = None) -> None:
         super().__init__()
         channels = spread.shape[1]
         hidden = hidden or 2 * channels
@@ -115,42 +122,42 @@ class Block(nn.Module):
         nn.init.normal_(self.spatial.weight, std=0.05)
         with torch.no_grad():
             self.spatial.weight[:, 0, 1, 1] += 1
-        self.log_gain_in = Table(-spread.log())
-        self.shift = Table(torch.zeros_like(spread))
+        self.log_gain_in = QualityGain(-spread.log())
+        self.shift = QualityGain(torch.zeros_like(spread))
         self.expand = Pointwise(channels, hidden)
         self.project = Pointwise(hidden, channels, zero=True)
-        self.log_gain_out = Table(reach.log())
+        self.log_gain_out = QualityGain(correction.log())
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        return self.with_pullback(x, weights)[0]
+        return self.with_vjp(x, weights)[0]
 
-    def with_pullback(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
-        """The output, and nearly its pullback, in operations that an exported graph can hold."""
+    def with_vjp(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Vjp]:
+        """The output and its approximate vector-Jacobian product, in operations of an exported graph."""
         gain_in, gain_out = self.log_gain_in(weights).exp(), self.log_gain_out(weights).exp()
         hidden = self.expand(self.spatial(x) * gain_in + self.shift(weights))
 
-        def pullback(gradient: Tensor) -> Tensor:
-            inner = self.project.pullback(gradient * gain_out) * hardswish_slope(hidden)
-            inner = self.expand.pullback(inner) * gain_in
+        def vjp(gradient: Tensor) -> Tensor:
+            inner = self.project.vjp(gradient * gain_out) * hardswish_derivative(hidden)
+            inner = self.expand.vjp(inner) * gain_in
             kernel = self.spatial.weight.flip(2, 3)
             return gradient + F.conv2d(inner, kernel, padding=1, groups=len(kernel))
 
-        return x + self.project(F.hardswish(hidden)) * gain_out, pullback
+        return x + self.project(F.hardswish(hidden)) * gain_out, vjp
 
 
-class Blocks(nn.ModuleList):
-    """Blocks in a row."""
+class ResidualBlocks(nn.ModuleList):
+    """Residual blocks, one after the other."""
 
-    def __init__(self, count: int, spread: Tensor, reach: Tensor, hidden: int | None = None) -> None:
-        super().__init__(Block(spread, reach, hidden) for _ in range(count))
+    def __init__(self, count: int, spread: Tensor, correction: Tensor, hidden: int | None = None) -> None:
+        super().__init__(ResidualBlock(spread, correction, hidden) for _ in range(count))
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        return self.with_pullback(x, weights)[0]
+        return self.with_vjp(x, weights)[0]
 
-    def with_pullback(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Pullback]:
-        """As for a block."""
-        pullbacks = []
+    def with_vjp(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Vjp]:
+        """The output and the approximate vector-Jacobian product of all blocks."""
+        vjps = []
         for block in self:
-            x, pullback = block.with_pullback(x, weights)
-            pullbacks.append(pullback)
-        return x, lambda gradient: reduce(lambda g, pullback: pullback(g), reversed(pullbacks), gradient)
+            x, vjp = block.with_vjp(x, weights)
+            vjps.append(vjp)
+        return x, lambda gradient: reduce(lambda g, vjp: vjp(g), reversed(vjps), gradient)

@@ -11,7 +11,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,16 @@ from aecodec.training import distributed
 from aecodec.training.distributed import device
 from aecodec.training.interrupts import deferred_interrupts
 
-SEEDS_APART = 1_000_003  # between the batches of one process and those of the next
+# Distance between the seeds of two processes. A prime above any number of steps, so that no two draw the same
+# batches.
+SEEDS_APART = 1_000_003
+# Starts of names in weights and checkpoints that were written before modules got the names of the literature,
+# such as the .safetensors files of the package. `with_current_names` renames them wherever weights are read.
+RENAMED = {
+    "analysis.local.": "analysis.stem.",
+    "synthesis.render.": "synthesis.refine_fine.",
+    "quantiser.inward": "quantiser.reconstruction_offset",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +46,13 @@ class Schedule:
 
     hours: float | None = None
     steps: int | None = None
-    rate: float = 2e-3  # learning rate
-    warm_up: int = 300  # steps
-    clip: float = 5.0  # largest norm of the gradient
-    average: float = 0.9995  # decay of the weights' moving average
-    minutes_between_checkpoints: float = 5.0  # of training
+    rate: float = 2e-3  # highest learning rate: a higher one learns faster, up to where training diverges
+    warm_up: int = 300  # steps of rising rate: until the optimiser's moments are known
+    clip: float = 5.0  # largest norm of the gradient; above it a rare batch would undo many steps
+    average: float = 0.9995  # decay of the moving average, about 2000 steps: longer lags, shorter is noisier
+    minutes_between_checkpoints: float = (
+        5.0  # of training; most that an interruption loses, against validation
+    )
     seed: int = 0
 
 
@@ -72,21 +83,22 @@ class Average:
 
     def update(self, network: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        mine = list(self.network.parameters())
-        theirs = [p.detach() for p in network.parameters()]
-        torch._foreach_lerp_(mine, theirs, 1 - decay)
+        averaged = list(self.network.parameters())
+        current = [p.detach() for p in network.parameters()]
+        torch._foreach_lerp_(averaged, current, 1 - decay)
 
 
 def learning_rate(progress: float, step: int, warm_up: int) -> float:
-    """Share of the full learning rate: a linear warm-up, then a cosine to almost nothing."""
+    """Share of the full learning rate: a linear warm-up, then a cosine to 1 %."""
     return min(1.0, (step + 1) / warm_up) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
 @contextmanager
 def rough_products() -> Iterator[None]:
-    """Products of float32 matrices with as few bits as the device likes: bfloat16 or TF32.
+    """A context in which products of float32 matrices may be computed in bfloat16 or TF32.
 
-    They take SOAP to its bases and back, and make them; the networks themselves, gains above all, need more.
+    That is enough for SOAP, which computes its bases and changes to them and back. The networks need more,
+    above all their gains.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
@@ -104,7 +116,7 @@ class Run:
         self.network = task.network.to(memory_format=torch.channels_last)
         self.average = Average(self.network, schedule.average)
         self.optimiser = task.optimiser(schedule.rate)
-        self.own_optimiser = distributed.of_this_process(self.optimiser)
+        self.local_optimiser = distributed.of_this_process(self.optimiser)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.step = 0
         self.seconds = 0.0
@@ -119,35 +131,41 @@ class Run:
         return {
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
-            "optimiser": self.own_optimiser.state_dict(),
-            "kind": type(self.own_optimiser).__name__,
+            "optimiser": self.local_optimiser.state_dict(),
+            "kind": type(self.local_optimiser).__name__,
             "processes": distributed.processes(),
             "step": self.step,
             "seconds": self.seconds,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take up a state of before; raises AecodecError for another optimiser's, or a share of it."""
-        kind, processes = type(self.own_optimiser).__name__, distributed.processes()
-        if state.get("kind", "Adam") != kind:
-            raise AecodecError(f"the checkpoint is not of {kind}: go on from its weights, with --start")
+        """Continue from a saved state.
+
+        Raises AecodecError if it is of another optimiser or number of processes.
+        """
+        name, processes = type(self.local_optimiser).__name__, distributed.processes()
+        if state.get("kind", "Adam") != name:
+            raise AecodecError(f"the checkpoint is not of {name}: go on from its weights, with --start")
         if state.get("processes", 1) != processes:
             raise AecodecError(
                 f"the checkpoint is a share of {state.get('processes', 1)} processes, not of {processes}: "
                 "train with as many as before, or go on from its weights, with --start"
             )
-        self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.own_optimiser.load_state_dict(state["optimiser"])
-        for group, own in zip(self.optimiser.param_groups, self.own_optimiser.param_groups, strict=True):
+        self.network.load_state_dict(with_current_names(state["network"]))
+        self.average.network.load_state_dict(with_current_names(state["average"]))
+        self.local_optimiser.load_state_dict(state["optimiser"])
+        for group, local_group in zip(
+            self.optimiser.param_groups, self.local_optimiser.param_groups, strict=True
+        ):
             # before each step the shared one gives its own what its groups say
-            group.update({name: own[name] for name in own if name != "params"})
+            group.update({name: local_group[name] for name in local_group if name != "params"})
         self.step, self.seconds = state["step"], state["seconds"]
 
     def take_from_first(self) -> None:
-        """Give every process the first's weights and clock; raises AecodecError where it is at another step.
+        """Give every process the weights and the clock of the first; raises AecodecError if steps differ.
 
-        An interruption meets each process at a step of its own, so one more or less is none.
+        A difference of one step is allowed, because an interruption does not meet all processes at the same
+        step.
         """
         steps = distributed.of_all(self.step)
         if max(steps) - min(steps) > 1:
@@ -182,19 +200,27 @@ class Run:
         return float(loss.detach())
 
 
+def with_current_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names that modules have today, see RENAMED."""
+    named = {}
+    for name, tensor in weights.items():
+        old = next((start for start in RENAMED if name.startswith(start)), "")
+        named[RENAMED.get(old, "") + name.removeprefix(old)] = tensor
+    return named
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file by name; raises ModelError where it is none."""
+    """The tensors of a safetensors file by name; raises ModelError if it holds none."""
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        return with_current_names(load_file(path))
     except SafetensorError as error:
         raise ModelError(f"{path} holds no weights ({error}): choose others") from error
-    return tensors
 
 
 def load_weights(network: nn.Module, path: Path) -> nn.Module:
-    """The network with the weights of a safetensors file; raises ModelError where they are not its own.
+    """The network with the weights of a safetensors file; raises ModelError if they do not fit it.
 
-    What a network holds besides weights, such as bounds of likelihoods, stays as it was made.
+    Buffers of the network, such as bounds of likelihoods, keep their values.
     """
     weights = dict(network.named_parameters())
     kept = {name: tensor for name, tensor in network.state_dict().items() if name not in weights}
@@ -207,16 +233,15 @@ def load_weights(network: nn.Module, path: Path) -> nn.Module:
 
 
 def begun_with(out: Path, start: Path | None) -> dict[str, Tensor] | None:
-    """The weights that a run in `out` goes on from: its checkpoint's, else those of `start`, else none."""
+    """The weights that a run in `out` continues from: its checkpoint's, else those of `start`, else None."""
     distributed.join()
     if (checkpoint := checkpoint_in(out)).exists():
-        weights: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["network"]
-        return weights
+        return with_current_names(torch.load(checkpoint, map_location="cpu", weights_only=True)["network"])
     return read_weights(start) if start else None
 
 
 def checkpoint_in(out: Path) -> Path:
-    """Where this process keeps its checkpoint."""
+    """The path of this process's checkpoint."""
     return out / (f"checkpoint-{distributed.rank()}.pt" if distributed.rank() else "checkpoint.pt")
 
 

@@ -1,6 +1,6 @@
-"""A step before export: hidden channels of the analysis blocks that hardly change y are left out.
+"""A step before export: it prunes hidden channels of the analysis blocks that hardly change y.
 
-Those that stay take over what they can of the others, by least squares on crops of images.
+The remaining channels take over the output of the others as far as they can, by least squares on crops.
 
 Source: Hassibi and Stork 1993, Second order derivatives for network pruning: Optimal Brain Surgeon.
 """
@@ -11,16 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from aecodec.training.data import Crops, Pixels
-from aecodec.training.layers import Block, anchor_weights
+from aecodec.training.layers import ResidualBlock, anchor_weights
 from aecodec.training.networks import Codec
 
-BATCH, CROP = 48, 256  # crops, pixels
-MULTIPLE = 64  # of hidden channels, as engines work on so many at once
-TOLERANCE = 2.5e-3  # of y, in quantisation steps (root of the mean square), for each block
+BATCH, CROP = 48, 256  # crops, pixels: 12 288 positions at 1/16, for a covariance of up to 768 channels
+MULTIPLE = 64  # of hidden channels; a few more or less would not change the time, as engines work in blocks
+# Change of y, in quantisation steps (root of the mean square), that each block may cause. Rounding to 8 bits
+# moves y by 0.006 and more; pruned so far, files did not grow (docs/experiments.md, wider networks).
+TOLERANCE = 2.5e-3
 
 
 def prune_analysis(codec: Codec, images: list[Pixels]) -> Codec:
-    """The codec, in place, with narrower blocks of analysis where they change y by less than TOLERANCE."""
+    """The codec, changed in place: blocks of its analysis are narrowed within TOLERANCE of y."""
     analysis, weights = codec.analysis, anchor_weights(torch.linspace(0, 100, BATCH))
     crops, hidden = Crops(images, CROP, seed=0), {}
 
@@ -36,22 +38,22 @@ def prune_analysis(codec: Codec, images: list[Pixels]) -> Codec:
     return codec
 
 
-def sensitivity(codec: Codec, block: Block, weights: Tensor) -> Tensor:
-    """The squared error of y, per latent, by what a block adds: a form (C, C), mean over qualities."""
+def sensitivity(codec: Codec, block: ResidualBlock, weights: Tensor) -> Tensor:
+    """The quadratic form (C, C) from an error of a block's output to the squared error of y per latent."""
     analysis = codec.analysis
     gains = zip(analysis.log_gain(weights).exp(), block.log_gain_out(weights).exp(), strict=True)
     maps = [(y_gain[:, :, 0] * analysis.head.weight * gain[:, 0, 0]).double() for y_gain, gain in gains]
-    return torch.stack([each.T @ each for each in maps]).mean(0) / codec.widths.latents
+    return torch.stack([matrix.T @ matrix for matrix in maps]).mean(0) / codec.config.latents
 
 
-def prune(block: Block, hidden: Tensor, form: Tensor) -> None:
-    """Leave out channels of what enters a block's second matrix, (N, H), least first, within TOLERANCE."""
+def prune(block: ResidualBlock, hidden: Tensor, form: Tensor) -> None:
+    """Prune channels of the input (N, H) of a block's second matrix, within TOLERANCE, the cheapest first."""
     hidden, matrix = hidden.double(), block.project.weight.double()
     mean, covariance = hidden.mean(0), torch.cov(hidden.T, correction=0)
-    ridge = 1e-6 * covariance.diag().mean() * torch.eye(len(mean))
+    ridge = 1e-6 * covariance.diag().mean() * torch.eye(len(mean))  # for channels that are always 0
     inverse, weighted = torch.linalg.inv(covariance + ridge), form @ matrix
-    kept, error, found = torch.ones(len(mean), dtype=torch.bool), 0.0, None
-    for left in range(len(mean) - 1, 0, -1):
+    kept, error, pruned = torch.ones(len(mean), dtype=torch.bool), 0.0, None
+    for remaining in range(len(mean) - 1, 0, -1):
         costs = (weighted * matrix).sum(0) / inverse.diag()
         costs[~kept] = torch.inf
         channel = int(costs.argmin())
@@ -63,11 +65,11 @@ def prune(block: Block, hidden: Tensor, form: Tensor) -> None:
         weighted = weighted - torch.outer(weighted[:, channel], row)
         inverse = inverse - torch.outer(inverse[channel], row)
         kept[channel] = False
-        if left % MULTIPLE == 0:
-            found = kept.clone(), matrix[:, kept]
-    if found is None:
+        if remaining % MULTIPLE == 0:
+            pruned = kept.clone(), matrix[:, kept]
+    if pruned is None:
         return
-    kept, matrix = found
+    kept, matrix = pruned
     bias = block.project.bias + (block.project.weight @ mean.float() - matrix.float() @ mean[kept].float())
     block.expand.weight, block.expand.bias = (
         nn.Parameter(whole[kept]) for whole in (block.expand.weight, block.expand.bias)

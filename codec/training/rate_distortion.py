@@ -1,8 +1,8 @@
-"""What the codec is trained to: few bits and little error, at every quality at once.
+"""The training task of the codec: few bits and little error, at every quality at once.
 
 aecodec train codec --data PHOTOS --out RUN --hours 8
 
-What error is, a tuning says: see `aecodec.training.distortion`.
+The measure of error is that of a tuning, see `aecodec.training.distortion`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,24 @@ from aecodec.training.data import Crops, Pixels, read_images, to_tensor
 from aecodec.training.distortion import TUNINGS, Tuning, squared_error
 from aecodec.training.distributed import device, shared
 from aecodec.training.layers import Pointwise, lagrangian
-from aecodec.training.networks import Codec, Coded
-from aecodec.training.transforms import PrincipalComponents, Widths, to_patches, widths_in
+from aecodec.training.networks import Codec, ForwardResult
+from aecodec.training.transforms import CodecConfig, PrincipalComponents, config_of, to_patches
 
+# More qualities and images tell more of a run, and take longer at each checkpoint.
 VALIDATION_QUALITIES = (0.0, 25.0, 50.0, 75.0, 100.0)
 VALIDATION_IMAGES = 8
-WEIGHTING = 0.4  # each image's loss is divided by lambda to this power
-LARGER_FROM = 0.4  # share of the budget after which crops have the second size, and are half as many
-LINEAR_SHARE = 0.05  # of the learning rate, for the linear path and the scale map
-BASES_EVERY = 40  # steps between the optimiser's bases
-BETAS = (0.95, 0.99)  # of the optimiser's moments; bases remember as much as the second: batches are small
-LONGEST_BASIS = 512  # sides of matrices that are longer have none: a third of the time
+# Power of lambda by which each image's loss is divided. Without, high qualities would decide alone. 0.15 was
+# worse: -32.2 % against -32.6 % (docs/experiments.md, optimiser and loss).
+WEIGHTING = 0.4
+# Share of the budget after which crops have the second side, and are half as many: small crops give more
+# steps, large ones more context.
+LARGER_FROM = 0.4
+# Share of the learning rate for the linear path and the scale map, whose errors the gains multiply. More of
+# it makes training unsteady, less makes them learn slower.
+LINEAR_SHARE = 0.05
+BASES_EVERY = 40  # steps between new bases of the optimiser: more often follows better, and takes longer
+BETAS = (0.95, 0.99)  # decay of the optimiser's moments; its bases have that of the second: batches are small
+LONGEST_BASIS = 512  # sides of matrices that are longer have no basis; a step takes a third of the time so
 
 
 def principal_components(images: list[Pixels], seed: int) -> PrincipalComponents:
@@ -42,25 +49,24 @@ def principal_components(images: list[Pixels], seed: int) -> PrincipalComponents
     return PrincipalComponents(x.mean(0).float(), vectors.flip(1).T.float(), spread.float())
 
 
-def rate_distortion_loss(coded: Coded, error: Tensor, quality: Tensor, pixels: int) -> Tensor:
+def rate_distortion_loss(result: ForwardResult, error: Tensor, quality: Tensor, pixels: int) -> Tensor:
     """Mean over the batch of (bpp + lambda * 255**2 * error) / lambda**WEIGHTING."""
-    bpp = (coded.y_bits + coded.z_bits) / pixels
+    bpp = (result.y_bits + result.z_bits) / pixels
     weight = lagrangian(quality)
     return ((bpp + weight * 255**2 * error) / weight**WEIGHTING).mean()
 
 
 def stratified_qualities(count: int) -> Tensor:
-    """One quality (count,) out of each of `count` equal parts of 0 to 100."""
+    """Random qualities (count,), one out of each of `count` equal parts of 0 to 100."""
     return (torch.arange(count) + torch.rand(count)) * (100 / count)
 
 
 class RateDistortion:
-    """The task of the codec: `images` to train on, `held_out` to measure, `batch` crops of the first side.
+    """The task of the codec: `images` to train on, `held_out` to validate on, `batch` crops a step.
 
-    Its network has `widths`. Pictures smaller than a crop are left out; raises AecodecError where no other
-    is there.
-
-    `compiled` fuses the network's operations, which takes minutes for each size of crops, and a C++ compiler.
+    Its network has the configuration `config`. Pictures smaller than a crop are left out; AecodecError is
+    raised if none remains. `compiled` fuses the network's operations, which needs a C++ compiler and minutes
+    for each size of crops.
     """
 
     def __init__(
@@ -70,7 +76,7 @@ class RateDistortion:
         batch: int,
         tuning: Tuning = TUNINGS["psnr"],
         compiled: bool = False,
-        widths: Widths | None = None,
+        config: CodecConfig | None = None,
     ) -> None:
         smallest = min(tuning.sides)
         self.held_out = [image for image in held_out if min(image.shape[:2]) >= smallest][:VALIDATION_IMAGES]
@@ -80,7 +86,7 @@ class RateDistortion:
             )
         self.images, self.batch, self.tuning = images, batch, tuning
         self.seed(0)
-        self.network = Codec(widths, principal_components(images, 0)).to(device())
+        self.network = Codec(config, principal_components(images, 0)).to(device())
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
 
     @classmethod
@@ -93,23 +99,23 @@ class RateDistortion:
         compiled: bool,
         like: Mapping[str, Tensor] | None = None,
     ) -> RateDistortion:
-        """The task on the pictures of folders, archives and files, `tune` being one of TUNINGS.
+        """The task on the pictures of folders, archives and files; `tune` is one of TUNINGS.
 
-        Its network is as wide as that of the weights `like` if there are any, otherwise as `base`.
+        Its network has the configuration of the weights `like`, or without them that of `base`.
         """
         held_out = read_images(validation) if validation else []
-        widths = widths_in(like) if like else None
-        return cls(read_images(data), held_out, batch, TUNINGS[tune], compiled, widths)
+        config = config_of(like) if like else None
+        return cls(read_images(data), held_out, batch, TUNINGS[tune], compiled, config)
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
-        """SOAP, slower for the linear path and the scale map, whose errors the gains multiply.
+        """SOAP, with a smaller rate for the linear path and the scale map.
 
         Source: Vyas et al. 2024 (arXiv 2409.11321).
         """
         linear = [self.network.scale_map.weight]
         linear += [m.weight for m in self.network.modules() if isinstance(m, Pointwise) and m.linear]
-        chosen = {id(p) for p in linear}
-        rest = [p for p in self.network.parameters() if id(p) not in chosen]
+        linear_ids = {id(p) for p in linear}
+        rest = [p for p in self.network.parameters() if id(p) not in linear_ids]
         groups = [{"params": rest}, {"params": linear, "lr": LINEAR_SHARE * rate}]
         return shared(
             SOAP,
@@ -130,13 +136,13 @@ class RateDistortion:
         return self.loss_of(self.crops.batch(self.batch // (2 if side > first else 1), side).to(device()))
 
     def loss_of(self, images: Tensor) -> Tensor:
-        """The loss of images (B, 3, H, W), each at a quality of its own."""
+        """The loss of images (B, 3, H, W), each at another quality."""
         quality = stratified_qualities(len(images)).to(images.device)
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, torch.bfloat16):
-            coded = self.forward(images, quality)
-        error = self.tuning.error(coded.images.float(), images)
-        return rate_distortion_loss(coded, error, quality, images.shape[2] * images.shape[3])
+            result = self.forward(images, quality)
+        error = self.tuning.error(result.images.float(), images)
+        return rate_distortion_loss(result, error, quality, images.shape[2] * images.shape[3])
 
     def validate(self, network: nn.Module) -> list[dict[str, float]]:
         """Mean estimated bpp, PSNR and error of whole images at each of VALIDATION_QUALITIES."""
@@ -146,9 +152,9 @@ class RateDistortion:
             for image in self.held_out:
                 height, width = (side // 32 * 32 for side in image.shape[:2])
                 x = to_tensor(image[None, :height, :width]).to(device())
-                coded = network(x, torch.tensor([quality], device=x.device))
-                decoded = coded.images.clamp(0, 1)
-                bpps.append(float((coded.y_bits + coded.z_bits).sum()) / (height * width))
+                result = network(x, torch.tensor([quality], device=x.device))
+                decoded = result.images.clamp(0, 1)
+                bpps.append(float((result.y_bits + result.z_bits).sum()) / (height * width))
                 psnrs.append(float(-10 * squared_error(decoded, x).log10()))
                 errors.append(float(self.tuning.error(decoded, x)))
             figures = {"bpp": bpps, "psnr": psnrs, "error": errors}

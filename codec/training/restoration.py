@@ -1,8 +1,8 @@
-"""What the stages are trained to: pictures as they were, from noisy, coded or small ones.
+"""The training tasks of the stages: to restore noisy, coded or small pictures.
 
     aecodec train denoise --data PHOTOS --out RUN --hours 1
 
-Losses are mean PSNRs, as the stages are measured, so every strength of damage counts alike.
+Losses are mean PSNRs, by which the stages are measured. So every strength of damage has the same weight.
 """
 
 from __future__ import annotations
@@ -28,13 +28,17 @@ from aecodec.training.distributed import device, shared
 from aecodec.training.stages import SRCNN, SubPixel, denoiser, enhancer
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
-VALIDATION_IMAGES = 8
-VALIDATION_SIDE = 240
+VALIDATION_IMAGES = 8  # more tell more of a run, and take longer at each checkpoint
+VALIDATION_SIDE = 240  # pixels: a multiple of 2, 3 and 4, the scales of upscaling, and of 8
 LARGEST_SHARE = LARGEST_SIGMA / 255
-JPEG_QUALITIES = (5, 95)
-CODED_QUALITIES = (0, 100)
-STRONGEST_COLOURS = 2.5  # times a photograph's own
-CODED_IMAGES = 120  # training pictures that our own codec spoils, each twice
+JPEG_QUALITIES = (5, 95)  # of libjpeg: beyond, pictures are beyond help or need none
+CODED_QUALITIES = (0, 100)  # all of aecodec's
+# Largest factor of a photograph's colours in training, since prints and drawings have such colours. Its
+# effect was not measured apart (docs/experiments.md, stages).
+STRONGEST_COLOURS = 2.5
+CODED_IMAGES = (
+    120  # training pictures that are coded by aecodec: more are more varied, and take longer to start
+)
 
 
 def gray(images: Tensor) -> Tensor:
@@ -42,14 +46,14 @@ def gray(images: Tensor) -> Tensor:
     return (images * LUMA.to(images.device)).sum(1, keepdim=True)
 
 
-def mean_psnr(found: Tensor, images: Tensor, floor: float = 1e-5) -> Tensor:
+def mean_psnr(restored: Tensor, images: Tensor, floor: float = 1e-5) -> Tensor:
     """Mean PSNR in dB over a batch (B, C, H, W) in [0, 1]; `floor` is a squared error too small to matter."""
-    error = (found.float() - images.to(found.device)).square().mean((1, 2, 3))
+    error = (restored.float() - images.to(restored.device)).square().mean((1, 2, 3))
     return -10 * (error + floor).log10().mean()
 
 
 class Restoration(ABC):
-    """What tasks share: crops of photographs (half of them gray where `grays`), and validation pictures."""
+    """The common part of all tasks: crops of photographs, half of them gray if `grays`, and validation."""
 
     network: nn.Module
 
@@ -81,7 +85,7 @@ class Restoration(ABC):
         """See `aecodec.training.loop.Task`."""
 
     def clean(self) -> Tensor:
-        """Crops (B, 3, H, W), the second half of them gray if grays are asked for."""
+        """Crops (B, 3, H, W), the second half of them gray if `grays`."""
         images = self.crops.batch(self.batch, self.side)
         if self.grays:
             images[self.batch // 2 :] = gray(images[self.batch // 2 :])
@@ -140,14 +144,16 @@ class Denoising(Restoration):
 
     def validate(self, network: nn.Module) -> list[dict[str, float]]:
         points = []
-        for level in (15, 25, 50) if len(self.held_out) else ():
-            sigma = torch.full((len(self.held_out), 1, 1, 1), level / 255)
+        for deviation in (15, 25, 50) if len(self.held_out) else ():
+            sigma = torch.full((len(self.held_out), 1, 1, 1), deviation / 255)
             for colour in (False, True):
                 images = self.held_out if colour else gray(self.held_out).expand_as(self.held_out)
-                torch.manual_seed(level)
+                torch.manual_seed(deviation)
                 noisy = add_noise(images, sigma, len(images) if colour else 0)
-                found = in_full(network, noisy, sigma.expand_as(images[:, :1])).clamp(0, 1)
-                points.append({"sigma": level, "colour": colour, "psnr": float(mean_psnr(found, images, 0))})
+                restored = in_full(network, noisy, sigma.expand_as(images[:, :1])).clamp(0, 1)
+                points.append(
+                    {"sigma": deviation, "colour": colour, "psnr": float(mean_psnr(restored, images, 0))}
+                )
         return points
 
 
@@ -166,12 +172,17 @@ def add_noise(images: Tensor, sigma: Tensor, coloured: int) -> Tensor:
 
 
 class Enhancement(Restoration):
-    """JPEG of any quality and subsampling, and what our own codec makes of pictures."""
+    """Artefacts of JPEG at any quality and subsampling, and of aecodec."""
 
     def __init__(
-        self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 64, own: bool = True
+        self,
+        images: list[Pixels],
+        held_out: list[Pixels],
+        batch: int = 16,
+        side: int = 64,
+        with_our_codec: bool = True,
     ) -> None:
-        chosen = evenly_spaced(images, CODED_IMAGES) if own else []
+        chosen = evenly_spaced(images, CODED_IMAGES) if with_our_codec else []
         self.coded = [np.concatenate([image, coded(image, number)], 2) for number, image in enumerate(chosen)]
         super().__init__(images, held_out, batch, side)
         self.network = enhancer().to(device())
@@ -200,8 +211,8 @@ class Enhancement(Restoration):
                 images = self.held_out if colour else gray(self.held_out).expand_as(self.held_out)
                 damaged = torch.stack([through_jpeg(image, quality, "4:2:0") for image in images])
                 before = float(mean_psnr(damaged, images, 0))
-                found = float(mean_psnr(in_full(network, damaged).clamp(0, 1), images, 0))
-                points.append({"quality": quality, "colour": colour, "before": before, "psnr": found})
+                restored = float(mean_psnr(in_full(network, damaged).clamp(0, 1), images, 0))
+                points.append({"quality": quality, "colour": colour, "before": before, "psnr": restored})
         return points
 
 
@@ -217,9 +228,9 @@ def through_jpeg(image: Tensor, quality: int, subsampling: str) -> Tensor:
 
 
 def coded(image: Pixels, number: int) -> Pixels:
-    """An image as our codec makes it, at a quality that belongs to its number."""
+    """An image after coding by aecodec, at a quality that follows from `number`."""
     low, high = CODED_QUALITIES
-    quality = low + (high - low) * (number * 0.618034 % 1)
+    quality = low + (high - low) * (number * 0.618034 % 1)  # the golden ratio spreads any count evenly
     return np.asarray(decompress(compress(image, quality, effort=0)).convert("RGB"))
 
 
@@ -242,7 +253,7 @@ class SuperResolution(Restoration):
         return SubPixel()
 
     def inputs(self, luma: Tensor, scale: int) -> tuple[Tensor | int, ...]:
-        """What the network takes to find this luma again."""
+        """The inputs from which the network restores this luma."""
         return *downscale(luma, scale), scale
 
     def loss(self, progress: float) -> Tensor:
@@ -254,8 +265,8 @@ class SuperResolution(Restoration):
         for scale in self.scales if len(self.held_out) else ():
             luma = gray(self.held_out)
             before = float(mean_psnr(downscale(luma, scale)[1], luma, 0))
-            found = float(mean_psnr(in_full(network, *self.inputs(luma, scale)).clamp(0, 1), luma, 0))
-            points.append({"scale": scale, "before": before, "psnr": found})
+            restored = float(mean_psnr(in_full(network, *self.inputs(luma, scale)).clamp(0, 1), luma, 0))
+            points.append({"scale": scale, "before": before, "psnr": restored})
         return points
 
 
@@ -287,9 +298,9 @@ def make_task(name: str, data: list[Path], validation: list[Path], batch: int = 
     images, held_out = read_images(data), read_images(validation) if validation else []
     if name.startswith("srcnn"):
         return SRCNNTask(images, held_out, int(name[-1]), batch)
-    kinds: dict[str, type[Denoising | Enhancement | SuperResolution]] = {
+    task_classes: dict[str, type[Denoising | Enhancement | SuperResolution]] = {
         "denoise": Denoising,
         "enhance": Enhancement,
         "upscale": SuperResolution,
     }
-    return kinds[name](images, held_out, batch)
+    return task_classes[name](images, held_out, batch)

@@ -1,7 +1,7 @@
-"""SSIMULACRA 2.1 as a distance that training can follow.
+"""SSIMULACRA 2.1 as a differentiable distance.
 
-The distance is the metric's weighted sum of local differences, before the polynomial that makes a score of
-it, whose slope is infinite at 0.
+The distance is the metric's weighted sum of local differences. The score is a polynomial and a power of it,
+whose derivative is infinite at 0, so the score itself cannot be trained for.
 
 Source: Sneyers 2023, SSIMULACRA 2.1 (cloudinary/ssimulacra2, `src/ssimulacra2.cc`).
 """
@@ -35,11 +35,13 @@ from aecodec.training.windows import blur, blur_in_graph
 
 Blur = Callable[[Tensor, tuple[float, ...]], Tensor]
 
-# How much more a place may weigh in the slope of a 4-norm than it would in that of a mean: otherwise an
-# encoder would spend its bits on the worst places alone.
-LARGEST_WEIGHT = 2.0
-LEAST_LIGHT = 1e-6  # of a cone, where a cube root has too steep a slope
-# Added to means of fourth powers, as a fourth root has no slope at 0: 0.004 of a distance in all.
+# Largest weight of a position in the gradient of a 4-norm, where a mean has 1. Without a bound, efforts spend
+# bits on the worst positions alone. 4 was chosen among 2, 4 and 8 on crops of validation pictures
+# (docs/experiments.md, efforts for the eye).
+LARGEST_WEIGHT = 4.0
+LEAST_LIGHT = 1e-6  # of a cone; below it the derivative of a cube root is too large
+# Added to means of fourth powers, since a fourth root has no finite derivative at 0: 0.004 of a distance in
+# all.
 FLOOR = 1e-20
 
 
@@ -54,13 +56,13 @@ def xyb(linear: Tensor, channels: Sequence[int]) -> Tensor:
     cones = F.conv2d(linear, matrix) + OPSIN_BIAS
     long, medium, short = (cones.clamp(min=LEAST_LIGHT) ** (1 / 3) - OPSIN_BIAS ** (1 / 3)).split(1, 1)
     y = (long + medium) / 2
-    found = {X: lambda: 14 * (long - medium) / 2 + 0.42, Y: lambda: y + 0.01, B: lambda: short - y + 0.55}
-    return torch.cat([found[channel]() for channel in channels], 1)
+    planes = {X: lambda: 14 * (long - medium) / 2 + 0.42, Y: lambda: y + 0.01, B: lambda: short - y + 0.55}
+    return torch.cat([planes[channel]() for channel in channels], 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What windows see of two pictures in XYB, planes (B, C, H, W) each."""
+    """Statistics of two pictures in XYB under Gaussian windows, planes (B, C, H, W) each."""
 
     mean: Tensor  # of the decoded picture
     other: Tensor  # mean of the original
@@ -81,10 +83,12 @@ class Statistics:
         return self.energy - self.difference + self.moved
 
 
-def difference_maps(decoded: Tensor, original: Tensor, seen: Statistics) -> dict[str, Tensor]:
+def difference_maps(decoded: Tensor, original: Tensor, statistics: Statistics) -> dict[str, Tensor]:
     """The metric's three maps, (B, C, H, W) each, 0 where nothing differs."""
-    structure = (seen.difference - seen.moved + seen.moved * seen.covariance) / seen.energy
-    edges = (1 + (decoded - seen.mean).abs()) / (1 + (original - seen.other).abs()) - 1
+    structure = (
+        statistics.difference - statistics.moved + statistics.moved * statistics.covariance
+    ) / statistics.energy
+    edges = (1 + (decoded - statistics.mean).abs()) / (1 + (original - statistics.other).abs()) - 1
     return {"ssim": structure.clamp(min=0), "ring": edges.clamp(min=0), "lost": (-edges).clamp(min=0)}
 
 
@@ -98,7 +102,7 @@ def norm(values: Tensor, power: int) -> Tensor:
 def ssimulacra2_distance(decoded: Tensor, original: Tensor) -> Tensor:
     """The weighted sum (B,) of local differences of sRGB images (B, 3, H, W) in about [0, 1]; 0 if equal.
 
-    Not symmetric: edges that the decoded image adds and those that it loses have weights of their own.
+    It is not symmetric: edges that the decoded image adds have other weights than those that it loses.
     """
     light, other = linear_light(decoded), linear_light(original)
     total = decoded.new_zeros(len(decoded))
@@ -106,7 +110,7 @@ def ssimulacra2_distance(decoded: Tensor, original: Tensor) -> Tensor:
         if min(light.shape[2:]) < SMALLEST_SIDE:
             break
         if scale:
-            light, other = (F.avg_pool2d(each, 2, ceil_mode=True) for each in (light, other))
+            light, other = (F.avg_pool2d(image, 2, ceil_mode=True) for image in (light, other))
         channels = sorted({channel for channel, *_ in terms})
         first, second = xyb(light, channels), xyb(other, channels)
         maps = difference_maps(first, second, Statistics.of(first, second, blur))
@@ -122,62 +126,65 @@ def ssimulacra2_score(distance: Tensor) -> Tensor:
     return 100 - 10 * torch.as_tensor(polynomial).clamp(min=0) ** POWER
 
 
-def ssimulacra2_slope(decoded: Tensor, original: Tensor, largest: float = LARGEST_WEIGHT) -> Tensor:
-    """The gradient (1, 3, H, W) of an image's distance times its pixels, sides being multiples of 16.
+def ssimulacra2_gradient(decoded: Tensor, original: Tensor, largest: float = LARGEST_WEIGHT) -> Tensor:
+    """The gradient (1, 3, H, W) of an image's distance times its pixels; sides are multiples of 16.
 
-    In operations that an exported graph can hold. No place weighs more than `largest` in that of a 4-norm.
+    It is made of operations that an exported graph can hold. No position weighs more than `largest` in the
+    gradient of a 4-norm.
     """
     light, other = linear_light(decoded), linear_light(original)
-    slopes = []
+    gradients = []
     for scale, terms in enumerate(WEIGHTS):
         if scale:
             light, other = F.avg_pool2d(light, 2), F.avg_pool2d(other, 2)
-        slopes.append(slope_of_scale(light, other, terms, largest))
+        gradients.append(gradient_of_scale(light, other, terms, largest))
     # a sample of one scale is the mean of four of the scale before, of which there are four times as many
-    slope = reduce(lambda coarse, fine: fine + F.interpolate(coarse, scale_factor=2.0), reversed(slopes))
-    curve = 2.4 / 1.055 * ((decoded.clamp(min=0.04045) + 0.055) / 1.055) ** 1.4
-    return slope * torch.where(decoded <= 0.04045, 1 / 12.92, curve)
+    gradient = reduce(
+        lambda coarse, fine: fine + F.interpolate(coarse, scale_factor=2.0), reversed(gradients)
+    )
+    srgb_derivative = 2.4 / 1.055 * ((decoded.clamp(min=0.04045) + 0.055) / 1.055) ** 1.4
+    return gradient * torch.where(decoded <= 0.04045, 1 / 12.92, srgb_derivative)
 
 
-def slope_of_scale(light: Tensor, other: Tensor, terms: Terms, largest: float) -> Tensor:
+def gradient_of_scale(light: Tensor, other: Tensor, terms: Terms, largest: float) -> Tensor:
     """The gradient of one scale's terms times its samples, with respect to linear light (1, 3, H, W)."""
     channels = (X, Y, B)
     decoded, original = xyb(light, channels), xyb(other, channels)
-    seen = Statistics.of(decoded, original, blur_in_graph)
-    maps = difference_maps(decoded, original, seen)
+    statistics = Statistics.of(decoded, original, blur_in_graph)
+    maps = difference_maps(decoded, original, statistics)
     weights = {name: [torch.zeros_like(light[:, :1])] * 3 for name in maps}
     for channel, name, power, weight in terms:
-        slope = norm_slope(maps[name][:, channel : channel + 1], power, largest)
-        weights[name][channel] = weights[name][channel] + weight * slope
+        gradient = norm_gradient(maps[name][:, channel : channel + 1], power, largest)
+        weights[name][channel] = weights[name][channel] + weight * gradient
     of_ssim, of_ring, of_lost = (torch.cat(weights[name], 1) for name in ("ssim", "ring", "lost"))
     edges = of_ring * (maps["ring"] > 0) - of_lost * (maps["lost"] > 0)
-    edges = edges * (decoded - seen.mean).sign() / (1 + (original - seen.other).abs())
+    edges = edges * (decoded - statistics.mean).sign() / (1 + (original - statistics.other).abs())
     edges = edges - blur_in_graph(edges, WINDOW)
-    return opsin_slope(light, edges + structure_slope(decoded, original, seen, maps["ssim"], of_ssim))
+    return opsin_vjp(light, edges + structure_gradient(decoded, original, statistics, maps["ssim"], of_ssim))
 
 
-def norm_slope(values: Tensor, power: int, largest: float) -> Tensor:
-    """The gradient of `norm` of planes (1, 1, H, W) times their samples, none above `largest`."""
+def norm_gradient(values: Tensor, power: int, largest: float) -> Tensor:
+    """The gradient of `norm` of planes (1, 1, H, W) times their number of samples, at most `largest`."""
     if power == 1:
         return torch.ones_like(values)
     return (values / norm(values[:, 0], power)[:, None, None, None]).clamp(max=largest ** (1 / 3)) ** 3
 
 
-def structure_slope(
-    decoded: Tensor, original: Tensor, seen: Statistics, ssim: Tensor, weight: Tensor
+def structure_gradient(
+    decoded: Tensor, original: Tensor, statistics: Statistics, ssim: Tensor, weight: Tensor
 ) -> Tensor:
-    """What a weighted sum of the map `ssim` changes by with the decoded picture, planes (1, 3, H, W)."""
-    share = weight * (ssim > 0) / seen.energy
-    of_energy = share * (seen.moved - ssim)
-    of_moved = share * (seen.covariance + seen.moved - 1)
-    of_mean = 2 * (of_moved * (seen.mean - seen.other) - of_energy * seen.mean)
-    slope = blur_in_graph(of_mean, WINDOW) + 2 * decoded * blur_in_graph(of_energy, WINDOW)
-    return slope + 2 * (decoded - original) * blur_in_graph(share * (1 - seen.moved), WINDOW)
+    """The gradient of a weighted sum of the map `ssim` with respect to the decoded planes (1, 3, H, W)."""
+    share = weight * (ssim > 0) / statistics.energy
+    of_energy = share * (statistics.moved - ssim)
+    of_moved = share * (statistics.covariance + statistics.moved - 1)
+    of_mean = 2 * (of_moved * (statistics.mean - statistics.other) - of_energy * statistics.mean)
+    gradient = blur_in_graph(of_mean, WINDOW) + 2 * decoded * blur_in_graph(of_energy, WINDOW)
+    return gradient + 2 * (decoded - original) * blur_in_graph(share * (1 - statistics.moved), WINDOW)
 
 
-def opsin_slope(light: Tensor, slope: Tensor) -> Tensor:
-    """A gradient with respect to XYB (1, 3, H, W), taken back to the linear light that it was made of."""
-    of_x, of_y, of_b = slope.split(1, 1)
+def opsin_vjp(light: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient with respect to linear light (1, 3, H, W), from that with respect to XYB."""
+    of_x, of_y, of_b = gradient.split(1, 1)
     of_sum = (of_y - of_b) / 2
     of_roots = torch.cat([7 * of_x + of_sum, of_sum - 7 * of_x, of_b], 1)
     matrix = light.new_tensor(OPSIN)

@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from aecodec.restoration.upscaling import SCALES
 
-BRANCH_GAIN = 0.1  # of a residual block's second convolution at the start
+BRANCH_GAIN = (
+    0.1  # of a residual block's second convolution at the start: small, so that deep networks start tame
+)
 
 
 class ResidualBlock(nn.Module):

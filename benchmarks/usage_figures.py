@@ -1,8 +1,8 @@
-"""What docs/benchmarks.md says of targets, graphics and folders, measured.
+"""Measurements of size targets, graphics and folders, for docs/benchmarks.md.
 
-python -m aecodec.benchmarks.habits targets FOLDER     share of --max-bytes that is used
-python -m aecodec.benchmarks.habits graphics           bytes of graphics against PNG and lossless WebP
-python -m aecodec.benchmarks.habits batches FOLDER     files per second of folders with 1 and 2 jobs
+python -m aecodec.benchmarks.usage_figures targets FOLDER     share of --max-bytes that is used
+python -m aecodec.benchmarks.usage_figures graphics           bytes of graphics against PNG and lossless WebP
+python -m aecodec.benchmarks.usage_figures batches FOLDER     files per second of folders with 1 and 2 jobs
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aecodec.benchmarks.commands import write_mosaic
 LIMITS = (5_000, 10_000, 20_000, 40_000)  # bytes
 SMALL, LARGE = 256, (1500, 1000)  # pixels each way; (width, height)
 COUNTS = {"small": 200, "large": 20}
-PEERS = {"WEBP": {"quality": 75}, "AVIF": {"quality": 60}}  # Pillow's options
+CODECS = {"WEBP": {"quality": 75}, "AVIF": {"quality": 60}}  # Pillow's options
 LOOP = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -38,7 +38,7 @@ with ProcessPoolExecutor(int(sys.argv[4])) as pool:
 
 
 def targets(folder: Path) -> None:
-    """How much of a limit of bytes is used; what is out of reach, or reached at quality 100, is apart."""
+    """Print the share of limits of bytes that files use, and how many limits are out of reach."""
     print("| limit | files | over | used: mean, least | at quality 100 | out of reach |")
     print("|---|---|---|---|---|---|")
     for limit in LIMITS:
@@ -56,7 +56,7 @@ def targets(folder: Path) -> None:
 
 
 def drawings() -> dict[str, Image.Image]:
-    """Pictures that nobody photographed, and two scans."""
+    """Drawings, screenshots and two scans, by name."""
     import skimage.data
 
     icon = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
@@ -95,7 +95,7 @@ def size_as(image: Image.Image, format: str, **options: object) -> int:
 
 
 def graphics() -> None:
-    """Bytes of our files, as they are written if nothing is asked for and lossless."""
+    """Print the bytes of files of graphics, by default and lossless."""
     print("| picture | PNG, optimised | lossless WebP | ours, quality 50 | coding | ours, --lossless |")
     print("|---|---|---|---|---|---|")
     for name, image in drawings().items():
@@ -106,13 +106,13 @@ def graphics() -> None:
 
 
 def write_pictures(photographs: Path, folder: Path) -> None:
-    """A folder of small pictures, cut from photographs, and one of large ones, mosaics of them."""
+    """Write a folder of small pictures, cut from photographs, and one of large mosaics of them."""
     paths = sorted(photographs.glob("*.png"))
-    for kind, count in COUNTS.items():
-        (folder / kind).mkdir()
+    for folder_name, count in COUNTS.items():
+        (folder / folder_name).mkdir()
         for number in range(count):
-            source, target = paths[number % len(paths)], folder / kind / f"{number:03}.png"
-            if kind == "large":
+            source, target = paths[number % len(paths)], folder / folder_name / f"{number:03}.png"
+            if folder_name == "large":
                 write_mosaic(source, LARGE, target)
                 continue
             pixels = np.asarray(Image.open(source).convert("RGB"))
@@ -121,21 +121,21 @@ def write_pictures(photographs: Path, folder: Path) -> None:
 
 
 def batches(photographs: Path) -> None:
-    """Files per second of whole commands, start included, on all the cores that this process may use."""
+    """Print files per second of whole commands, start included, on all cores that this process may use."""
     aecodec = [sys.executable, "-m", "aecodec.cli", "compress", "-r", "--quiet"]
     print("| pictures | codec | 1 job | 2 jobs | times |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(photographs, folder)
-        for kind, count in COUNTS.items():
-            for codec_name in ("aecodec", *PEERS):
+        for folder_name, count in COUNTS.items():
+            for codec_name in ("aecodec", *CODECS):
                 rates = []
                 for jobs in (1, 2):
-                    source, target = folder / kind, folder / f"{kind}-{codec_name}-{jobs}"
+                    source, target = folder / folder_name, folder / f"{folder_name}-{codec_name}-{jobs}"
                     target.mkdir()
                     command = [*aecodec, str(source), "-d", str(target), "-j", str(jobs)]
-                    if codec_name in PEERS:
-                        script = LOOP.replace("OPTIONS", repr(PEERS[codec_name]))
+                    if codec_name in CODECS:
+                        script = LOOP.replace("OPTIONS", repr(CODECS[codec_name]))
                         command = [
                             sys.executable,
                             "-c",
@@ -145,14 +145,12 @@ def batches(photographs: Path) -> None:
                             str(target),
                             str(jobs),
                         ]
-                    began = time.perf_counter()
+                    started = time.perf_counter()
                     subprocess.run(command, check=True)
-                    rates.append(count / (time.perf_counter() - began))
+                    rates.append(count / (time.perf_counter() - started))
                 times = rates[1] / rates[0]
-                print(
-                    f"| {count} {kind} | {codec_name} | {rates[0]:.2f} | {rates[1]:.2f} | {times:.2f} |",
-                    flush=True,
-                )
+                figures = " | ".join(f"{figure:.2f}" for figure in (*rates, times))
+                print(f"| {count} {folder_name} | {codec_name} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""compressai's pretrained models as peers, where compressai is installed and their weights are at hand.
+"""CompressAI's pretrained models as reference codecs, if compressai and their weights are installed.
 
-Weights are those that `compressai.zoo` has downloaded: they lie in torch's hub folder, TORCH_HOME says where.
-Nothing is downloaded here. A file holds everything that decoding takes: size, shape and all strings.
+The weights are those that `compressai.zoo` has downloaded into torch's hub folder, see TORCH_HOME. Nothing is
+downloaded here. A file holds everything that decoding needs: size, shape and all strings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from aecodec.benchmarks.peers import Peer
+from aecodec.benchmarks.reference_codecs import ReferenceCodec
 
 ARCHITECTURES = {
     "bmshj2018-factorized": "factorized prior",
@@ -31,8 +31,8 @@ HEADER = struct.Struct("<HHHHB")  # height, width, shape of the smallest latent,
 
 
 @dataclass(frozen=True, slots=True)
-class ZooPeer(Peer):
-    """One architecture, optimised for MSE; its qualities are the models of the zoo."""
+class CompressaiModel(ReferenceCodec):
+    """One architecture, optimised for MSE. Each quality is a pretrained model."""
 
     architecture: str = ""
 
@@ -52,9 +52,9 @@ class ZooPeer(Peer):
         padded = np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
         x = torch.from_numpy(padded.transpose(2, 0, 1).astype(np.float32) / 255)[None]
         with torch.no_grad():
-            coded = model_of(self.architecture, int(quality)).compress(x)
-        strings = [strings[0] for strings in coded["strings"]]
-        parts = [HEADER.pack(height, width, *coded["shape"], len(strings))]
+            compressed = model_of(self.architecture, int(quality)).compress(x)
+        strings = [strings[0] for strings in compressed["strings"]]
+        parts = [HEADER.pack(height, width, *compressed["shape"], len(strings))]
         parts += [struct.pack("<I", len(string)) + string for string in strings]
         return bytes([int(quality)]) + b"".join(parts)
 
@@ -68,26 +68,26 @@ class ZooPeer(Peer):
             strings.append([data[start + 4 : start + 4 + length]])
             start += 4 + length
         with torch.no_grad():
-            found = model_of(self.architecture, data[0]).decompress(strings, (rows, columns))["x_hat"]
-        decoded = found[0, :, :height, :width].clamp(0, 1).permute(1, 2, 0).numpy()
+            output = model_of(self.architecture, data[0]).decompress(strings, (rows, columns))["x_hat"]
+        decoded = output[0, :, :height, :width].clamp(0, 1).permute(1, 2, 0).numpy()
         return Image.fromarray(np.rint(255 * decoded).astype(np.uint8))
 
 
 def checkpoints() -> Path:
-    """Where torch's hub keeps what it has downloaded, told without importing torch."""
+    """The folder of torch's hub for downloads, found without importing torch."""
     cache_home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     return Path(os.environ.get("TORCH_HOME", cache_home / "torch")) / "hub" / "checkpoints"
 
 
 def qualities_of(architecture: str) -> tuple[float, ...]:
     """The qualities whose weights are at hand."""
-    found = checkpoints().glob(f"{architecture}-[1-8]-*.pth.tar")
-    return tuple(sorted(float(path.name.removeprefix(f"{architecture}-")[0]) for path in found))
+    paths = checkpoints().glob(f"{architecture}-[1-8]-*.pth.tar")
+    return tuple(sorted(float(path.name.removeprefix(f"{architecture}-")[0]) for path in paths))
 
 
 @cache
 def model_of(architecture: str, quality: int) -> Any:
-    """A model of the zoo, its tables built."""
+    """A pretrained model, its tables built."""
     import torch
     from compressai.zoo.image import model_architectures
     from compressai.zoo.pretrained import load_pretrained
@@ -99,9 +99,9 @@ def model_of(architecture: str, quality: int) -> Any:
     return model
 
 
-def of_zoo() -> tuple[list[Peer], dict[str, str]]:
-    """The models of the zoo with weights at hand, and why the others are absent."""
-    peers: list[Peer] = []
+def compressai_codecs() -> tuple[list[ReferenceCodec], dict[str, str]]:
+    """The architectures whose weights are installed, and the reasons why the others are absent."""
+    codecs: list[ReferenceCodec] = []
     absent = {}
     for architecture, label in ARCHITECTURES.items():
         name, qualities = f"compressai {label}", qualities_of(architecture)
@@ -111,8 +111,8 @@ def of_zoo() -> tuple[list[Peer], dict[str, str]]:
             absent[name] = "compressai is not installed: pip install 'aecodec[train]'"
         else:
             text = f"compressai {version('compressai')}, {architecture}"
-            peer = ZooPeer(
+            codec = CompressaiModel(
                 name, "zoo", text, qualities, licence="BSD-3-Clause-Clear", architecture=architecture
             )
-            peers.append(replace(peer, span=(qualities[0], qualities[-1])))
-    return peers, absent
+            codecs.append(replace(codec, span=(qualities[0], qualities[-1])))
+    return codecs, absent

@@ -1,4 +1,4 @@
-"""compressai's models as peers: with weights of the right shape at hand, whole files that come back."""
+"""CompressAI's models as reference codecs: with weights of the right shape whole files come back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecodec.benchmarks import zoo
+from aecodec.benchmarks import compressai_models
 from aecodec.benchmarks.metrics import psnr_rgb
 from tests.common import photograph
 
@@ -21,31 +21,31 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch = pytest.importorskip("torch")
     image = pytest.importorskip("compressai.zoo.image")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    zoo.checkpoints().mkdir(parents=True)
+    compressai_models.checkpoints().mkdir(parents=True)
     torch.manual_seed(0)
     for quality in (1, 2):
         url = image.model_urls["bmshj2018-hyperprior"]["mse"][quality]
         model = image.model_architectures["bmshj2018-hyperprior"](8, 12)
-        torch.save(model.state_dict(), zoo.checkpoints() / url.rsplit("/", 1)[1])
-    zoo.model_of.cache_clear()
+        torch.save(model.state_dict(), compressai_models.checkpoints() / url.rsplit("/", 1)[1])
+    compressai_models.model_of.cache_clear()
     return tmp_path
 
 
-def test_models_with_weights_are_peers_and_the_others_are_named(hub: Path) -> None:
-    peers, absent = zoo.of_zoo()
-    assert [peer.qualities for peer in peers] == [(1, 2)]
-    assert len(absent) == len(zoo.ARCHITECTURES) - 1
-    assert "mse" in peers[0].settings
+def test_models_with_weights_are_codecs_and_the_others_are_named(hub: Path) -> None:
+    codecs, absent = compressai_models.compressai_codecs()
+    assert [codec.qualities for codec in codecs] == [(1, 2)]
+    assert len(absent) == len(compressai_models.ARCHITECTURES) - 1
+    assert "mse" in codecs[0].settings
     assert all("checkpoints" in reason for reason in absent.values())
 
 
 @pytest.mark.parametrize("size", [(64, 64), (75, 49)])
 def test_files_hold_all_that_decoding_takes(hub: Path, size: tuple[int, int]) -> None:
-    [peer], _ = zoo.of_zoo()
+    [codec], _ = compressai_models.compressai_codecs()
     pixels = photograph(*size)
-    file = peer.encode(Image.fromarray(pixels), 2)
-    zoo.model_of.cache_clear()
-    decoded = np.asarray(peer.decode(file))
+    file = codec.encode(Image.fromarray(pixels), 2)
+    compressai_models.model_of.cache_clear()
+    decoded = np.asarray(codec.decode(file))
     assert decoded.shape == pixels.shape
     assert np.isfinite(psnr_rgb(pixels, decoded))
 
@@ -54,7 +54,7 @@ def test_without_weights_nothing_of_torch_is_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    peers, absent = zoo.of_zoo()
-    assert peers == []
-    assert len(absent) == len(zoo.ARCHITECTURES)
-    assert set(absent.values()) == {f"its weights are not in {zoo.checkpoints()}"}
+    codecs, absent = compressai_models.compressai_codecs()
+    assert codecs == []
+    assert len(absent) == len(compressai_models.ARCHITECTURES)
+    assert set(absent.values()) == {f"its weights are not in {compressai_models.checkpoints()}"}

@@ -1,4 +1,4 @@
-"""The codecs that are compared: ours, and what Pillow and its plugins write, each with its exact settings."""
+"""The codecs of the benchmark with their exact settings: aecodec, and those of Pillow and its plugins."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ from aecodec.encoder.options import TUNED
 from aecodec.model.parallel import thread_count
 from aecodec.model.registry import model_named
 
-QUALITY = "QUALITY"  # stands for the quality in a peer's options
+QUALITY = "QUALITY"  # stands for the quality in a codec's options
+CODE_FOLDERS = ("", "decoder", "encoder", "entropy", "model")  # of the package: code that can change a file
 OURS, OURS_PSNR, OURS_ENHANCED = "aecodec", "aecodec tune=psnr", "aecodec tune=psnr, enhanced"
 JPEG, JPEG_ENHANCED = "JPEG 4:2:0", "JPEG 4:2:0, enhanced"
+# Qualities to measure, from thumbnails to nearly lossless: more make smoother curves, and take longer.
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 55, 70, 80, 90, 95)
 AVIF_QUALITIES = (5, 20, 35, 50, 60, 70, 80, 90)
-EFFORT_QUALITIES = (10, 30, 50, 70)  # 28 to 38 dB
+EFFORT_QUALITIES = (10, 30, 50, 70)  # 28 to 38 dB; few, since efforts are slow
 PLUGIN_QUALITIES = (10, 25, 40, 55, 70, 80, 90, 95)
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class ReferenceCodec:
     """One codec with one set of options.
 
-    `format` is Pillow's name of it, empty for ours; `plugin` the module that teaches Pillow the format.
-    `enhanced` pictures are decoded and then freed of artefacts by our stage. `span` is the range of its
-    quality, `step` the finest difference that it takes. `note` is what a reader of the figures should know,
-    `shown_version` what reports show where `version`, which the journal's keys hold, names no release. A
-    `slow` codec is measured, and neither timed nor shown.
+    `format` is Pillow's name of the format, empty for aecodec. `plugin` is the module that adds the format to
+    Pillow. `enhanced` means that decoded pictures go through our stage `enhance`. `span` is the range of the
+    quality and `step` its finest difference. `note` is a remark for readers of the figures. Reports show
+    `displayed_version` if `version`, which is a part of the journal's keys, names no release. A `slow` codec
+    is measured, but neither timed nor shown.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Peer:
     span: tuple[float, float] = (0, 100)
     step: float = 1
     note: str = ""
-    shown_version: str = ""
+    displayed_version: str = ""
     slow: bool = False
 
     @property
@@ -99,17 +101,18 @@ class Peer:
 
 @cache
 def load_plugin(module: str) -> None:
-    """Teaches Pillow a format, in this process; raises ImportError."""
+    """Add a format to Pillow in this process; raises ImportError."""
     if module:
         plugin = importlib.import_module(module)
         if hasattr(plugin, "register_heif_opener"):
             plugin.register_heif_opener()
 
 
-def ours(effort: int | None = None) -> list[Peer]:
-    """This project's codec: as it is, for PSNR, and that with its stage; the first and last at an effort too.
+def ours(effort: int | None = None) -> list[ReferenceCodec]:
+    """aecodec three times: by default, tuned for PSNR, and so tuned with enhancement.
 
-    Versions tell apart whatever may change a file.
+    With `effort` the first and the last come at that effort too. Versions differ if anything differs that may
+    change a file.
     """
     for_eye: dict[str, Any] = {"quality": QUALITY}
     for_psnr = {**for_eye, "tune": "psnr"}
@@ -117,14 +120,14 @@ def ours(effort: int | None = None) -> list[Peer]:
     qualities, licence = tuple(range(0, 101, 5)), "BSD-3-Clause"
     eye, psnr = our_version("visual"), our_version("psnr")
     both = f"{psnr}, {stages_version()}"
-    found = [
-        Peer(OURS, "", eye, qualities, for_eye, licence, step=0.01),
-        Peer(OURS_PSNR, "", psnr, qualities, for_psnr, licence, step=0.01),
-        Peer(OURS_ENHANCED, "", both, qualities[::4], enhanced, licence, step=0.01),
+    codecs = [
+        ReferenceCodec(OURS, "", eye, qualities, for_eye, licence, step=0.01),
+        ReferenceCodec(OURS_PSNR, "", psnr, qualities, for_psnr, licence, step=0.01),
+        ReferenceCodec(OURS_ENHANCED, "", both, qualities[::4], enhanced, licence, step=0.01),
     ]
     if effort is not None:
-        found += [
-            Peer(
+        codecs += [
+            ReferenceCodec(
                 f"{name}, effort {effort}",
                 "",
                 text,
@@ -136,21 +139,22 @@ def ours(effort: int | None = None) -> list[Peer]:
             )
             for name, text, options in ((OURS, eye, for_eye), (OURS_ENHANCED, both, enhanced))
         ]
-    return found
+    return codecs
 
 
 def our_version(tune: str) -> str:
-    """The version of this project's codec, a digest of its code and of the model included."""
+    """The version of aecodec, with a digest of its code and of the model."""
     model = model_named(TUNED[tune])
-    contents = [path.read_bytes() for path in sorted(Path(aecodec.__file__).parent.glob("*.py"))]
+    folders = [Path(aecodec.__file__).parent / name for name in CODE_FOLDERS]
+    contents = [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))]
     contents += [model.files[name] for name in sorted(model.files)]
     text = f"aecodec {aecodec.__version__}, model {model.name} {model.fingerprint.hex()}"
     return f"{text}, onnxruntime {version('onnxruntime')}, build {digest(contents)}"
 
 
 def stages_version() -> str:
-    """A digest of the stages' code and networks."""
-    folder = Path(aecodec.__file__).parent / "stages"
+    """A digest of the code and the networks of the stages."""
+    folder = Path(aecodec.__file__).parent / "restoration"
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".onnx"))
     return f"stages {digest([path.read_bytes() for path in paths])}"
 
@@ -164,22 +168,27 @@ def library(name: str, feature: str) -> str:
     return f"{name} {features.version(feature) or 'of unknown version'}, Pillow {version('pillow')}"
 
 
-def with_turbo(peer: Peer) -> Peer:
-    """A JPEG peer that shows libjpeg-turbo's release; as `version` it has that of libjpeg's interface."""
+def with_turbo(codec: ReferenceCodec) -> ReferenceCodec:
+    """A JPEG codec that displays the release of libjpeg-turbo.
+
+    Its `version` is that of libjpeg's interface.
+    """
     release, interface = (features.version(feature) or "" for feature in ("libjpeg_turbo", "jpg"))
-    shown = peer.version.replace(f"libjpeg-turbo {interface}", f"libjpeg-turbo {release}")
-    return replace(peer, shown_version=shown)
+    displayed = codec.version.replace(f"libjpeg-turbo {interface}", f"libjpeg-turbo {release}")
+    return replace(codec, displayed_version=displayed)
 
 
-def of_pillow() -> tuple[list[Peer], dict[str, str]]:
-    """The peers that Pillow brings, and those that this Pillow was built without."""
+def pillow_codecs() -> tuple[list[ReferenceCodec], dict[str, str]]:
+    """The codecs of Pillow, and the reasons for those that this Pillow was built without."""
     jpeg = library("libjpeg-turbo" if features.check("libjpeg_turbo") else "libjpeg", "jpg")
     base = {"quality": QUALITY, "optimize": True}
     progressive = {**base, "subsampling": "4:4:4", "progressive": True}
     licence = "IJG, BSD-3-Clause"
-    peers = [
-        Peer(JPEG, "JPEG", jpeg, JPEG_QUALITIES, {**base, "subsampling": "4:2:0"}, licence, span=(1, 95)),
-        Peer(
+    codecs = [
+        ReferenceCodec(
+            JPEG, "JPEG", jpeg, JPEG_QUALITIES, {**base, "subsampling": "4:2:0"}, licence, span=(1, 95)
+        ),
+        ReferenceCodec(
             JPEG_ENHANCED,
             "JPEG",
             f"{jpeg}; {stages_version()}",
@@ -189,36 +198,40 @@ def of_pillow() -> tuple[list[Peer], dict[str, str]]:
             enhanced=True,
             span=(1, 95),
         ),
-        Peer("JPEG 4:4:4 progressive", "JPEG", jpeg, JPEG_QUALITIES, progressive, licence, span=(1, 95)),
+        ReferenceCodec(
+            "JPEG 4:4:4 progressive", "JPEG", jpeg, JPEG_QUALITIES, progressive, licence, span=(1, 95)
+        ),
     ]
-    peers, absent = [with_turbo(peer) for peer in peers], {}
+    codecs, absent = [with_turbo(codec) for codec in codecs], {}
     if features.check("webp"):
         webp, options = library("libwebp", "webp"), {"quality": QUALITY, "method": 6}
-        peers.append(Peer("WebP", "WEBP", webp, JPEG_QUALITIES, options, "BSD-3-Clause"))
+        codecs.append(ReferenceCodec("WebP", "WEBP", webp, JPEG_QUALITIES, options, "BSD-3-Clause"))
     else:
         absent["WebP"] = "this Pillow was built without it"
     if features.check("jpg_2000"):
         # mct: the colour transform, without which files are half as large again
         options = {"quality_mode": "dB", "quality_layers": (QUALITY,), "irreversible": True, "mct": 1}
         j2k, decibels = library("OpenJPEG", "jpg_2000"), tuple(range(24, 46, 3))
-        peer = Peer("JPEG 2000", "JPEG2000", j2k, decibels, options, "BSD-2-Clause", span=(15, 60), step=0.05)
+        codec = ReferenceCodec(
+            "JPEG 2000", "JPEG2000", j2k, decibels, options, "BSD-2-Clause", span=(15, 60), step=0.05
+        )
         note = "asked for one PSNR of every picture: those that are hard to code weigh most in its mean rate"
-        peers.append(replace(peer, note=note))
+        codecs.append(replace(codec, note=note))
     else:
         absent["JPEG 2000"] = "this Pillow was built without it"
     if features.check("avif"):
-        peers += avif_peers()
+        codecs += avif_codecs()
     else:
         absent["AVIF"] = "this Pillow was built without it"
-    return peers, absent
+    return codecs, absent
 
 
-def avif_peers() -> list[Peer]:
-    """AVIF by libaom; the number of threads, which changes files by a tenth of a percent, is named."""
+def avif_codecs() -> list[ReferenceCodec]:
+    """AVIF by libaom. Options name the number of threads, which changes files by a tenth of a percent."""
     text = library("libavif", "avif")
     common = {"quality": QUALITY, "speed": 6, "codec": "aom", "max_threads": thread_count()}
     return [
-        Peer(
+        ReferenceCodec(
             f"AVIF {chroma}{' tune=psnr' if extra else ''}",
             "AVIF",
             text,
@@ -230,10 +243,10 @@ def avif_peers() -> list[Peer]:
     ]
 
 
-def of_plugins() -> tuple[list[Peer], dict[str, str]]:
-    """The peers of optional packages that are installed, and why the others are absent."""
-    peers, absent = [], {}
-    for name, pillow_name, module, package, own, licence in (
+def plugin_codecs() -> tuple[list[ReferenceCodec], dict[str, str]]:
+    """The codecs of optional packages that are installed, and the reasons why the others are absent."""
+    codecs, absent = [], {}
+    for name, pillow_name, module, package, plugin_options, licence in (
         ("JPEG XL", "JXL", "pillow_jxl", "pillow-jxl-plugin", {"effort": 7}, "BSD-3-Clause"),
         ("HEIC", "HEIF", "pillow_heif", "pillow-heif", {"chroma": 420}, "LGPL-3.0, encoder x265 GPL-2.0"),
     ):
@@ -245,15 +258,18 @@ def of_plugins() -> tuple[list[Peer], dict[str, str]]:
         text = f"{package} {version(package)}"
         if name == "HEIC":
             text += f", libheif {importlib.import_module(module).libheif_version()}"
-        options: dict[str, Any] = {"quality": QUALITY, **own}
-        peers.append(Peer(name, pillow_name, text, PLUGIN_QUALITIES, options, licence, module))
-    return peers, absent
+        options: dict[str, Any] = {"quality": QUALITY, **plugin_options}
+        codecs.append(ReferenceCodec(name, pillow_name, text, PLUGIN_QUALITIES, options, licence, module))
+    return codecs, absent
 
 
-def all_peers(effort: int | None = None) -> tuple[list[Peer], dict[str, str]]:
-    """Ours first, at an effort too if one is given, then what can run here; a reason for each that cannot."""
-    from aecodec.benchmarks.zoo import of_zoo
+def all_codecs(effort: int | None = None) -> tuple[list[ReferenceCodec], dict[str, str]]:
+    """All codecs that can run here, aecodec first, at an effort too if one is given.
 
-    kinds = [of_pillow(), of_plugins(), of_zoo()]
-    absent = {name: reason for _, reasons in kinds for name, reason in reasons.items()}
-    return [*ours(effort), *(peer for peers, _ in kinds for peer in peers)], absent
+    And reasons for the rest.
+    """
+    from aecodec.benchmarks.compressai_models import compressai_codecs
+
+    sources = [pillow_codecs(), plugin_codecs(), compressai_codecs()]
+    absent = {name: reason for _, reasons in sources for name, reason in reasons.items()}
+    return [*ours(effort), *(codec for codecs, _ in sources for codec in codecs)], absent
