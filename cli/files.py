@@ -119,13 +119,13 @@ def read_stream(source: Path) -> bytes | None:
 
 def picture_in(file: IO[bytes]) -> bytes:
     """The bytes of an open file. If it is no picture, only its first bytes, since it may be endless."""
-    from aecodec.container import CHUNK, MAX_FILE
+    from aecodec.container import CHUNK, MAX_INPUT
     from aecodec.picture.signatures import HEAD, is_picture
 
     head = file.read(HEAD)
     if not is_picture(head):
         return head
-    return b"".join([head, *islice(iter(partial(file.read, CHUNK), b""), MAX_FILE // CHUNK)])
+    return b"".join([head, *islice(iter(partial(file.read, CHUNK), b""), MAX_INPUT // CHUNK)])
 
 
 def first_bytes(path: Path) -> bytes:

@@ -1,78 +1,17 @@
-"""The container: one file, one picture. This page is the specification; the code below follows it.
+"""The container: one file, one picture. docs/format.md specifies every byte; change it together with this.
 
-    0        4          5
     ┌────────┬──────────┬───────────────┬─────────┬──────────┬──────────┬─────────┬────────┐
     │ magic  │ version, │ width, height │ coded   │ boxes or │ length   │ payload │ CRC-32 │
     │ 4 bytes│ kind     │ varint each   │ 7 bytes │ nothing  │ varint   │         │ 4 bytes│
     └────────┴──────────┴───────────────┴─────────┴──────────┴──────────┴─────────┴────────┘
 
-magic       AE 43 0D 0A: a byte above 127, `C`, and a line ending that text-mode transfers break.
-version,    bits 4-7: version, 1; bits 0-1: coding (0 learned, 1 lossless WebP, 2 lossless in tiles);
-kind        bit 2: gray; bit 3: boxes follow.
-width,      pixels of the picture as shown, 1 to 2**24 - 1 each. Their product is checked against
-height      the reader's pixel limit before anything is allocated.
-coded       for coding 0 only: the model's fingerprint (4 bytes), quality (2 bytes, little endian; bits
-            0-13: hundredths, 0 to 10000; bit 14: gray is shown as RGB, only where the picture is gray;
-            bit 15: 0), CDF set of the hyper-latent (1 byte).
-boxes       if bit 3 is set: a count (1 byte, 1 to 15), then for each a type (1 byte), a length
-            (varint) and that many bytes. A type appears at most once. Bit 7 of the type says that a
-            reader which does not know the type may skip the box; it notes that it did, and it refuses
-            other types that it does not know. 1 ICC profile, 2 EXIF, 3 XMP, 4 alpha (a WebP as in
-            coding 1, or, where the picture has a side over 16383 or more than 2**26 pixels, tiles as in
-            coding 2), 5 stages, 6 | 128 text, 7 | 128 colour, 8 white and black.
-EXIF        Exif\0\0, then a TIFF structure, whatever the format of the picture's file. Readers accept it
-            without these 6 bytes.
-stages      for each, in ascending order, a type (1 byte) and what belongs to it: 1 denoised before coding
-            (deviation of the noise, 1 byte, in quarters of one of 255 levels); 2 enhance after decoding
-            (4 bytes); 3 upscale last (scale, 1 byte, 2 to 4; 4 bytes). The 4 bytes are the fingerprint of
-            the network. 2 and 3 are for coding 0 alone.
-text        a method (1 byte: 0 as it is, 1 zlib), then, by that method, for each entry a type (1 byte), a
-            length (varint) and that many bytes, at most 2**26 bytes in all:
-            1 text       keyword, language tag and translated keyword, each ended by a byte 0, and the
-                         text; all UTF-8, the keyword of Latin-1 characters, 1 to 79 of them, as in PNG.
-            2 comment    of a JPEG or GIF, in no encoding that is known.
-            3 IPTC       datasets as of IIM 4 (in a JPEG, resource 0x0404 of APP13).
-            4 resolution horizontal, vertical and a denominator, varints above 0: pixels an inch are
-                         horizontal / denominator and vertical / denominator.
-            Entries of type 1 may repeat, with other keywords; the others appear at most once. A reader
-            passes over types it does not know, and drops a box that breaks these rules; it notes both.
-colour      code points of ITU-T H.273 for primaries, transfer, matrix and the full range flag (a byte
-            each), as in the cICP chunk of PNG; the samples are RGB, so the last two are 0 and 1. Absent
-            for sRGB. Where there is an ICC profile beside it, it is for outputs that know no code points.
-            A reader drops a box of another length, and notes it.
-white       for coding 0 alone. For white (255), then for black (0), one byte: bits 0-3 the reach, in
-and black   levels; bits 4-5: patches (0 none, 1 of 8x8 pixels, 2 of 16x16); bit 6: the reach counts
-            everywhere; bit 7: 0. With patches, a length (varint) and raw deflate data (RFC 1951) follow,
-            of varints: lengths of runs of the ceil(height / side) x ceil(width / side) patches, row by
-            row, in turn not whole and whole, the last whole; only the first may be 0.
-length      of the payload.
-payload     coding 0: one stream of symbols, see `aecodec.entropy.coder`; coding 1: a WebP file whose first
-            chunk is VP8L, of the same width and height. Where its alpha_is_used bit is set, it holds
-            the picture's alpha, and a reader refuses an alpha box beside it. coding 2: the picture cut
-            into tiles of 4096x4096 pixels from its top left corner, those at the right and at the bottom
-            as large as remains; row by row, for each a length (varint) and a WebP as in coding 1, of the
-            tile's width and height. All have alpha or none has. A tile depends on no other.
-CRC-32      of all bytes before it (ISO-HDLC, as in PNG), little endian. The file ends here.
+`serialise` and `parse` convert between bytes and a `Container`; `read_file` takes no more of an open file
+than a file of ours can have. `parse` compares each length with the bytes that are there before it reads them,
+and sides with the pixel limit before anything is allocated. It raises an error of its own for each way in
+which a file is wrong. What it makes of the payload's content is nothing: that is `aecodec.decoder`'s.
 
-Meaning: a learned payload holds ceil(height / 32) x ceil(width / 32) hyper-latent positions and twice
-as many latents each way; the picture that they give is cropped to height x width from its top left
-corner (the writer pads by repeating the last row and column). Where it is upscaled, the payload holds a
-picture of ceil(height / scale) x ceil(width / scale) in the same way. `aecodec.entropy.context` defines the
-order in which means are refined, `aecodec.decoder.reconstruction` how. With the gray bit the picture is the
-mean of its three channels, rounded, a half upwards. Of a WebP payload alpha counts if
-alpha_is_used is set, in the alpha box only green. Beside a lossless payload without alpha that box is sound.
-
-White and black are drawn in the outputs of the last network, at the size shown, times 255 and not yet
-rounded. The distance d of a sample from the end becomes min(d, max(0, 2 * (d - reach))), everywhere or in
-whole patches and the eight around each; then it becomes 0 in whole patches. So what machines compute a
-little differently stays within one level.
-
-A varint is unsigned, little endian, seven bits a byte, the high bit set on all but the last byte,
-in its shortest form and at most four bytes long.
-
-Limits: 2**28 - 1 for any length; the pixel limit is the reader's. All lengths are compared with the
-bytes that are there before anything is read. The fixed cost of a learned RGB photograph without
-metadata is 22 bytes at 768x512, and 23 where the payload is longer than 16 383 bytes.
+Bit 7 of the type of a box or stage says that a reader which does not know it may skip it. Such ones are kept
+in `Container.unknown` and `Stages.unknown`, and are written again.
 """
 
 from __future__ import annotations
@@ -80,12 +19,12 @@ from __future__ import annotations
 import enum
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
 from typing import IO
 
 from aecodec.errors import (
+    BitstreamError,
     ChecksumError,
     LimitError,
     NotAecodecError,
@@ -99,15 +38,19 @@ VERSION = 1
 MAX_SIDE = 2**24 - 1
 MAX_PIXELS = 178_956_970  # unless the caller says otherwise; above it Pillow too refuses
 QUALITY_UNITS = 100  # per unit of quality
-MAX_VARINT_BYTES = 4
+MAX_VARINT_BYTES = 5  # so lengths end at 32 GiB: no picture that a machine holds needs more
+SIDE_VARINT_BYTES = 4
 PATCH = 16  # pixels each way that a position of the latent stands for
 CELL = 32  # pixels each way that a position of the hyper-latent stands for: the unit of tiles
 PADDING = 1.25  # times the limit that whole cells may take: sides of 160 pixels and more fit
 PADDING_OF_SMALL = 2**16  # pixels that they may take besides: no work to speak of
 ANY_SIZE = MAX_SIDE**2  # pixels
-MAX_FILE = 10 * 2**28  # bytes, more than a payload and a box of each kind of the greatest length
+MAX_FILE = 2**36  # bytes that are read of a file at most: a payload and a box, both of the greatest length
+MAX_INPUT = 10 * 2**28  # bytes that are read at most of a picture in another format that comes by a pipe
 TILE = 4096  # pixels each way of a tile of coding 2, for which libwebp takes 26 bytes a pixel
 CHUNK = 2**20  # bytes that are read at a time
+CHECKSUM_BYTES = 4
+MAX_BOXES = 255  # whose count is a byte, and as many types as there are but 0
 
 VERSION_SHIFT = 4
 KIND_CODING = 0b0011
@@ -116,6 +59,7 @@ KIND_BOXES = 0b1000
 SKIPPABLE = 0x80  # of a box's type: who does not know it goes on without
 QUALITY_HUNDREDTHS = 2**14 - 1
 QUALITY_GRAY_AS_RGB = 2**14
+QUALITY_EXTENDED = 2**15  # fields of a later release follow the CDF set
 
 
 class Coding(enum.IntEnum):
@@ -155,6 +99,7 @@ class Stages:
     enhance: bytes = b""  # fingerprint of the network, 4 bytes
     upscale: bytes = b""  # the same
     scale: int = 1  # 2 to 4 where it is upscaled
+    unknown: tuple[tuple[int, bytes], ...] = ()  # types and contents of those that were skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +149,9 @@ def hundredths(quality: float) -> int:
 
 
 def write_varint(value: int) -> bytes:
-    """`value`, 0 to 2**28 - 1, as a varint; raises LimitError beyond."""
+    """`value`, 0 to 2**35 - 1, as a varint; raises LimitError beyond."""
     if not 0 <= value < 1 << 7 * MAX_VARINT_BYTES:
-        raise LimitError(f"{value} does not fit the format: lengths and sides end at 2**28 - 1")
+        raise LimitError(f"{value} does not fit the format: lengths end at 2**35 - 1")
     groups = [value & 0x7F]
     while value := value >> 7:
         groups.append(value & 0x7F)
@@ -230,16 +175,37 @@ class Reader:
     def byte(self, what: str) -> int:
         return self.take(1, what)[0]
 
-    def varint(self, what: str) -> int:
+    def varint(self, what: str, most: int = MAX_VARINT_BYTES) -> int:
+        """A number of at most so many bytes; raises LimitError for others."""
         value = 0
-        for place in range(MAX_VARINT_BYTES):
+        for place in range(most):
             byte = self.byte(what)
             value |= (byte & 0x7F) << 7 * place
             if byte < 0x80:
                 if byte == 0 and place > 0:
                     raise LimitError(f"{what} is not in its shortest form: the file is damaged")
                 return value
-        raise LimitError(f"{what} is longer than {MAX_VARINT_BYTES} bytes: the file is damaged")
+        raise LimitError(f"{what} is longer than {most} bytes: the file is damaged")
+
+
+class FileReader(Reader):
+    """The same of an open file, of which only as much is read as its fields ask for."""
+
+    def __init__(self, file: IO[bytes], data: bytes) -> None:
+        super().__init__(data)
+        self.file = file
+
+    def take(self, count: int, what: str) -> bytes:
+        self.read_to(self.position + count)
+        return super().take(count, what)
+
+    def read_to(self, end: int) -> None:
+        """Read on until there are `end` bytes, MAX_FILE at most, or the file ends."""
+        parts, length = [self.data], len(self.data)
+        while length < min(end, MAX_FILE) and (part := self.file.read(CHUNK)):
+            parts.append(part)
+            length += len(part)
+        self.data = b"".join(parts)
 
 
 def serialise(container: Container) -> bytes:
@@ -261,18 +227,22 @@ def serialise(container: Container) -> bytes:
         for box, content in sorted(boxes.items()):
             parts += [bytes([box]), write_varint(len(content)), content]
     body = b"".join([*parts, write_varint(len(container.payload)), container.payload])
-    return body + zlib.crc32(body).to_bytes(4, "little")
+    return body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def read_file(file: IO[bytes]) -> bytes:
-    """The bytes of an open file, or as many of them as show that it is none of ours.
+    """The bytes of an open file, or as many of them as show that it is none of ours, or no sound one.
 
     So an endless file, which a pipe or a device may be, does no harm.
     """
-    parts = [file.read(len(MAGIC))]
-    if parts[0] == MAGIC:
-        parts += islice(iter(partial(file.read, CHUNK), b""), MAX_FILE // CHUNK)
-    return b"".join(parts)
+    reader = FileReader(file, file.read(len(MAGIC)))
+    if reader.data == MAGIC:
+        with suppress(BitstreamError):  # which `parse` raises again
+            reader.take(len(MAGIC), "magic")
+            read_fields(reader, ANY_SIZE)
+            reader.take(CHECKSUM_BYTES, "checksum")
+            reader.read_to(reader.position + CHUNK)  # what follows, which `parse` refuses
+    return reader.data
 
 
 def parse(data: bytes, max_pixels: int = MAX_PIXELS) -> Container:
@@ -288,9 +258,11 @@ def parse(data: bytes, max_pixels: int = MAX_PIXELS) -> Container:
     reader.take(len(MAGIC), "magic")
     container = read_fields(reader, max_pixels)
     body = data[: reader.position]
-    checksum = reader.take(4, "checksum")
+    checksum = reader.take(CHECKSUM_BYTES, "checksum")
     if extra := len(data) - reader.position:
-        raise TrailingDataError(f"{extra} bytes follow the end of the file: cut them off or get a sound copy")
+        least = "at least " * (extra >= CHUNK)  # of which `read_file` reads no more
+        remedy = "cut them off or get a sound copy"
+        raise TrailingDataError(f"{least}{extra} bytes follow the end of the file: {remedy}")
     if zlib.crc32(body) != int.from_bytes(checksum, "little"):
         raise ChecksumError("checksum does not match: the file is damaged, get a sound copy")
     return container
@@ -303,7 +275,7 @@ def read_fields(reader: Reader, max_pixels: int) -> Container:
         raise VersionError(f"format version {version} is unknown: this release reads version {VERSION}")
     if (coding := first & KIND_CODING) not in list(Coding):
         raise VersionError(f"coding {coding} is unknown: the file is damaged or of a later release")
-    width, height = reader.varint("width"), reader.varint("height")
+    width, height = (reader.varint(side, SIDE_VARINT_BYTES) for side in ("width", "height"))
     check_size(width, height, max_pixels)
     gray = bool(first & KIND_GRAY)
     learned = read_learned(reader, gray) if coding == Coding.LEARNED else None
@@ -338,8 +310,8 @@ def read_learned(reader: Reader, gray: bool) -> LearnedHeader:
     fingerprint = reader.take(4, "fingerprint")
     field = int.from_bytes(reader.take(2, "quality"), "little")
     quality, gray_as_rgb = field & QUALITY_HUNDREDTHS, bool(field & QUALITY_GRAY_AS_RGB)
-    if field > QUALITY_GRAY_AS_RGB | QUALITY_HUNDREDTHS:
-        raise LimitError("the highest bit of the quality is set: the file is damaged or of a later release")
+    if field & QUALITY_EXTENDED:
+        raise VersionError("the learned header is extended: the file is of a later release, or damaged")
     if quality > 100 * QUALITY_UNITS:
         raise LimitError(f"quality {quality / QUALITY_UNITS} is over 100: the file is damaged")
     if gray_as_rgb and not gray:
@@ -350,8 +322,8 @@ def read_learned(reader: Reader, gray: bool) -> LearnedHeader:
 def read_boxes(reader: Reader) -> tuple[dict[Box, bytes], dict[int, bytes]]:
     """The boxes that are known, and those that are not and may be skipped."""
     count = reader.byte("box count")
-    if not 0 < count < 16:
-        raise LimitError(f"{count} boxes are out of range, 1 to 15: the file is damaged")
+    if count == 0:
+        raise LimitError(f"0 boxes are out of range, 1 to {MAX_BOXES}: the file is damaged")
     found: dict[int, bytes] = {}
     for _ in range(count):
         kind = reader.byte("box type")
@@ -373,12 +345,15 @@ def write_stages(stages: Stages) -> bytes:
         parts += [bytes([Stage.ENHANCE]), stages.enhance]
     if stages.upscale:
         parts += [bytes([Stage.UPSCALE, stages.scale]), stages.upscale]
+    for kind, content in stages.unknown:
+        parts += [bytes([kind]), write_varint(len(content)), content]
     return b"".join(parts)
 
 
 def read_stages(box: bytes) -> Stages:
     """The stages that a box says, at least one; raises LimitError for what `write_stages` would not write."""
     reader, noise, enhance, upscale, scale = Reader(box), 0, b"", b"", 1
+    unknown: dict[int, bytes] = {}
     while reader.position < len(box):
         kind = reader.byte("stage")
         if kind == Stage.DENOISE:
@@ -387,9 +362,11 @@ def read_stages(box: bytes) -> Stages:
             enhance = reader.take(4, "fingerprint of a stage")
         elif kind == Stage.UPSCALE:
             scale, upscale = reader.byte("scale"), reader.take(4, "fingerprint of a stage")
+        elif kind & SKIPPABLE:
+            unknown[kind] = reader.take(reader.varint("length of a stage"), "stage")
         else:
             raise LimitError(f"stage {kind} is unknown: the file is damaged or of a later release")
-    stages = Stages(noise, enhance, upscale, scale)
+    stages = Stages(noise, enhance, upscale, scale, tuple(sorted(unknown.items())))
     if not box or write_stages(stages) != box or (upscale and scale not in (2, 3, 4)):
         raise LimitError("the stages are not as they are written: the file is damaged")
     return stages

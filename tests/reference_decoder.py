@@ -44,6 +44,7 @@ class File:
     payload: bytes = b""
     boxes: dict[int, bytes] = field(default_factory=dict)
     skipped: list[int] = field(default_factory=list)
+    skipped_stages: list[int] = field(default_factory=list)
     fingerprint: bytes = b""
     quality: int = 0  # hundredths
     gray_as_rgb: bool = False
@@ -73,9 +74,9 @@ class Bytes:
     def byte(self) -> int:
         return self.take(1)[0]
 
-    def varint(self) -> int:
+    def varint(self, most: int = 5) -> int:
         value = 0
-        for group in range(4):
+        for group in range(most):
             byte = self.byte()
             value |= (byte & 127) << 7 * group
             if byte < 128:
@@ -97,10 +98,12 @@ def read_file(data: bytes) -> File:
     kind = source.byte()
     if kind >> 4 != 1 or kind & 3 == 3:
         raise ValueError("another version or coding")
-    file = File(kind & 3, bool(kind & 4), source.varint(), source.varint())
+    file = File(kind & 3, bool(kind & 4), source.varint(4), source.varint(4))
     if file.coding == LEARNED:
         file.fingerprint = source.take(4)
         quality = int.from_bytes(source.take(2), "little")
+        if quality >> 15:
+            raise ValueError("the learned header is extended")
         file.quality, file.gray_as_rgb = quality & 0x3FFF, bool(quality & 0x4000)
         file.cdf_set = source.byte()
     if kind & 8:
@@ -131,6 +134,9 @@ def read_boxes(source: Bytes, file: File) -> None:
             file.enhance = stages.take(4)
         elif kind == 3:
             file.scale, file.upscale = stages.byte(), stages.take(4)
+        elif kind & 128:
+            stages.take(stages.varint())
+            file.skipped_stages.append(kind)
         else:
             raise ValueError(f"stage {kind} is unknown")
 
@@ -162,8 +168,7 @@ def frequencies(counts: NDArray[np.uint32]) -> list[int]:
     """Cumulative frequencies of counts."""
     below = [0, *np.cumsum(counts.astype(np.int64)).tolist()]
     n = len(counts)
-    scale = float(2**24 - n) / float(below[n])
-    return [k + int(float(below[k]) * scale) for k in range(n)] + [2**24]
+    return [k + below[k] * (2**24 - n) // below[n] for k in range(n + 1)]
 
 
 class Model:
@@ -175,6 +180,8 @@ class Model:
         )
         with np.load(self.folder / "tables.npz") as arrays:
             self.arrays: dict[str, NDArray[Any]] = dict(arrays)
+        if int(self.arrays.get("format", 1)) != 1:
+            raise ValueError("the tables are of another format")
         self.z_low, self.first_level = int(self.arrays["z_low"]), int(self.arrays["first_level"])
         self.span = self.arrays["z_counts"].shape[2] // 2
         reach: Ints = self.arrays["y_reach"].astype(np.int64)

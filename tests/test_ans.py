@@ -17,7 +17,7 @@ import aecodec
 from aecodec.container import parse
 from aecodec.entropy.ans import Ans, ConstrictionAns, PythonAns, cumulative_frequencies, installed_ans
 from aecodec.entropy.coder import Coder
-from aecodec.errors import BitstreamError
+from aecodec.errors import BitstreamError, ModelError
 from aecodec.model.registry import list_models, load_model, model_named, model_with
 from aecodec.model.tiling import cell_grid
 from tests.common import random_latents, run_python
@@ -41,8 +41,8 @@ def random_counts(random: np.random.Generator) -> Counts:
     size = int(random.integers(2, random.choice([3, 20, 500, 3000])))
     found = [
         np.ones(size),
-        random.integers(1, 2**32, size),
-        1 + np.floor(2 ** (31.9 * random.random(size))),
+        random.integers(1, 2**27, size),  # of which 3000 stay below the limit of a total
+        1 + np.floor(2 ** (27 * random.random(size))),
         1 + random.geometric(0.01, size),
     ][random.integers(4)]
     return found.astype(np.uint32)
@@ -203,25 +203,37 @@ def test_intervals_begin_where_those_of_constriction_do(size: int, first: int, t
     assert code_at(2**24 - 1, model, constriction_ans()) == size - 1
 
 
+@pytest.mark.parametrize("directory", list_models(), ids=lambda path: path.name)
+def test_frequencies_of_models_are_those_of_constriction_alone(directory: Path) -> None:
+    """As files of 0.1 were written: from counts in its own floats. Codes pushed show where intervals are."""
+    constriction = pytest.importorskip("constriction")
+    tables = load_model(directory).tables
+    every = [
+        *map(tables.frequencies_at, range(64)),
+        *(z for cdf_set in tables.z_frequencies for z in cdf_set),
+    ]
+    for counts in every:
+        stack, codes = constriction.stream.stack.AnsCoder(), np.arange(len(counts), dtype=np.int32)
+        floats = counts.astype(np.float64)
+        stack.encode_reverse(codes, constriction.stream.model.Categorical(floats, perfect=False))
+        np.testing.assert_array_equal(write(OWN, [counts], [(0, codes)]), stack.get_compressed())
+
+
 @pytest.mark.parametrize(("first", "total"), [(55, 110), (25, 235)])
-def test_products_are_rounded_as_is_specified(first: int, total: int) -> None:
-    """Exact quotients, which are integers here, would give other frequencies."""
+def test_frequencies_are_rounded_down_exactly(first: int, total: int) -> None:
+    """Floats, as constriction's own of these counts, give one less."""
     assert (2**24 - 2) * first % total == 0
     exact = 1 + (2**24 - 2) * first // total
-    assert cumulative_frequencies(np.array([first, total - first], np.uint32)).tolist() == [
-        0,
-        exact - 1,
-        2**24,
-    ]
+    counts = np.array([first, total - first], np.uint32)
+    assert cumulative_frequencies(counts).tolist() == [0, exact, 2**24]
+    for ans in (OWN, constriction_ans()):
+        assert code_at(exact, ans.categorical(counts), ans) == 1
+        assert code_at(exact - 1, ans.categorical(counts), ans) == 0
 
 
-def test_frequencies_of_models_do_not_depend_on_rounding() -> None:
-    """Integers give the same for all tables of the models."""
-    tables = model_named("visual").tables
-    for counts in [
-        *map(tables.frequencies_at, range(64)),
-        *tables.z_frequencies.reshape(-1, tables.z_frequencies.shape[2]),
-    ]:
-        below = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        exact = below * (2**24 - len(counts)) // below[-1] + np.arange(len(below))
-        np.testing.assert_array_equal(cumulative_frequencies(counts), exact)
+def test_counts_may_sum_to_what_64_bits_allow() -> None:
+    counts = np.full(128, 2**32 - 1, np.uint32)
+    found = cumulative_frequencies(counts)
+    assert found.tolist() == [k + k * (2**24 - 128) // 128 for k in range(129)]
+    with pytest.raises(ModelError, match="counts of a table sum to 554050781055"):
+        cumulative_frequencies(np.full(129, 2**32 - 1, np.uint32))

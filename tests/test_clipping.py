@@ -226,7 +226,7 @@ MALFORMED = {
     "bomb": (patches(deflated(b"\0\x01" * 4000)), LimitError, "do not end as they should"),
     "cut varint": (patches(deflated(b"\0\x80")), LimitError, "not as it is written"),
     "padded varint": (patches(deflated(b"\0\x81\0")), LimitError, "not as it is written"),
-    "long varint": (patches(deflated(b"\0\x80\x80\x80\x80\1")), LimitError, "not as it is written"),
+    "long varint": (patches(deflated(b"\0\x80\x80\x80\x80\x80\1")), LimitError, "not as it is written"),
 }
 
 

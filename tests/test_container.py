@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
 
 import pytest
@@ -15,12 +16,15 @@ from aecodec.container import (
     MAX_PIXELS,
     MAX_SIDE,
     QUALITY_UNITS,
+    SKIPPABLE,
     Box,
     Coding,
     Container,
     LearnedHeader,
     Reader,
+    Stages,
     parse,
+    read_file,
     serialise,
     write_varint,
 )
@@ -40,6 +44,7 @@ CODED = bytes.fromhex("deadbeef a113 07")  # fingerprint, quality 50.25, CDF set
 EMPTY_PAYLOAD = b"\0"
 
 CONTENTS = sorted(set(Box) - {Box.STAGES, Box.CLIPPING})  # boxes of any bytes of any picture
+SKIPPED = sorted(set(range(SKIPPABLE, 256)) - set(Box))  # types of boxes that a later release may write
 
 SMALL = Container(
     300,
@@ -59,6 +64,21 @@ SMALL_FILE = bytes.fromhex(
     "b800e3c4"  # CRC-32
 )
 LOSSLESS_FILE = bytes.fromhex("ae430d0a 11 03 02 03 616263 14e6a338")
+
+
+@st.composite
+def stages(draw: st.DrawFn, after_it: bool) -> Stages:
+    """Any stages; those that change pixels only where there may be stages after the coding."""
+    fingerprint = st.binary(min_size=4, max_size=4) if after_it else st.just(b"")
+    upscale = draw(st.just(b"") | fingerprint)
+    unknown = draw(st.dictionaries(st.integers(128, 255), st.binary(max_size=20), max_size=3))
+    return Stages(
+        draw(st.integers(0, 255)),
+        draw(st.just(b"") | fingerprint),
+        upscale,
+        draw(st.integers(2, 4)) if upscale else 1,
+        tuple(sorted(unknown.items())),
+    )
 
 
 @st.composite
@@ -85,6 +105,8 @@ def containers(draw: st.DrawFn) -> Container:
         draw(st.binary(max_size=300)),
         learned,
         draw(st.dictionaries(st.sampled_from(CONTENTS), st.binary(max_size=200))),
+        draw(stages(after_it=learned is not None)),
+        draw(st.dictionaries(st.sampled_from(SKIPPED), st.binary(max_size=20))),
         tiled=learned is None and draw(st.booleans()),
     )
 
@@ -119,14 +141,14 @@ def test_fixed_cost_of_a_photograph(payload: int, cost: int) -> None:
     assert len(serialise(container)) - payload == cost <= 24
 
 
-@given(st.integers(0, 2**28 - 1))
+@given(st.integers(0, 2**35 - 1) | st.integers(0, 35).map(lambda bits: 2**bits - 1))
 def test_varint_round_trip_in_its_shortest_form(value: int) -> None:
     data = write_varint(value)
     assert len(data) == max(1, -(-value.bit_length() // 7))
     assert Reader(data).varint("value") == value
 
 
-@pytest.mark.parametrize("value", [-1, 2**28])
+@pytest.mark.parametrize("value", [-1, 2**35])
 def test_varint_refuses_what_does_not_fit(value: int) -> None:
     with pytest.raises(LimitError, match="does not fit"):
         write_varint(value)
@@ -143,6 +165,11 @@ def test_boxes_that_may_be_skipped_are() -> None:
     container = parse(sealed(b"\x19\x01\x01", boxes, EMPTY_PAYLOAD))
     assert container.boxes == {Box.ICC: b"i"}
     assert container.unknown == {0x88: b"new"}
+
+
+def test_there_may_be_as_many_boxes_as_skippable_types() -> None:
+    container = Container(1, 1, False, b"", unknown={kind: bytes([kind]) for kind in SKIPPED})
+    assert parse(serialise(container)) == container
 
 
 def test_order_of_boxes_does_not_matter() -> None:
@@ -165,7 +192,14 @@ MALFORMED = {
     "wide": (sealed(LOSSLESS, b"\x80\x80\x80\x08\x01", EMPTY_PAYLOAD), LimitError, "16777216x1 is out of"),
     "tall": (sealed(LOSSLESS, b"\x01\x80\x80\x80\x08", EMPTY_PAYLOAD), LimitError, "1x16777216 is out of"),
     "pixels": (sealed(LOSSLESS, b"\xff\xff\xff\x07" * 2, EMPTY_PAYLOAD), LimitError, "over the limit"),
-    "long varint": (sealed(LOSSLESS, b"\x80\x80\x80\x80\x01\x01"), LimitError, "width is longer than 4"),
+    "long side": (sealed(LOSSLESS, b"\x80\x80\x80\x80\x01\x01"), LimitError, "width is longer than 4"),
+    "long other side": (sealed(LOSSLESS, b"\x01" + b"\x80" * 4), LimitError, "height is longer than 4"),
+    "long length": (sealed(LOSSLESS, b"\x01\x01" + b"\x80" * 5), LimitError, "length is longer than 5"),
+    "long length of a box": (
+        sealed(b"\x19\x01\x01", b"\x01\x01" + b"\xff" * 5),
+        LimitError,
+        "box length is longer than 5",
+    ),
     "padded varint": (
         sealed(LOSSLESS, b"\x81\x00\x01", EMPTY_PAYLOAD),
         LimitError,
@@ -182,10 +216,10 @@ MALFORMED = {
         LimitError,
         "a picture that is not gray is marked as gray shown as RGB",
     ),
-    "highest bit of the quality": (
-        sealed(LEARNED, b"\x01\x01", b"abcd\x10\xa7\0", EMPTY_PAYLOAD),
-        LimitError,
-        "the highest bit of the quality is set",
+    "extended learned header": (
+        sealed(LEARNED, b"\x01\x01", b"abcd\x10\xa7\0", b"\x02hi", EMPTY_PAYLOAD),
+        VersionError,
+        "the learned header is extended: the file is of a later release",
     ),
     "white of a lossless picture": (
         sealed(b"\x19\x01\x01", b"\x01\x08\x02\x42\x00", EMPTY_PAYLOAD),
@@ -193,7 +227,11 @@ MALFORMED = {
         "a lossless picture has white and black of its own",
     ),
     "no boxes": (sealed(b"\x19\x01\x01", b"\x00", EMPTY_PAYLOAD), LimitError, "0 boxes are out of range"),
-    "16 boxes": (sealed(b"\x19\x01\x01", b"\x10", EMPTY_PAYLOAD), LimitError, "16 boxes are out of range"),
+    "16 boxes of which one is there": (
+        sealed(b"\x19\x01\x01", b"\x10\x81\x00"),
+        TruncatedError,
+        "short, within the box",
+    ),
     "box 0": (sealed(b"\x19\x01\x01", b"\x01\x00\x00", EMPTY_PAYLOAD), LimitError, "box type 0 is unknown"),
     "box 6": (sealed(b"\x19\x01\x01", b"\x01\x06\x00", EMPTY_PAYLOAD), LimitError, "box type 6 is unknown"),
     "unknown box again": (
@@ -208,12 +246,12 @@ MALFORMED = {
         "box type 1 is repeated",
     ),
     "box length": (
-        sealed(b"\x19\x01\x01", b"\x01\x01\xff\xff\xff\x7f", EMPTY_PAYLOAD),
+        sealed(b"\x19\x01\x01", b"\x01\x01\xff\xff\xff\xff\x7f", EMPTY_PAYLOAD),
         TruncatedError,
         "short, within the box",
     ),
     "payload length": (
-        sealed(LOSSLESS, b"\x01\x01", b"\xff\xff\xff\x7f"),
+        sealed(LOSSLESS, b"\x01\x01", b"\xff\xff\xff\xff\x7f"),
         TruncatedError,
         "short, within the payload",
     ),
@@ -260,6 +298,23 @@ def test_arbitrary_fields_parse_or_raise_a_bitstream_error(first: bytes, fields:
     with suppress(BitstreamError):
         container = parse(sealed(first, fields))
         assert parse(serialise(container)) == container
+
+
+@settings(max_examples=100)
+@given(containers(), st.binary(max_size=50))
+def test_of_a_stream_a_file_is_read_whole_and_no_more_than_shows_that_more_follows(
+    container: Container, rest: bytes
+) -> None:
+    data = serialise(container) + rest
+    assert read_file(io.BytesIO(data)) == data
+    assert read_file(OneByteAtATime(data)) == data
+
+
+class OneByteAtATime(io.BytesIO):
+    """A stream that gives less than it is asked for, as pipes do."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size == len(MAGIC) else 1)
 
 
 def test_magic_is_no_text() -> None:

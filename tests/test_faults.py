@@ -20,10 +20,9 @@ import aecodec
 from aecodec.cli.batch import run
 from aecodec.cli.files import TEMPORARY, write_atomically
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.container import MAGIC, MAX_FILE, SKIPPABLE, Box, parse, read_file
+from aecodec.container import CHUNK, MAGIC, MAX_FILE, MAX_VARINT_BYTES, parse, read_file
 from aecodec.encoder.options import TUNED
 from aecodec.model.registry import DIRECTORY, MORE_MODELS
-from aecodec.picture.text import MOST_BYTES
 from tests.common import ROOT, photograph
 from tests.test_cli import refusal
 
@@ -275,21 +274,36 @@ def test_an_endless_input_is_refused_at_its_first_bytes(tmp_path: Path) -> None:
 
 
 class Endless:
-    """A file of our magic and zeros without end."""
+    """A file that begins in some way and goes on with ones without end."""
 
-    def __init__(self) -> None:
-        self.read_so_far = 0
+    def __init__(self, head: bytes) -> None:
+        self.head, self.read_so_far = head, 0
 
     def read(self, count: int) -> bytes:
+        part = self.head[self.read_so_far :][:count]
         self.read_so_far += count
-        return MAGIC if self.read_so_far == len(MAGIC) else bytes(count)
+        return part + b"\1" * (count - len(part))
 
 
-def test_an_endless_file_of_ours_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        (b"", aecodec.VersionError, "version 0"),
+        (b"\x11\1\1\0", aecodec.TrailingDataError, r"at least \d{7} bytes follow"),
+        (b"\x11\1\1\xff\xff\x7f", aecodec.TrailingDataError, "bytes follow"),
+        (b"\x11\1\1\xff\xff\xff\xff\x7f", aecodec.TruncatedError, "within the payload"),
+    ],
+)
+def test_an_endless_file_of_ours_is_not_read_for_ever(
+    monkeypatch: pytest.MonkeyPatch, fields: bytes, error: type[Exception], message: str
+) -> None:
     monkeypatch.setattr("aecodec.container.MAX_FILE", 2**22)
-    endless = Endless()
-    assert len(read_file(endless)) <= 2**22 + len(MAGIC)  # type: ignore[arg-type]
-    with pytest.raises(aecodec.BitstreamError):
-        parse(bytes(MAGIC) + bytes(2**20))
-    long = [box for box in Box if not box & SKIPPABLE]
-    assert (len(long) + 1) * 2**28 + 2 * MOST_BYTES < MAX_FILE  # with the text, packed or not
+    endless = Endless(MAGIC + fields)
+    data = read_file(endless)  # type: ignore[arg-type]
+    assert endless.read_so_far <= 2**22 + 2 * CHUNK
+    with pytest.raises(error, match=message):
+        parse(data)
+
+
+def test_a_file_may_have_a_payload_and_a_box_of_the_greatest_length() -> None:
+    assert MAX_FILE == 2 * 2 ** (7 * MAX_VARINT_BYTES)

@@ -15,7 +15,7 @@ import pytest
 
 from aecodec.encoder.options import TUNED
 from aecodec.encoder.refinement import encode_latents
-from aecodec.entropy.tables import read_tables
+from aecodec.entropy.tables import read_tables, write_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Session
 from aecodec.model.registry import (
@@ -182,3 +182,14 @@ def test_tables_of_another_release_are_refused(model: Model) -> None:
     for data in (file.getvalue(), b"no archive"):
         with pytest.raises(ModelError, match="export the model anew"):
             read_tables(data)
+
+
+def test_tables_say_their_format(model: Model) -> None:
+    """Those of 0.1 say none, which is 1; those of a format of the future are refused."""
+    assert "format" not in np.load(io.BytesIO(model.files[TABLES]))
+    assert model.tables.format == 1
+    written = write_tables(model.tables)
+    assert int(np.load(io.BytesIO(written))["format"]) == 1
+    assert read_tables(written).format == 1
+    with pytest.raises(ModelError, match="tables are of format 2, this release reads 1: upgrade aecodec"):
+        read_tables(write_tables(replace(model.tables, format=2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec.container import parse, serialise
+from aecodec.container import Stages, parse, serialise, write_varint
 from aecodec.errors import BitstreamError
 from tests import reference_decoder as reference
 from tests.common import ROOT, picture_of_mode, sealed
@@ -123,3 +124,41 @@ def test_a_box_of_the_future_that_may_not_is_refused_by_name() -> None:
             read(data)
     with pytest.raises(ValueError, match=f"box type {UNSKIPPABLE} is unknown"):
         reference.read_file(data)
+
+
+def test_both_skip_stages_of_the_future_that_may_be_and_name_those_that_may_not() -> None:
+    container = parse((GOLDEN / "base-6001e981-alpha.aec").read_bytes())
+    data = serialise(replace(container, stages=Stages(noise=3, unknown=((132, b"new"),))))
+    assert reference.read_file(data).skipped_stages == [132]
+    assert parse(data).stages.unknown == ((132, b"new"),)
+    refused = serialise(replace(container, stages=Stages(noise=3, unknown=((4, b"new"),))))
+    with pytest.raises(ValueError, match="stage 4 is unknown"):
+        reference.read_file(refused)
+    with pytest.raises(BitstreamError, match="stage 4 is unknown"):
+        parse(refused)
+
+
+def test_both_read_lengths_of_five_bytes_and_refuse_sides_of_five() -> None:
+    assert reference.Bytes(write_varint(2**35 - 1)).varint() == 2**35 - 1
+    long_side = sealed(b"\x11", write_varint(2**28), b"\1\0")
+    with pytest.raises(ValueError, match="too long"):
+        reference.read_file(long_side)
+    with pytest.raises(BitstreamError, match="width is longer than 4"):
+        parse(long_side)
+
+
+def test_both_refuse_an_extended_learned_header() -> None:
+    data = sealed(b"\x10\1\1", b"abcd\x10\xa7\0", b"\2hi", b"\0")
+    with pytest.raises(ValueError, match="learned header is extended"):
+        reference.read_file(data)
+    with pytest.raises(BitstreamError, match="learned header is extended"):
+        parse(data)
+
+
+@pytest.mark.parametrize(("kind", "content"), [(137, b"\x0a"), (138, b""), (139, b"RIFF")])
+def test_reserved_boxes_are_skipped_today(kind: int, content: bytes) -> None:
+    container = parse((GOLDEN / "base-6001e981-alpha.aec").read_bytes())
+    data = serialise(replace(container, unknown={kind: content}))
+    assert reference.read_file(data).skipped == [kind]
+    assert parse(data).unknown == {kind: content}
+    assert f"= {kind} |" in PAGE

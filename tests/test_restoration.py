@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,8 @@ def test_a_changed_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         networks.network(name)
 
 
-ALL_STAGES = Stages(noise=7, enhance=b"abcd", upscale=b"efgh", scale=3)
+LATER = ((132, b"new"), (255, b""))  # stages of a later release that may be skipped
+ALL_STAGES = Stages(noise=7, enhance=b"abcd", upscale=b"efgh", scale=3, unknown=LATER)
 
 
 def test_the_box_of_stages_comes_back() -> None:
@@ -170,6 +172,12 @@ def test_the_box_of_stages_comes_back() -> None:
     [
         b"",
         b"\x09",
+        b"\x04\x01a",
+        b"\x84",
+        b"\x84\x02a",
+        b"\x84\x00\x84\x00",
+        b"\x85\x00\x84\x00",
+        b"\x84\x80\x00",
         b"\x01\x00",
         b"\x02abcd\x01\x07",
         b"\x01\x07\x01\x07",
@@ -181,6 +189,17 @@ def test_the_box_of_stages_comes_back() -> None:
 def test_a_malformed_box_of_stages_is_refused(box: bytes) -> None:
     with pytest.raises(aecodec.BitstreamError):
         read_stages(box)
+
+
+def test_stages_of_a_later_release_are_skipped_with_a_note_or_refused_by_name() -> None:
+    container = parse(aecodec.compress(PHOTOGRAPH[:40, :40], lossless=True))
+    later = serialise(replace(container, stages=Stages(unknown=LATER)))
+    assert parse(later).stages.unknown == LATER
+    with pytest.warns(UserWarning, match="stages of types 132, 255, of a later release, are left out"):
+        assert aecodec.decompress(later).size == (40, 40)
+    assert aecodec.info(later).scale == 1
+    with pytest.raises(aecodec.LimitError, match="stage 4 is unknown: the file is damaged or of a later"):
+        read_stages(b"\x04\x01a")
 
 
 def test_a_file_records_its_stages() -> None:

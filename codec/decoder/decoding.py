@@ -41,8 +41,11 @@ def decode_picture(container: Container, region: tuple[int, int, int, int] | Non
         alpha = samples[..., 3]
     boxes, notes = sound(container.boxes)
     metadata = {box: data for box, data in boxes.items() if box not in OF_PIXELS}
-    if unknown := ", ".join(map(str, sorted(container.unknown))):
-        notes.append(f"its boxes of types {unknown}, of a later release, are left out")
+    left_out = {"boxes": container.unknown, "stages": dict(container.stages.unknown)}
+    for what, unknown in left_out.items():
+        if unknown:
+            types = ", ".join(map(str, sorted(unknown)))
+            notes.append(f"its {what} of types {types}, of a later release, are left out")
     return Picture(colours(container, samples), container.shown_gray, alpha, metadata, tuple(notes))
 
 

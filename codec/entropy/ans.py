@@ -14,11 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from aecodec.errors import ModelError
+
 FREQUENCY_BITS = 24  # frequencies of a table sum to 2**24
 WORD_BITS = 32
 STATE_BITS = 64
 FREQUENCY_MASK = 2**FREQUENCY_BITS - 1
 WORD_MASK = 2**WORD_BITS - 1
+TOTAL_LIMIT = 2 ** (63 - FREQUENCY_BITS)  # of the counts of a table
 STATE_MINIMUM = 2**WORD_BITS  # below it the state takes a word from the stack, if there is one
 
 Codes = NDArray[np.int32]
@@ -71,7 +74,9 @@ class ConstrictionAns:
         self.stream = constriction.stream
 
     def categorical(self, counts: NDArray[np.uint32]) -> Any:
-        return self.stream.model.Categorical(counts.astype(np.float64), perfect=False)
+        """See `Ans`. It takes shares, of which each code gets 1 more: from floats, which are exact here."""
+        shares = np.diff(cumulative_frequencies(counts)) - 1
+        return self.stream.model.Categorical(shares.astype(np.float64), perfect=False)
 
     def uniform(self, size: int) -> Any:
         return self.stream.model.Uniform(size)
@@ -98,15 +103,16 @@ class PythonAns:
 def cumulative_frequencies(counts: NDArray[np.uint32]) -> NDArray[np.int64]:
     """The frequencies (n + 1,) of all codes below each, from 0 to 2**24, of counts (n,).
 
-    Each code has a frequency of 1; the other 2**24 - n are shared by the counts. The quotient and the
-    products are doubles, rounded once each to nearest even, and the products are rounded down. So machines
-    agree, and so does `constriction` with `Categorical(counts, perfect=False)`.
+    Each code has a frequency of 1; the other 2**24 - n are shared by the counts, rounded down where one ends.
+    All in integers. Raises ModelError for counts whose products with 2**24 do not fit 64 bits.
     """
-    before = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    scale = np.float64(2**FREQUENCY_BITS - len(counts)) / np.float64(before[-1])
-    shared = (before.astype(np.float64) * scale).astype(np.int64)
-    shared[-1] = 2**FREQUENCY_BITS - len(counts)  # which a product may miss by one
-    found: NDArray[np.int64] = shared + np.arange(len(before))
+    below = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    if below[-1] >= TOTAL_LIMIT:
+        raise ModelError(
+            f"counts of a table sum to {below[-1]}, over {TOTAL_LIMIT - 1}: export the model anew"
+        )
+    shared = below * (2**FREQUENCY_BITS - len(counts)) // below[-1]
+    found: NDArray[np.int64] = shared + np.arange(len(below))
     return found
 
 

@@ -1,24 +1,11 @@
-"""Latents to bytes and back. Everything that selects a probability table is an integer here.
+"""Latents to bytes and back. docs/format.md specifies the stream; change it together with this.
 
-The stream is one stack of the ANS coder of `constriction` (its `DefaultAnsCoder`: 32-bit words, 64-bit
-state, 24-bit probabilities), written as whole 32-bit words, little endian, in the order of
-`AnsCoder.get_compressed()`. Frequencies are those of its `Categorical(counts, perfect=False)`, of counts
-that are integers. In the order in which it is decoded:
+The stream is one ANS stack (`aecodec.entropy.ans`). Its parts are popped in this order: the hyper-latent,
+step after step (`aecodec.entropy.hyperprior`); the symbols of three context passes
+(`aecodec.entropy.context`), each pass followed by its escapes; the end mark. They are pushed the other way
+round. Symbols are grouped by frequency table, as a coder is fast that takes many under one table.
 
-1. the hyper-latent, step after step (see `aecodec.entropy.hyperprior`), with one of its CDF sets. An
-   expectation e selects the context, pass * 88 + clamp(floor(4 e), -24, 63) + 24, and the origin,
-   clamp(floor(e), z_low, z_high). The values of a step are grouped by context from the lowest to the
-   highest, each group in raster order; a symbol is the value minus its origin, plus z_high - z_low;
-2. the latent's symbols whose scale index is `skip_below` or more, pass after pass (see
-   `context_passes`), those of a pass grouped by their adapted scale index from the lowest to the highest,
-   each group in the order channel, row, column. The other symbols are zero. A symbol s with |s| <= L, the
-   support at that index, is coded as s + L; 2 L + 1 is the escape. At the end of each pass follows, of
-   every symbol that was the escape, in the same order, its value plus 2**15, which is never 0, in 16 bits;
-3. the end mark, 2**16 - 1 in 16 bits, by which a stream that is too short or too long is known. Being
-   large, it also fills the coder's state, without which the first symbols could cost nothing.
-
-In the first pass a latent's scale index is used as it is; later it is adapted by what is known of its
-neighbours: see `aecodec.entropy.context`.
+Everything that selects a frequency table is an integer here, so machines agree.
 """
 
 from __future__ import annotations
@@ -37,6 +24,8 @@ from aecodec.entropy.hyperprior import hyper_steps, scale_indices
 from aecodec.entropy.tables import ESCAPE_BITS, FrequencyTables
 from aecodec.errors import BitstreamError
 
+# By the end mark a stream is known that is too short or too long. Being large it also fills the coder's
+# state, without which the first symbols could cost nothing.
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 

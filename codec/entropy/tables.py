@@ -6,6 +6,7 @@ import io
 import zipfile
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from aecodec.errors import ModelError
 SCALE_LEVELS = 64
 ESCAPE_BITS = 16
 FRACTION_BITS = 8  # of the scale map's weights and offsets
-SCALARS = ("z_low", "skip_below")
+SCALARS = ("z_low", "skip_below", "format")
+FORMAT = 1  # what docs/format.md specifies, with its constants
 # What arrays are called in a model's file, where that is not their name here: files of 0.1 have these names.
 STORED_AS = {
     "z_frequencies": "z_counts",
@@ -48,6 +50,7 @@ class FrequencyTables:
     scale_index_shift: (64, bins) int8, what context adds to a scale index, by how loud the neighbours are.
     reconstruction_offset: (64,) float32, by how much symbols other than zero are reconstructed nearer to the
         mean, by scale index.
+    format: which specification the tables are made for; 1 is docs/format.md, with its constants.
     """
 
     scale_weight: NDArray[np.int16]
@@ -63,6 +66,7 @@ class FrequencyTables:
     magnitude: Integers
     scale_index_shift: NDArray[np.int8]
     reconstruction_offset: Floats
+    format: int = FORMAT
 
     @property
     def channels(self) -> int:
@@ -174,10 +178,15 @@ def read_tables(data: bytes) -> FrequencyTables:
     """Tables from an npz archive; never unpickles. Raises ModelError for those of another release."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            stored = {
-                field.name: arrays[STORED_AS.get(field.name, field.name)] for field in fields(FrequencyTables)
-            }
-            return FrequencyTables(**{**stored, **{name: int(stored[name]) for name in SCALARS}})
+            stored: dict[str, Any] = {"format": np.array(FORMAT), **arrays}  # which tables of 0.1 do not say
+        if (number := int(stored["format"])) != FORMAT:
+            raise ModelError(
+                f"the tables are of format {number}, this release reads {FORMAT}: upgrade aecodec"
+            )
+        named = {
+            field.name: stored[STORED_AS.get(field.name, field.name)] for field in fields(FrequencyTables)
+        }
+        return FrequencyTables(**{**named, **{name: int(named[name]) for name in SCALARS}})
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"the tables are not of this release ({error}): export the model anew") from error
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from aecodec.arrays import Pixels
-from aecodec.container import MAX_FILE, Box
+from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.options import ReadOptions
 from aecodec.picture import Picture, depth, exif, png
@@ -79,7 +79,7 @@ def seekable(file: IO[bytes]) -> IO[bytes]:
         if file.seekable() and file.read(0) == b"":
             return file
         head = file.read(HEAD)
-        return io.BytesIO(head + (file.read(MAX_FILE) if format_of(head) else b""))
+        return io.BytesIO(head + (file.read(MAX_INPUT) if format_of(head) else b""))
     except (AttributeError, OSError, TypeError, ValueError) as error:
         raise ImageError(f"cannot be read: {error}: give a file that is open for reading bytes") from error
 
@@ -88,7 +88,7 @@ def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> 
     """The picture in a damaged file, if it is whole or one may be tolerant; otherwise raises ImageError."""
     file.seek(0)
     with decoding(), unwarned():
-        remains = remains_of(file.read(MAX_FILE), options.frame, options.max_pixels)
+        remains = remains_of(file.read(MAX_INPUT), options.frame, options.max_pixels)
     if remains is None:
         raise error
     if not (remains.whole or options.tolerant):
