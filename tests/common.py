@@ -15,6 +15,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+import aecodec
 from aecodec.arrays import Floats, Pixels, Window
 from aecodec.container import MAGIC, Box, LearnedHeader
 from aecodec.entropy.coder import Latents
@@ -25,6 +26,8 @@ from aecodec.model.tiling import cell_grid
 from aecodec.picture import Picture, psnr
 
 ROOT = Path(__file__).parent.parent
+# Of processes that tests start: they run the very package that is tested, which may not be the installed one.
+PYTHONPATH = os.pathsep.join([str(Path(aecodec.__file__).parent.parent), str(ROOT)])
 MAKE, SOFTWARE, ORIENTATION, EXIF_IFD, TAKEN = 0x010F, 0x0131, 0x0112, 0x8769, 0x9003
 
 

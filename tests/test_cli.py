@@ -15,7 +15,7 @@ from PIL import Image
 
 import aecodec
 from aecodec.container import parse, serialise
-from tests.common import ROOT, photograph
+from tests.common import PYTHONPATH, photograph
 
 
 def run_command(
@@ -23,7 +23,7 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     command, environment = (
         [sys.executable, "-m", "aecodec.cli", *map(str, arguments)],
-        {**os.environ, "PYTHONPATH": str(ROOT)},
+        {**os.environ, "PYTHONPATH": PYTHONPATH},
     )
     return subprocess.run(
         command,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from skimage import data
 
-from tests.common import ROOT
+from tests.common import PYTHONPATH, ROOT
 
 TRAIN_AND_COMPARE = """
 import os
@@ -63,7 +63,7 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"},
         timeout=200,
         check=False,
     )

@@ -19,7 +19,7 @@ from PIL import Image
 import aecodec
 from aecodec.container import parse
 from aecodec.model.registry import list_models, load_model
-from tests.common import ROOT, run_python
+from tests.common import PYTHONPATH, ROOT, run_python
 from tests.portability import GOLDEN, WAYS, digests, dispatched, latents_of, run
 
 FILES = sorted(GOLDEN.glob("*.aec"))
@@ -60,7 +60,7 @@ def test_numpy_can_be_told_what_not_to_use() -> None:
     """Or else the way that is called so would test nothing."""
     script = "from tests.portability import dispatched; print(dispatched())"
     assert run_python(script).strip() == dispatched()
-    environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": dispatched(), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": dispatched(), "PYTHONPATH": PYTHONPATH}
     result = subprocess.run(
         [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
     )
