@@ -46,7 +46,6 @@ class Decompression:
     max_pixels: int
     enhance: bool
     upscale: int
-    strip: tuple[str, ...]
     options: PictureOptions
 
 
@@ -94,8 +93,8 @@ def decompress(
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     planned = plan(paths, compressed(), suffix, batch)
     check_suffixes(planned)
-    limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times)
-    how = Decompression(suffix, part, limit, enhance, upscale, kinds, options)
+    limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times, kinds)
+    how = Decompression(suffix, part, limit, enhance, upscale, options)
     run(planned, partial(decompress_one, how), describe, batch, partial(is_made, how))
 
 
@@ -108,7 +107,7 @@ def is_made(how: Decompression, job: Job) -> bool:
     with concerning(job.source):
         about = aecodec.info(read_bytes(job.source, read_file), max_pixels=how.max_pixels)
     width, height = how.region[2:] if how.region else (about.width, about.height)
-    return is_picture_of(job.target, how.upscale * width, how.upscale * height, how.strip)
+    return is_picture_of(job.target, how.upscale * width, how.upscale * height, how.options.strip)
 
 
 def region_of(text: str) -> tuple[int, int, int, int] | None:
@@ -138,7 +137,6 @@ def decompress_one(how: Decompression, job: Job) -> Record:
             region=how.region,
             enhance=how.enhance,
             upscale=how.upscale,
-            strip=how.strip,
         )
         image, file, notes = encode(picture, job.target.suffix or how.suffix, how.options)
     write(job.target, file, job.force, job.source if how.options.keep_times else None)
