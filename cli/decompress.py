@@ -46,7 +46,6 @@ class Decompression:
     max_pixels: int
     enhance: bool
     upscale: int
-    strip: tuple[str, ...]
     options: PictureOptions
 
 
@@ -86,7 +85,7 @@ def decompress(
     from aecodec.picture.writing import FORMATS
     from aecodec.restoration.upscaling import SCALES
 
-    suffix, area, strip_kinds = (
+    suffix, area, kinds = (
         "." + format.lower().removeprefix("."),
         region_of(region),
         kinds_to_strip(strip),
@@ -98,8 +97,8 @@ def decompress(
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     planned_jobs = plan(paths, compressed(), suffix, batch)
     check_suffixes(planned_jobs)
-    limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times)
-    settings = Decompression(suffix, area, limit, enhance, upscale, strip_kinds, options)
+    limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times, kinds)
+    settings = Decompression(suffix, area, limit, enhance, upscale, options)
     run(planned_jobs, partial(decompress_one, settings), describe, batch, partial(is_made, settings))
 
 
@@ -115,7 +114,9 @@ def is_made(settings: Decompression, job: Job) -> bool:
     with error_context(job.source):
         details = aecodec.info(read_bytes(job.source, read_file), max_pixels=settings.max_pixels)
     width, height = settings.region[2:] if settings.region else (details.width, details.height)
-    return is_picture_of_size(job.target, settings.upscale * width, settings.upscale * height, settings.strip)
+    return is_picture_of_size(
+        job.target, settings.upscale * width, settings.upscale * height, settings.options.strip
+    )
 
 
 def region_of(text: str) -> tuple[int, int, int, int] | None:
@@ -145,7 +146,6 @@ def decompress_one(settings: Decompression, job: Job) -> Record:
             region=settings.region,
             enhance=settings.enhance,
             upscale=settings.upscale,
-            strip=settings.strip,
         )
         image, file, notes = encode(picture, job.target.suffix or settings.suffix, settings.options)
     write(job.target, file, job.force, job.source if settings.options.keep_times else None)

@@ -24,6 +24,8 @@ from aecodec.cli.options import (
     OutputDir,
     Quiet,
     Recursive,
+    Strip,
+    kinds_to_strip,
     with_options,
 )
 from aecodec.cli.pictures import PictureOptions
@@ -47,6 +49,7 @@ def denoise(
     ] = None,
     method: Annotated[str, typer.Option(help="learned, or nlm: non-local means.")] = "learned",
     options: ReadOptions,
+    strip: Strip = None,
     background: Background = None,
     jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
@@ -63,7 +66,7 @@ def denoise(
     from aecodec import restoration
 
     restoration.check_denoising(sigma, method)
-    written = PictureOptions(background, jpeg_quality, keep_times)
+    written = PictureOptions(background, jpeg_quality, keep_times, kinds_to_strip(strip))
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
     run_stage(paths, partial(denoised, sigma=sigma, method=method), options, written, batch)
 

@@ -23,6 +23,8 @@ from aecodec.cli.options import (
     OutputDir,
     Quiet,
     Recursive,
+    Strip,
+    kinds_to_strip,
     with_options,
 )
 from aecodec.cli.pictures import PictureOptions
@@ -41,6 +43,7 @@ def enhance(
     ],
     *,
     options: ReadOptions,
+    strip: Strip = None,
     background: Background = None,
     jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
@@ -54,7 +57,7 @@ def enhance(
     quiet: Quiet = False,
 ) -> None:
     """Remove artefacts of JPEG, or of our own coding, from pictures."""
-    written = PictureOptions(background, jpeg_quality, keep_times)
+    written = PictureOptions(background, jpeg_quality, keep_times, kinds_to_strip(strip))
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
     run_stage(paths, enhanced, options, written, batch)
 

@@ -22,6 +22,7 @@ class PictureOptions:
     background: str | None  # colour behind transparency in formats that have none
     jpeg_quality: int
     keep_times: bool
+    strip: tuple[str, ...] = ()  # kinds of metadata that are left out
 
     def __post_init__(self) -> None:
         """Raises UsageError for a background that is no colour."""
@@ -49,8 +50,10 @@ def encode(
     picture: Picture, suffix: str, settings: PictureOptions
 ) -> tuple[Image.Image, bytes, tuple[str, ...]]:
     """The image of a picture in the format of a suffix, its file, and notes of what is not kept."""
+    from aecodec.picture.stripping import strip
     from aecodec.picture.writing import encode_image, fitted, format_for, notes_of_writing, to_pillow
 
+    picture = strip(picture, settings.strip)
     output_format = format_for(Path(f"out{suffix}"))
     image = fitted(to_pillow(picture), output_format, settings.background)
     notes = (*picture.notes, *notes_of_writing(image, output_format))

@@ -24,6 +24,8 @@ from aecodec.cli.options import (
     OutputDir,
     Quiet,
     Recursive,
+    Strip,
+    kinds_to_strip,
     with_options,
 )
 from aecodec.cli.pictures import PictureOptions
@@ -44,6 +46,7 @@ def upscale(
     scale: Annotated[int, typer.Option("--scale", "-s", help="2, 3 or 4.")] = 2,
     method: Annotated[str, typer.Option(help="learned, srcnn or bicubic.")] = "learned",
     options: ReadOptions,
+    strip: Strip = None,
     background: Background = None,
     jpeg_quality: JpegQuality = JPEG_QUALITY,
     output: Output = None,
@@ -60,7 +63,7 @@ def upscale(
     from aecodec import restoration
 
     restoration.check_upscaling(scale, method)
-    written = PictureOptions(background, jpeg_quality, keep_times)
+    written = PictureOptions(background, jpeg_quality, keep_times, kinds_to_strip(strip))
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, output=output)
     run_stage(paths, partial(upscaled, scale=scale, method=method), options, written, batch)
 

@@ -18,7 +18,7 @@ def is_truth(value: Any) -> bool:
 def number(name: str, value: Any, error: type[AecodecError]) -> float:
     """A number as a float, which may be infinite or NaN; text and truth values are no numbers."""
     if is_truth(value) or not hasattr(value, "__float__"):
-        raise error(f"{name} {value!r} is no number: give one, as {name}=50")
+        raise error(f"{name} {value!r} is no number: give one")
     try:
         return float(value)
     except OverflowError:  # of an integer beyond floats

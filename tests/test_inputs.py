@@ -76,7 +76,8 @@ def test_arrays_of_any_channels(channels: int | None, mode: str) -> None:
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
-        (np.array([[0, 128, 129, 65535]], np.uint16), [0, 0, 1, 255]),
+        (np.array([[0, 128, 129, 65535]], "<u2"), [0, 0, 1, 255]),
+        (np.array([[0, 128, 129, 65535]], ">u2"), [0, 0, 1, 255]),
         (np.array([[0, 0.5 / 255 - 1e-6, 0.5 / 255 + 1e-6, 1]], np.float32), [0, 0, 1, 255]),
         (np.array([[0, 1.4, 1.6, 255]]), [0, 1, 2, 255]),
     ],
@@ -268,3 +269,18 @@ def test_scales_and_regions_of_any_type_of_number(aec: Path) -> None:
     assert aecodec.upscale(RGBA, 2.0, "bicubic").size == (18, 14)  # type: ignore[arg-type]
     region = np.array([1, 2, 3, 4])
     assert aecodec.decompress(aec, region=region, upscale=np.int64(2)).size == (6, 8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "value"), [("quality", "50"), ("effort", "2"), ("frame", "1")])
+def test_text_in_place_of_a_number_is_refused_without_an_example_of_another_argument(
+    name: str, value: str
+) -> None:
+    with pytest.raises(AecodecError, match=rf"^{name} '{value}' is no number: give one$"):
+        aecodec.compress(RGBA, **{name: value})
+
+
+@pytest.mark.parametrize("background", [3, (255, 255, 255), b"white", "wite", "#12"])
+def test_a_background_that_is_no_colour_is_refused(background: Any) -> None:
+    data = aecodec.compress(photograph(9, 7))
+    with pytest.raises(ImageError, match="is no colour: give a name, #rgb or #rrggbb"):
+        aecodec.decompress(data, background=background)

@@ -18,7 +18,7 @@ from aecodec.cli.naming import Inputs, compressed, pictures, plan
 from aecodec.container import MAGIC
 from aecodec.picture.reading import READABLE
 from aecodec.picture.signatures import HEAD, is_picture
-from tests.common import ROOT, photograph
+from tests.common import SAME_PACKAGE, photograph
 from tests.test_cli import refusal, run_command
 
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root ignores modes
@@ -259,7 +259,7 @@ def test_what_cannot_be_searched_is_named_and_counted(folder: Path) -> None:
     for path in (closed, folder / "secret"):
         path.chmod(0)
     command = [*(UNPRIVILEGED if os.geteuid() == 0 else []), sys.executable, "-m", "aecodec.cli"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": SAME_PACKAGE}
     for arguments in (["-r", "."], ["-r", "folder"]):
         result = subprocess.run(
             [*command, "compress", "--quiet", *arguments],
@@ -290,7 +290,7 @@ def test_a_stage_does_not_read_what_it_wrote(folder: Path) -> None:
 def test_pipes_count_what_went_through_them(folder: Path) -> None:
     Image.fromarray(photograph(60, 50)).save(folder / "photo.png")
     script = "mkfifo p q; cat photo.png > p & cat q > copy.aec & $AECODEC compress p q --json; wait"
-    environment = {**os.environ, "AECODEC": f"{sys.executable} -m aecodec.cli", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "AECODEC": f"{sys.executable} -m aecodec.cli", "PYTHONPATH": SAME_PACKAGE}
     result = subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
     )

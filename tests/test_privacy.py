@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.common import ROOT, photograph
+from tests.common import SAME_PACKAGE, photograph
 
 HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "TMPDIR")
 API = (
@@ -42,7 +42,7 @@ def test_a_fresh_home_stays_empty(
     for folder in homes.values():
         folder.mkdir(parents=True)
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    environment |= {name: str(folder) for name, folder in homes.items()} | {"PYTHONPATH": str(ROOT)}
+    environment |= {name: str(folder) for name, folder in homes.items()} | {"PYTHONPATH": SAME_PACKAGE}
     environment |= {} if chosen is None else {"ORT_DISABLE_TELEMETRY": chosen}
     for command in commands:
         result = subprocess.run(

@@ -318,3 +318,16 @@ def test_metadata_over_the_limit_of_bytes_are_named() -> None:
     with pytest.raises(TargetError, match=r"out of reach.*, of which the metadata takes 900: --strip$"):
         aecodec.compress(picture, max_bytes=905)
     assert len(aecodec.compress(picture, max_bytes=800, strip="xmp")) <= 800
+
+
+@pytest.mark.parametrize("command", [["denoise"], ["enhance"], ["upscale", "--method", "bicubic"]])
+def test_stages_strip_as_the_coding_does(command: list[str], tmp_path: Path) -> None:
+    data = io.BytesIO()
+    Image.fromarray(noise(40, 40)).save(data, "PNG", exif=make_exif(), icc_profile=METADATA[Box.ICC], xmp=XMP)
+    (tmp_path / "in.png").write_bytes(data.getvalue())
+    arguments = [*command, tmp_path / "in.png", tmp_path / "out.png", "--strip", "exif", "--strip", "xmp"]
+    result = run_command(*arguments)
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.info.keys() & {"exif", "xmp", "icc_profile"} == {"icc_profile"}
+    refusal(run_command(*arguments[:-1], "all of it", "-f"), 2, "--strip all of it: choose of exif")

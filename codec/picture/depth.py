@@ -87,7 +87,7 @@ def array_to_8_bits(array: Samples) -> tuple[NDArray[np.uint8], str]:
     """The same of an array of 16-bit integers, whose white is 65535, or floats, and a note that says how."""
     if array.dtype.kind == "f":
         return of_floats(array)
-    if array.dtype == np.uint16:
+    if array.dtype.newbyteorder("=") == np.uint16:  # in any order of its bytes
         return rounded(array, LAST_OF_16_BITS), f"has 16 bits a sample, {ROUNDED}"
     raise ImageError(f"array of {array.dtype}: expected bytes, or uint16 or floats to convert to 8 bits")
 

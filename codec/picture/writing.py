@@ -67,7 +67,7 @@ def colour_of(text: str) -> tuple[int, int, int]:
     """Red, green and blue, of 255, of a colour as Pillow's ImageColor reads it; raises ImageError."""
     try:
         colour = ImageColor.getrgb(text)
-    except ValueError as error:
+    except (AttributeError, TypeError, ValueError) as error:  # the first two of what is no text
         raise ImageError(f"background {text!r} is no colour: give a name, #rgb or #rrggbb") from error
     if len(colour) != 3:
         raise ImageError(f"background {text!r} is transparent itself: give a name, #rgb or #rrggbb")
