@@ -46,6 +46,7 @@ class Decompression:
     max_pixels: int
     enhance: bool
     upscale: int
+    thumbnail: int | None  # pixels each way at most
     strip: tuple[str, ...]
     options: PictureOptions
 
@@ -65,6 +66,10 @@ def decompress(
     region: Annotated[str, typer.Option(help="Only this part: left,top,width,height in pixels.")] = "",
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
     upscale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times.")] = 1,
+    thumbnail: Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", min=1, help="A small picture, of so many pixels each way at most."),
+    ] = None,
     strip: Strip = None,
     max_pixels: MaxPixels = None,
     background: Background = None,
@@ -91,11 +96,13 @@ def decompress(
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
     if upscale not in (1, *SCALES):
         raise UsageError(f"--upscale {upscale}: choose 2, 3 or 4")
+    if thumbnail and (part or enhance or upscale > 1):
+        raise UsageError("--thumbnail is of the whole picture: leave out --region, --enhance and --upscale")
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     planned = plan(paths, compressed(), suffix, batch)
     check_suffixes(planned)
     limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times)
-    how = Decompression(suffix, part, limit, enhance, upscale, kinds, options)
+    how = Decompression(suffix, part, limit, enhance, upscale, thumbnail, kinds, options)
     run(planned, partial(decompress_one, how), describe, batch, partial(is_made, how))
 
 
@@ -104,10 +111,13 @@ def is_made(how: Decompression, job: Job) -> bool:
     import aecodec
     from aecodec.cli.resume import is_picture_of
     from aecodec.container import read_file
+    from aecodec.decoder.thumbnail import thumbnail_size
 
     with concerning(job.source):
         about = aecodec.info(read_bytes(job.source, read_file), max_pixels=how.max_pixels)
     width, height = how.region[2:] if how.region else (about.width, about.height)
+    if how.thumbnail:
+        width, height = thumbnail_size((width, height), how.thumbnail)
     return is_picture_of(job.target, how.upscale * width, how.upscale * height, how.strip)
 
 
@@ -138,6 +148,7 @@ def decompress_one(how: Decompression, job: Job) -> Record:
             region=how.region,
             enhance=how.enhance,
             upscale=how.upscale,
+            thumbnail=how.thumbnail,
             strip=how.strip,
         )
         image, file, notes = encode(picture, job.target.suffix or how.suffix, how.options)
