@@ -46,6 +46,7 @@ class Decompression:
     max_pixels: int
     enhance: bool
     upscale: int
+    thumbnail: int | None  # pixels each way at most
     options: PictureOptions
 
 
@@ -64,6 +65,10 @@ def decompress(
     region: Annotated[str, typer.Option(help="Only this part: left,top,width,height in pixels.")] = "",
     enhance: Annotated[bool, typer.Option("--enhance", help="Remove artefacts of the coding.")] = False,
     upscale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times.")] = 1,
+    thumbnail: Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", min=1, help="A small picture, of so many pixels each way at most."),
+    ] = None,
     strip: Strip = None,
     max_pixels: MaxPixels = None,
     background: Background = None,
@@ -94,11 +99,13 @@ def decompress(
         raise UsageError(f"--format {format}: choose of {' '.join(FORMATS)}")
     if upscale not in (1, *SCALES):
         raise UsageError(f"--upscale {upscale}: choose 2, 3 or 4")
+    if thumbnail and (area or enhance or upscale > 1):
+        raise UsageError("--thumbnail is of the whole picture: leave out --region, --enhance and --upscale")
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     planned_jobs = plan(paths, compressed(), suffix, batch)
     check_suffixes(planned_jobs)
     limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times, kinds)
-    settings = Decompression(suffix, area, limit, enhance, upscale, options)
+    settings = Decompression(suffix, area, limit, enhance, upscale, thumbnail, options)
     run(planned_jobs, partial(decompress_one, settings), describe, batch, partial(is_made, settings))
 
 
@@ -110,13 +117,15 @@ def is_made(settings: Decompression, job: Job) -> bool:
     import aecodec
     from aecodec.cli.resume import is_picture_of_size
     from aecodec.container import read_file
+    from aecodec.decoder.thumbnail import thumbnail_size
 
     with error_context(job.source):
         details = aecodec.info(read_bytes(job.source, read_file), max_pixels=settings.max_pixels)
     width, height = settings.region[2:] if settings.region else (details.width, details.height)
-    return is_picture_of_size(
-        job.target, settings.upscale * width, settings.upscale * height, settings.options.strip
-    )
+    if settings.thumbnail:
+        width, height = thumbnail_size((width, height), settings.thumbnail)
+    scale, kinds = settings.upscale, settings.options.strip
+    return is_picture_of_size(job.target, scale * width, scale * height, kinds)
 
 
 def region_of(text: str) -> tuple[int, int, int, int] | None:
@@ -146,6 +155,7 @@ def decompress_one(settings: Decompression, job: Job) -> Record:
             region=settings.region,
             enhance=settings.enhance,
             upscale=settings.upscale,
+            thumbnail=settings.thumbnail,
         )
         image, file, notes = encode(picture, job.target.suffix or settings.suffix, settings.options)
     write(job.target, file, job.force, job.source if settings.options.keep_times else None)

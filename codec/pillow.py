@@ -26,6 +26,7 @@ from PIL import Image, ImageFile
 
 from aecodec.api import decompress, mode_of
 from aecodec.container import MAGIC, Box, parse, read_file
+from aecodec.decoder.thumbnail import decode_reduced, factor_for
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError
@@ -33,6 +34,7 @@ from aecodec.picture import Picture
 from aecodec.picture.metadata import info_of, sound
 from aecodec.picture.reading import from_pillow
 from aecodec.picture.stripping import strip
+from aecodec.picture.writing import to_pillow
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
 OPTIONS = tuple(field.name for field in fields(CompressOptions))
@@ -55,7 +57,24 @@ class AecImageFile(ImageFile.ImageFile):
         except AecodecError as error:
             raise OSError(str(error)) from error
         self.info.update(info_of(sound(container.boxes)[0]))
+        self.container, self.factor = container, 1
         self.tile = [self.tile_of_all()]
+
+    def draft(
+        self, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Has a large picture decoded at 1/16, 1/8 or 1/4 of its size, but no smaller than `size`.
+
+        As of JPEG, where `thumbnail` asks for it. The mode stays. Returns that and the part that is picture.
+        """
+        if not (size and self.tile and self.data) or self.factor > 1 or self.container.stages.scale > 1:
+            return None
+        if (factor := factor_for(self.container, size)) == 1:
+            return None
+        width, height = self.size
+        self.factor, self._size = factor, (-(-width // factor), -(-height // factor))
+        self.tile = [self.tile_of_all()]
+        return self.mode, (0, 0, width / factor, height / factor)
 
     def tile_of_all(self) -> Any:
         """All pixels, as they are."""
@@ -68,13 +87,19 @@ class AecImageFile(ImageFile.ImageFile):
         """Decodes the pixels, once."""
         if self.tile and self.data:
             try:
-                pixels = decompress(self.data).tobytes()
+                pixels = self.decoded().tobytes()
             except AecodecError as error:
                 raise OSError(str(error)) from error
             if self.fp and self._exclusive_fp:
                 self.fp.close()
             self.fp, self.data, self.tile = io.BytesIO(pixels), b"", [self.tile_of_all()]
         return super().load()
+
+    def decoded(self) -> Image.Image:
+        """The picture, or what `draft` asked for."""
+        if self.factor == 1:
+            return decompress(self.data)
+        return to_pillow(decode_reduced(self.container, self.factor))
 
 
 def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:

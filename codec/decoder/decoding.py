@@ -32,13 +32,24 @@ def decode_picture(container: Container, region: tuple[int, int, int, int] | Non
     """
     size = container.width, container.height
     window = window_of(region or (0, 0, *size), size)
-    alpha = None  # read first: what is wrong with it is known sooner than the pixels
-    has_alpha(container)
-    if Box.ALPHA in container.boxes:
-        alpha = read_pixels(container.boxes[Box.ALPHA], size, not fits_lossless(*size), window)[..., 1]
+    alpha = alpha_of(container, window)  # first: what is wrong with it is known sooner than the pixels
     samples = decode_samples(container, window)
     if samples.shape[2] == 4:
         alpha = samples[..., 3]
+    return picture_of(container, samples, alpha)
+
+
+def alpha_of(container: Container, window: Window) -> NDArray[np.uint8] | None:
+    """The plane (H, W) of the box for alpha under a window; raises BitstreamError."""
+    size = container.width, container.height
+    has_alpha(container)
+    if Box.ALPHA not in container.boxes:
+        return None
+    return read_pixels(container.boxes[Box.ALPHA], size, not fits_lossless(*size), window)[..., 1]
+
+
+def picture_of(container: Container, samples: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> Picture:
+    """The Picture of samples (H, W, 3 or 4) and alpha (H, W), with the container's metadata and notes."""
     boxes, notes = sound(container.boxes)
     metadata = {box: data for box, data in boxes.items() if box not in OF_PIXELS}
     left_out = {"boxes": container.unknown, "stages": dict(container.stages.unknown)}

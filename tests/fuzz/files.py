@@ -18,6 +18,7 @@ from aecodec.container import (
     Container,
     Reader,
     Stages,
+    parse,
     read_fields,
     serialise,
     write_varint,
@@ -31,8 +32,8 @@ from aecodec.picture.lossless import write_lossless, write_tiles
 from tests.common import METADATA, noise, photograph, write_latents
 
 CHECKSUM_BYTES = 4
-EDGES = (0, 1, 2, 32, 33, 127, 128, 10000, 10001, 16383, 16384, 2**16 - 1, 2**24 - 1, 2**24, 2**28 - 1)
-BYTES = (b"", b"\0", b"\xff", b"\x80\x00", b"\xff" * 4, b"\xff" * 5, bytes(300))
+EDGES = (0, 1, 2, 32, 33, 127, 128, 10000, 10001, 16383, 16384, 2**16 - 1, 2**24 - 1, 2**24, 2**28, 2**35 - 1)
+BYTES = (b"", b"\0", b"\xff", b"\x80\x00", b"\xff" * 4, b"\xff" * 5, b"\xff" * 6, bytes(300))
 
 
 def seeds() -> dict[str, bytes]:
@@ -51,10 +52,19 @@ def seeds() -> dict[str, bytes]:
         "gray shown as RGB": learned(to_gray(photograph(33, 70)), 50, gray=True, gray_as_rgb=True),
         "white and black": learned(photograph(100, 20), 50, boxes={Box.CLIPPING: clipping(100, 20)}),
         "everything": learned(photograph(70, 33), 20, gray=True, boxes={**METADATA, **alpha}),
+        "of a later release": later(learned(photograph(33, 40), 60)),
         "lossless": lossless(photograph(9, 7)),
         "lossless with everything": lossless(photograph(70, 33), gray=True, boxes=boxes),
         "lossless in tiles": tiled(np.tile(photograph(17, 2), (1, 242, 1))),
     }
+
+
+def later(data: bytes) -> bytes:
+    """A file with boxes and stages of a later release, which may be skipped."""
+    boxes = {kind: bytes(kind % 7) for kind in range(137, 155)}
+    return serialise(
+        replace(parse(data), stages=Stages(9, unknown=((132, b"new"), (140, b""))), unknown=boxes)
+    )
 
 
 def clipping(width: int, height: int) -> bytes:

@@ -1,0 +1,145 @@
+"""Thumbnails are what a full decode resized would be, in a fraction of its work."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import aecodec
+import aecodec.pillow
+from aecodec.arrays import Floats
+from aecodec.container import parse
+from aecodec.decoder import thumbnail
+from aecodec.model.network import Network
+from tests.common import picture_of_mode, shipped_photograph
+from tests.test_cli import run_command
+
+SIZE = 1100, 1030  # width and height, neither a multiple of a cell, just over SMALLEST
+
+
+def large(mode: str) -> Image.Image:
+    """A photograph enlarged, with alpha that fades to the right where the mode has it."""
+    image = Image.fromarray(shipped_photograph("coffee")).resize(SIZE, Image.Resampling.BICUBIC)
+    if mode.endswith("A"):
+        image.putalpha(Image.linear_gradient("L").rotate(90).resize(SIZE))
+    return image.convert(mode)
+
+
+@cache
+def compressed(mode: str, tune: str = "visual") -> bytes:
+    return aecodec.compress(large(mode), 50, tune=tune, effort=0)
+
+
+def error(found: Image.Image, expected: Image.Image) -> float:
+    """Mean absolute difference in levels."""
+    assert (found.mode, found.size) == (expected.mode, expected.size)
+    if found.mode == "RGBA":  # colours count as far as they are seen
+        found, expected = found.convert("RGBa"), expected.convert("RGBa")
+    return float(np.abs(np.asarray(found).astype(int) - np.asarray(expected)).mean())
+
+
+@pytest.mark.parametrize(("mode", "limit"), [("RGB", 64), ("RGBA", 130), ("L", 30)])
+def test_a_thumbnail_is_near_the_full_picture_made_small(mode: str, limit: int) -> None:
+    small = aecodec.decompress(compressed(mode), thumbnail=limit)
+    expected = aecodec.decompress(compressed(mode)).resize(small.size, Image.Resampling.BICUBIC)
+    assert max(small.size) == limit
+    assert error(small, expected) < 2
+
+
+@pytest.mark.parametrize(("factor", "tune"), [(16, "visual"), (8, "psnr"), (4, "visual")])
+def test_each_factor_is_near_the_means_of_blocks(factor: int, tune: str) -> None:
+    data = compressed("RGB", tune)
+    found = thumbnail.decode_reduced(parse(data), factor)
+    expected = aecodec.decompress(data).reduce(factor)
+    assert error(Image.fromarray(found.pixels), expected) < (3 if factor == 4 else 2)
+
+
+def test_of_a_large_picture_little_is_synthesised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth here, as the picture is small; of 24 megapixels it is a fiftieth."""
+    sizes = []
+    run = Network.__call__
+
+    def counted(self: Network, quality: float, *inputs: Floats) -> list[Floats]:
+        found = run(self, quality, *inputs)
+        sizes.extend(array.shape[1] * array.shape[2] for array in found if len(array) == 3)
+        return found
+
+    monkeypatch.setattr(Network, "__call__", counted)
+    aecodec.decompress(compressed("RGB"), thumbnail=64)
+    windows = thumbnail.WINDOWS * (32 * (thumbnail.WINDOW + 2 * thumbnail.WINDOW_HALO)) ** 2
+    assert 0 < sum(sizes) <= windows
+    assert max(sizes) < SIZE[0] * SIZE[1] / 8
+
+
+def test_a_flat_page_with_a_small_drawing_keeps_it() -> None:
+    """Windows of the page alone would say nothing of what the drawing's latents mean."""
+    pixels = np.full((SIZE[1], SIZE[0], 3), 250, np.uint8)
+    pixels[500:640, 700:900] = shipped_photograph("astronaut")[:140, :200]
+    data = aecodec.compress(pixels, 40, effort=0)
+    assert aecodec.info(data).coding == "learned"
+    found = thumbnail.decode_reduced(parse(data), 16).pixels
+    expected = np.asarray(aecodec.decompress(data).reduce(16)).astype(int)
+    assert np.abs(found[31:40, 43:56] - expected[31:40, 43:56]).mean() < 6
+    assert np.abs(found - expected).mean() < 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"lossless": True}, {"quality": 40}, {"quality": 40, "reduce": 2}, {"quality": 30, "enhance": True}],
+)
+def test_small_and_lossless_pictures_are_decoded_and_resized(options: dict[str, object]) -> None:
+    data = aecodec.compress(picture_of_mode("RGB", 120, 80), **options)
+    expected = aecodec.decompress(data).resize((60, 40), Image.Resampling.BICUBIC)
+    assert error(aecodec.decompress(data, thumbnail=60), expected) == 0
+
+
+def test_a_thumbnail_is_never_larger_than_the_picture_and_never_empty() -> None:
+    data = aecodec.compress(picture_of_mode("RGB", 300, 2), lossless=True)
+    assert aecodec.decompress(data, thumbnail=1000).size == (300, 2)
+    assert aecodec.decompress(data, thumbnail=10).size == (10, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"thumbnail": 0}, "thumbnail 0 leaves no picture"),
+        ({"thumbnail": 2.5}, "is no whole number"),
+        ({"thumbnail": 64, "upscale": 2}, "leave out region, enhance and upscale"),
+        ({"thumbnail": 64, "region": (0, 0, 1, 1)}, "leave out region, enhance and upscale"),
+    ],
+)
+def test_what_is_no_thumbnail_is_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(aecodec.StageError, match=message):
+        aecodec.decompress(compressed("RGB"), **arguments)
+
+
+def test_pillow_drafts() -> None:
+    data = compressed("RGBA")
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.draft(None, (130, 130)) == ("RGBA", (0, 0, SIZE[0] / 4, SIZE[1] / 4))
+        assert image.size == (275, 258)
+        assert error(image, aecodec.decompress(data).reduce(4)) < 3
+    with Image.open(io.BytesIO(data)) as image:
+        image.thumbnail((64, 64))
+        assert error(image, aecodec.decompress(data, thumbnail=64)) < 1
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.draft("L", (1000, 1000)) is None
+        assert image.size == SIZE
+
+
+def test_the_command(tmp_path: Path) -> None:
+    (tmp_path / "a.aec").write_bytes(compressed("RGB"))
+    result = run_command("decompress", tmp_path / "a.aec", tmp_path / "b.png", "--thumbnail", 64)
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size == (64, 60)
+    again = run_command("decompress", tmp_path / "a.aec", tmp_path / "b.png", "--thumbnail", 64, "--resume")
+    assert again.returncode == 0, again.stderr
+    for more in (["--region", "0,0,1,1"], ["--upscale", 2], ["--enhance"]):
+        refused = run_command("decompress", tmp_path / "a.aec", "--thumbnail", 64, *more)
+        assert (refused.returncode, "--thumbnail is of the whole picture" in refused.stderr) == (2, True)
