@@ -119,7 +119,7 @@ def reduce_learned(container: Container, header: LearnedHeader, factor: int) -> 
     planes = np.tensordot(weights, low, axes=1) + bias[:, None, None]
     cells = planes.reshape(3, side, side, *low.shape[1:]).transpose(3, 1, 4, 2, 0)
     pixels = cells.reshape(side * low.shape[1], side * low.shape[2], 3)
-    return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(pixels, 0, 255)), np.uint8)
 
 
 def windows_to_fit(low: Floats) -> list[Tile]:
