@@ -31,8 +31,10 @@ from aecodec.model.tiling import cell_grid
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 PACKAGES = ("numpy", "onnxruntime", "constriction")
+WITHOUT = "PORTABILITY_WITHOUT"  # environment variable: a package that cannot be imported
 WAYS: dict[str, dict[str, str]] = {
     "as it comes": {},
+    "without constriction": {WITHOUT: "constriction"},
     "1 thread": {"AECODEC_THREADS": "1"},
     "2 threads": {"AECODEC_THREADS": "2"},
     "8 threads": {"AECODEC_THREADS": "8"},
@@ -106,6 +108,8 @@ def decode_golden() -> Report:
 
 def version_of(package: str) -> str:
     """The version of a package, or "none": without `constriction` our own coder does its work."""
+    if package == os.environ.get(WITHOUT):
+        return "none"
     try:
         return version(package)
     except PackageNotFoundError:
@@ -124,6 +128,8 @@ def run(command: list[str], way: dict[str, str]) -> Report:
 
 def main() -> None:
     if sys.argv[1:] == ["--decode"]:
+        if missing := os.environ.get(WITHOUT):
+            sys.modules[missing] = None  # type: ignore[assignment]  # so that to import it fails
         report = decode_golden()
         print(json.dumps({name: getattr(report, name) for name in Report.__slots__}))
         return
