@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import aecodec
 from aecodec import restoration
 from aecodec.cli import app
+from aecodec.errors import TargetError
 from aecodec.picture import Picture, is_achromatic, psnr
 from aecodec.picture.alpha import fill_hidden, push_pull
 from aecodec.picture.reading import from_pillow
@@ -215,3 +216,10 @@ def test_psnr_weighs_by_alpha() -> None:
 def test_modes_with_alpha_come_back() -> None:
     for mode in ("LA", "RGBA"):
         assert aecodec.decompress(aecodec.compress(picture_of_mode(mode, 70, 50), exact=True)).mode == mode
+
+
+def test_a_psnr_out_of_reach_of_invisible_pixels_says_so() -> None:
+    with pytest.raises(TargetError, match="; exact counts invisible pixels too: leave it out"):
+        aecodec.compress(NOISY, psnr=40, exact=True)
+    with pytest.raises(TargetError, match=r"or lossless$"):
+        aecodec.compress(photograph(60, 50), psnr=90, exact=True)

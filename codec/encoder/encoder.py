@@ -67,7 +67,7 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
     if (max_bytes := options.limit(width * height)) is not None:
         return encoder.encode_within(int(min(max_bytes, MAX_FILE)))
     if options.psnr is not None:
-        return of_psnr(encoder.encode_at, encoder.encode_roughly, options.psnr)
+        return encoder.encode_to_psnr(options.psnr)
     if options.reduce == "auto":
         return encoder.encode_downscaled_if_better(options.own_quality)
     return encoder.encode_or_keep(options.own_quality)
@@ -180,6 +180,15 @@ class Encoder:
         qualities, decibels = zip(*POOR_BELOW, strict=True)
         poor = lossless and encoded.psnr < float(np.interp(quality, qualities, decibels))
         return lossless if lossless and poor else encoded
+
+    def encode_to_psnr(self, decibels: float) -> Encoded:
+        """The smallest file of at least a PSNR in dB."""
+        try:
+            return of_psnr(self.encode_at, self.encode_roughly, decibels)
+        except TargetError as error:
+            if self.options.keeps_hidden and self.picture.alpha is not None and not self.picture.alpha.all():
+                raise TargetError(f"{error}; exact counts invisible pixels too: leave it out") from error
+            raise
 
     def encode_within(self, limit: int) -> Encoded:
         """The best file of at most `limit` bytes: lossless, or at the first of the scales that fits."""
