@@ -124,7 +124,7 @@ def test_a_users_graph_is_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     opset = onnx.helper.make_opsetid("", 13)
     onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), tmp_path / "lpips.onnx")
     before = metrics.metrics_version()
-    monkeypatch.setenv(metrics.USERS, str(tmp_path))
+    monkeypatch.setenv(metrics.GRAPHS_VARIABLE, str(tmp_path))
     metrics.all_metrics.cache_clear()
     try:
         assert "lpips" in metrics.available_metrics()[0]

@@ -61,7 +61,7 @@ class Broken(ReferenceCodec):
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for n in range(2):
+    for n in range(4):
         Image.fromarray(photograph(180 + 4 * n, 170)).save(folder / f"{n}.png")
     return folder
 
