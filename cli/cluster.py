@@ -38,7 +38,7 @@ def outcomes_on(
 
     try:
         absolute_jobs = [
-            replace(job, source=job.source.absolute()) for job in jobs
+            replace(job, source=job.source.absolute(), target=job.target.absolute()) for job in jobs
         ]  # workers have folders of their own
         check_workers(client, address)
         attempt_job = partial(attempt_as, installation(), attempt)

@@ -42,7 +42,7 @@ def path_of(text: str) -> Path:
 
 
 def choose_output(source: Path, output: Path, force: bool, create: bool = False) -> Path:
-    """The output path, links followed; raises UsageError if it must not be written.
+    """OUT as it was named, or what it is a link to; raises UsageError if it must not be written.
 
     With `create` the folders above it may still be missing.
     """
@@ -51,20 +51,20 @@ def choose_output(source: Path, output: Path, force: bool, create: bool = False)
     try:
         chosen = Path(os.path.realpath(output))
         if chosen.is_dir():
-            raise UsageError(f"{chosen} is a directory: name a file")
+            raise UsageError(f"{output} is a directory: name a file")
         if chosen.is_symlink():
-            raise UsageError(f"{chosen} is a link in a loop of links: name another output")
+            raise UsageError(f"{output} is a link in a loop of links: name another output")
         if chosen.exists():
             if source.exists() and chosen.samefile(source):
-                raise UsageError(f"{chosen} is the input: name another output")
+                raise UsageError(f"{output} is the input: name another output")
             if not force:
-                raise UsageError(f"{chosen} exists: name another output or pass --force")
+                raise UsageError(f"{output} exists: name another output or pass --force")
             if not chosen.is_file():
-                raise UsageError(f"{chosen} is no ordinary file: name another output")
-        check_folder(chosen.parent, create)
+                raise UsageError(f"{output} is no ordinary file: name another output")
+        check_folder((chosen if output.is_symlink() else output).parent, create)
     except (OSError, ValueError) as error:
         raise UsageError(f"{output}: no output can be named so: {error}") from error
-    return chosen
+    return chosen if output.is_symlink() else output
 
 
 def check_folder(folder: Path, create: bool) -> None:

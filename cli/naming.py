@@ -201,7 +201,10 @@ def distinct(jobs: list[Job]) -> list[Job]:
     first_jobs: dict[Path, Job] = {}
     sources = {Path(os.path.realpath(job.source)): job for job in jobs}
     return [
-        job if job.refusal else refused(job, first_jobs.setdefault(job.target, job), sources) for job in jobs
+        job
+        if job.refusal
+        else refused(job, first_jobs.setdefault(Path(os.path.realpath(job.target)), job), sources)
+        for job in jobs
     ]
 
 
@@ -211,7 +214,7 @@ def refused(job: Job, first_job: Job, sources: dict[Path, Job]) -> Job:
         reason = f"{job.source} is an input twice: it is done once"
     elif first_job is not job:
         reason = f"{first_job.source} and {job.source} would both become {job.target}: name them apart"
-    elif job.target in sources:
+    elif Path(os.path.realpath(job.target)) in sources:
         reason = f"{job.source} would overwrite {job.target}, which is an input: name another folder"
     else:
         return job

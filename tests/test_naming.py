@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -310,3 +311,14 @@ def test_pipes_count_what_went_through_them(folder: Path) -> None:
         assert image.size == (60, 50)
     assert (folder / "sub.aec").stat().st_size == (folder / "copy.aec").stat().st_size
     assert not Path("/dev/null").is_file()
+
+
+def test_outputs_are_named_as_inputs_are(tmp_path: Path) -> None:
+    Image.fromarray(photograph(16, 8)).save(tmp_path / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path)
+    packed = run_command("compress", "link/a.png", "--json", cwd=tmp_path)
+    assert json.loads(packed.stdout)["output"] == "link/a.aec"
+    assert packed.stderr.startswith("link/a.aec: ")
+    refusal(run_command("compress", "a.png", cwd=tmp_path), 2, "aecodec: a.aec exists: name another output")
+    both = run_command("compress", "a.png", "link/a.png", "-f", cwd=tmp_path)
+    assert "a.png and link/a.png would both become link/a.aec" in both.stderr
