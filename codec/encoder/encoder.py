@@ -45,7 +45,7 @@ from aecodec.restoration.upscaling import SCALES, downscale, network_name
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one: about a header's
 # (quality, dB), linear in between: what all of 32 validation photographs exceed, and scanned text does not.
 POOR_BELOW = ((0.0, 15.0), (20.0, 23.9), (50.0, 30.3), (80.0, 34.2), (100.0, 36.0))
-POOR_LOSSLESS_WORTH = 2  # times as large a lossless file is taken instead of a poor one
+POOR_LOSSLESS_WORTH = 2.5  # times as large a lossless file is taken for a poor one: scanned text has 2.1
 DRAFTS_KEPT = 2**25  # pixels above which drafts, 10 bytes a pixel for a refinement, are not kept
 LOADED_ANEW = 2**21  # pixels from which on it pays to load networks for each quality that a search tries
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
@@ -176,7 +176,7 @@ class Encoder:
         encoded = self.encode_at(quality)
         if self.scale > 1 or not encoded.container.learned:
             return encoded
-        lossless = self.encode_losslessly_within(POOR_LOSSLESS_WORTH * len(encoded))
+        lossless = self.encode_losslessly_within(int(POOR_LOSSLESS_WORTH * len(encoded)))
         qualities, decibels = zip(*POOR_BELOW, strict=True)
         poor = lossless and encoded.psnr < float(np.interp(quality, qualities, decibels))
         return lossless if lossless and poor else encoded
