@@ -406,7 +406,7 @@ def test_the_gradient_of_a_model_is_of_what_it_is_tuned_for(tune: str) -> None:
     assert not of_bits.any()
     ratios = derivatives_along(half_error, y, gradient)
     np.testing.assert_array_less(0.6, ratios)  # derivatives of the activation are clamped
-    np.testing.assert_array_less(ratios, 1.1)
+    np.testing.assert_array_less(ratios, 1.25)  # and so are weights of the worst places, with `visual`
 
 
 def test_the_gradient_of_similarity_is_what_autograd_finds() -> None:
