@@ -218,7 +218,7 @@ def page_of(
             note_of(one),
             one.measures,
             image,
-            rounded(ERROR_UNITS * np.sqrt(error_map(pixels[part], one.pixels[part]))),
+            rounded(np.multiply(ERROR_UNITS, np.sqrt(error_map(pixels[part], one.pixels[part])))),
         )
         for one, image in zip(coded, images[1:], strict=True)
     ]

@@ -63,7 +63,8 @@ def xyb(light: Planes) -> Planes:
     cones = np.tensordot(np.array(OPSIN, np.float32), light, 1) + np.float32(OPSIN_BIAS)
     cones = np.cbrt(cones) - np.cbrt(np.float32(OPSIN_BIAS))
     y = (cones[0] + cones[1]) / 2
-    return np.stack([7 * (cones[0] - cones[1]) + 0.42, y + 0.01, cones[2] - y + 0.55]).astype(np.float32)
+    planes = [7 * (cones[0] - cones[1]) + 0.42, y + 0.01, cones[2] - y + 0.55]
+    return np.asarray(np.stack(planes), np.float32)
 
 
 def halve(x: Planes) -> Planes:

@@ -124,7 +124,7 @@ class FrequencyTables:
         """
         ends = zip(self.y_starts, self.y_starts[1:], strict=False)
         each = [np.append(np.gradient(self.y_bits[first : last - 1]), 0) for first, last in ends]
-        return np.concatenate(each).astype(np.float32)
+        return np.asarray(np.concatenate(each), np.float32)
 
     @cached_property
     def z_bits(self) -> Floats:

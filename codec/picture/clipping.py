@@ -155,4 +155,4 @@ def under(patches: Bits, place: Window, side: int) -> Bits:
         np.minimum(np.arange(span.start, span.stop) // side, count - 1)
         for span, count in zip(place, patches.shape, strict=True)
     )
-    return patches[np.ix_(rows, columns)][:, :, None]
+    return np.asarray(patches[np.ix_(rows, columns)][:, :, None])

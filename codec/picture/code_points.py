@@ -149,7 +149,7 @@ def adaptation(white: Floats) -> Floats:
 
 def fixed(values: Floats) -> bytes:
     """Numbers as s15Fixed16."""
-    return np.rint(values.ravel() * 2**16).astype(">i4").tobytes()
+    return bytes(np.rint(values.ravel() * 2**16).astype(">i4").tobytes())
 
 
 def localised(text: str) -> bytes:

@@ -60,7 +60,7 @@ class Finding:
 
     def levels(self) -> NDArray[np.uint8]:
         """The heat map (H, W) in levels: 128 at the threshold, 255 at twice that and above."""
-        return np.minimum(np.rint(self.heat * 128), 255).astype(np.uint8)
+        return np.asarray(np.minimum(np.rint(self.heat * 128), 255), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Detector:
         features, visible = features_of(picture)
         far = distances(self.whiten(features), self.bank).reshape(visible.shape)
         far *= visible / np.float32(self.threshold)
-        return Finding(float(far.max()), enlarged(far, picture.pixels.shape[:2]))
+        return Finding(float(far.max()), enlarged(far, (picture.pixels.shape[0], picture.pixels.shape[1])))
 
     def check_model(self) -> None:
         """Raises UnknownModelError where this release has another model than the detector was fitted with."""
