@@ -138,7 +138,6 @@ def refine(
     first step, from what rounding did. All latents move at once, so the error that one of them leaves is made
     up for by others, and each is moved to where it predicts later ones better.
     """
-
     farthest = FARTHEST_TARGET.get(model.manifest.get("tune", ""))
 
     def move_tile(tile: Tile) -> None:
