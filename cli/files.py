@@ -31,8 +31,10 @@ class UsageError(Exception):
 def path_of(text: str) -> Path:
     """The path that an argument names; `-` alone is STANDARD, `./-` a file of that name.
 
-    Raises UsageError for a name with a slash at its end under which there is no folder.
+    Raises UsageError for an empty name and for one with a slash at its end under which there is no folder.
     """
+    if not text:
+        raise UsageError("a name is empty: an unset variable, perhaps; name a file")
     if text in STANDARD_STREAM_NAMES:
         return STANDARD_STREAM
     path = Path(text)
@@ -119,7 +121,8 @@ def read_stream(source: Path) -> bytes | None:
 
 def picture_in(file: IO[bytes]) -> bytes:
     """The bytes of an open file. If it is no picture, only its first bytes, since it may be endless."""
-    from aecodec.container import CHUNK, MAX_INPUT
+    from aecodec.container import MAX_INPUT
+    from aecodec.fields import CHUNK
     from aecodec.picture.signatures import HEAD, is_picture
 
     head = file.read(HEAD)

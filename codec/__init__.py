@@ -36,7 +36,6 @@ from aecodec.errors import (
 
 if TYPE_CHECKING:
     from aecodec.api import (
-        Info,
         compress,
         decompress,
         denoise,
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
         info,
         upscale,
     )
+    from aecodec.contents import Info
     from aecodec.encoder.encoded import Encoded
     from aecodec.encoder.options import DEFAULT_QUALITY, CompressOptions
 
@@ -88,6 +88,7 @@ _LATE = {  # where names are that are loaded when they are first asked for: the 
     "DEFAULT_QUALITY": "aecodec.encoder.options",
     "CompressOptions": "aecodec.encoder.options",
     "Encoded": "aecodec.encoder.encoded",
+    "Info": "aecodec.contents",
 }
 
 

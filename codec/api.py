@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -15,8 +14,9 @@ from PIL import Image
 
 from aecodec import restoration
 from aecodec.arguments import truth, whole_number
-from aecodec.container import MAX_PIXELS, Container, check_size, parse, read_file
-from aecodec.decoder.decoding import decode_picture, has_alpha, window_of
+from aecodec.container import MAX_PIXELS, check_size, parse, read_file
+from aecodec.contents import Info, contents_of
+from aecodec.decoder.decoding import decode_picture, window_of
 from aecodec.decoder.thumbnail import decode_thumbnail
 from aecodec.encoder.encoded import Encoded
 from aecodec.encoder.encoder import encode
@@ -24,10 +24,8 @@ from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError, ImageError, LimitError, RegionError, StageError, one_line
 from aecodec.options import ReadOptions, with_signature_of
 from aecodec.picture import Picture
-from aecodec.picture.depth import array_to_8_bits
-from aecodec.picture.opening import check_input
 from aecodec.picture.pillow_errors import reason_of
-from aecodec.picture.reading import DEFAULTS, from_pillow, read_picture
+from aecodec.picture.reading import DEFAULTS, from_array, from_pillow, read_picture
 from aecodec.picture.stripping import kinds_of
 from aecodec.picture.stripping import strip as without
 from aecodec.picture.writing import colour_of, flattened, to_pillow
@@ -37,29 +35,6 @@ from aecodec.restoration.upscaling import SCALES
 
 ImageLike: TypeAlias = Image.Image | NDArray[Any] | Picture | str | os.PathLike[str] | IO[bytes]
 FileLike: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What a file holds, without decoding it."""
-
-    width: int
-    height: int
-    mode: str  # L, LA, RGB or RGBA
-    coding: str  # learned or lossless
-    coded_gray: bool  # whether the picture is coded as gray, which mode RGB shows as three equal channels
-    quality: float | None  # 0 to 100; None for lossless
-    model: str | None  # fingerprint of the model, hexadecimal; None for lossless
-    noise: float  # deviation, of 255, of the noise that was removed before coding; 0 for none
-    enhanced: bool  # whether the decoder removes artefacts
-    scale: int  # by which the decoder enlarges the coded picture; 1 for not at all
-    size: int  # bytes of the file
-    metadata: Mapping[str, int]  # bytes of each kind, boxes that this release does not know among them
-
-    @property
-    def bpp(self) -> float:
-        """Bits of the whole file per pixel."""
-        return 8 * self.size / (self.width * self.height)
 
 
 @with_signature_of(CompressOptions)
@@ -147,7 +122,7 @@ def read_any(image: ImageLike, reading: ReadOptions) -> Picture:
     if isinstance(image, Picture):
         return image
     if isinstance(image, np.ndarray):
-        return of_array(image, reading)
+        return from_array(image, reading)
     if isinstance(image, Image.Image):
         return from_pillow(image, reading)
     if isinstance(image, (str, os.PathLike)):
@@ -159,28 +134,6 @@ def read_any(image: ImageLike, reading: ReadOptions) -> Picture:
         return read_picture(image, reading)
     expected = "give a Pillow image, an array, the name of a picture file, or one that is open"
     raise ImageError(f"{type(image).__name__} is no picture: {expected}")
-
-
-def of_array(array: NDArray[Any], reading: ReadOptions) -> Picture:
-    """The Picture of an array of a shape that `compress` takes; raises ImageError."""
-    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (2,), (3,), (4,)):
-        shapes = "(H, W) or (H, W, C) of 1 to 4 channels"
-        raise ImageError(f"array of {array.dtype} {array.shape}: expected bytes of shape {shapes}")
-    check_input(array.shape[1], array.shape[0], reading.max_pixels)
-    notes: tuple[str, ...] = ()
-    if array.dtype != np.uint8:
-        if reading.depth is None:
-            raise ImageError(
-                f"array of {array.dtype} {array.shape}: expected bytes of shape (H, W) or (H, W, C): "
-                "convert it, or pass depth=8 for uint16 of 0 to 65535 or floats of 0 to 1"
-            )
-        array, how = array_to_8_bits(array)
-        notes = (how,)
-    samples: NDArray[np.uint8] = array if array.ndim == 3 else array[:, :, None]
-    colours = 1 if samples.shape[2] < 3 else 3
-    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
-    pixels = samples[:, :, :colours]
-    return Picture(pixels.repeat(3, axis=2) if colours == 1 else pixels, colours == 1, alpha, notes=notes)
 
 
 def data_of(source: FileLike) -> bytes:
@@ -306,17 +259,22 @@ def plain_region(region: Any) -> tuple[int, int, int, int]:
 
 @with_signature_of(ReadOptions)
 def denoise(
-    image: ImageLike, sigma: float | None = None, method: str = "learned", **reading: Any
+    image: ImageLike,
+    sigma: float | None = None,
+    method: str = "learned",
+    *,
+    strip: str | Iterable[str] = (),
+    **reading: Any,
 ) -> Image.Image:
     """The picture without noise of deviation `sigma`, of 255, measured if not given.
 
     Where none is measured, as in text, in drawings or with less than 32 pixels each way, nothing is changed:
     `estimate_noise` says how much there is. `method` is learned, or nlm for non-local means. `image` and what
-    follows `method` are as `compress` takes them.
+    follows `method` are as `compress` takes them, `strip` among them.
 
     Raises ImageError, or StageError for what is not offered.
     """
-    picture = to_picture(image, ReadOptions(**reading))
+    picture = to_picture(image, ReadOptions(**reading), strip)
     return to_pillow(restoration.denoise(picture, sigma, method))
 
 
@@ -329,28 +287,30 @@ def estimate_noise(image: ImageLike) -> float:
 
 
 @with_signature_of(ReadOptions)
-def enhance(image: ImageLike, **reading: Any) -> Image.Image:
+def enhance(image: ImageLike, *, strip: str | Iterable[str] = (), **reading: Any) -> Image.Image:
     """The picture without artefacts of JPEG or of our own coding; raises ImageError.
 
     One that shows that it was never coded comes back as it is. All arguments are as `compress` takes them.
     """
-    return to_pillow(restoration.enhance(to_picture(image, ReadOptions(**reading))))
+    return to_pillow(restoration.enhance(to_picture(image, ReadOptions(**reading), strip)))
 
 
 @with_signature_of(ReadOptions)
-def upscale(image: ImageLike, scale: int, method: str = "learned", **reading: Any) -> Image.Image:
+def upscale(
+    image: ImageLike,
+    scale: int,
+    method: str = "learned",
+    *,
+    strip: str | Iterable[str] = (),
+    **reading: Any,
+) -> Image.Image:
     """The picture 2, 3 or 4 times as wide and as high; `method` is learned, srcnn or bicubic.
 
     `image` and what follows `method` are as `compress` takes them. Raises ImageError, or StageError for what
     is not offered.
     """
-    picture = to_picture(image, ReadOptions(**reading))
+    picture = to_picture(image, ReadOptions(**reading), strip)
     return to_pillow(restoration.upscale(picture, scale, method))
-
-
-def mode_of(container: Container) -> str:
-    """L, LA, RGB or RGBA; raises BitstreamError where a lossless payload is none."""
-    return ("L" if container.shown_gray else "RGB") + "A" * has_alpha(container)
 
 
 def info(data: FileLike, *, max_pixels: int = MAX_PIXELS) -> Info:
@@ -359,20 +319,4 @@ def info(data: FileLike, *, max_pixels: int = MAX_PIXELS) -> Info:
     Raises a BitstreamError if it is not sound, AecodecError if it cannot be read.
     """
     data = data_of(data)
-    container = parse(data, whole_number("max_pixels", max_pixels, LimitError))
-    learned, boxes = container.learned, {box.name.lower(): data for box, data in container.boxes.items()}
-    boxes |= {f"unknown box {kind}": data for kind, data in container.unknown.items()}
-    return Info(
-        width=container.width,
-        height=container.height,
-        mode=mode_of(container),
-        coding="learned" if learned else "lossless",
-        coded_gray=container.gray,
-        quality=learned.quality if learned else None,
-        model=learned.fingerprint.hex() if learned else None,
-        noise=container.stages.noise / 4,
-        enhanced=bool(container.stages.enhance),
-        scale=container.stages.scale,
-        size=len(data),
-        metadata={name: len(content) for name, content in boxes.items()},
-    )
+    return contents_of(parse(data, whole_number("max_pixels", max_pixels, LimitError)), len(data))

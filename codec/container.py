@@ -29,26 +29,23 @@ from aecodec.errors import (
     LimitError,
     NotAecodecError,
     TrailingDataError,
-    TruncatedError,
     VersionError,
 )
+from aecodec.fields import CHUNK, FileReader, Reader, write_varint
 
 MAGIC = b"\xaeC\r\n"
 VERSION = 1
 MAX_SIDE = 2**24 - 1
 MAX_PIXELS = 178_956_970  # unless the caller says otherwise; above it Pillow too refuses
 QUALITY_UNITS = 100  # per unit of quality
-MAX_VARINT_BYTES = 5  # so lengths end at 32 GiB: no picture that a machine holds needs more
 SIDE_VARINT_BYTES = 4
 PATCH = 16  # pixels each way that a position of the latent stands for
 CELL = 32  # pixels each way that a position of the hyper-latent stands for: the unit of tiles
 PADDING = 1.25  # times the limit that whole cells may take: sides of 160 pixels and more fit
 PADDING_OF_SMALL = 2**16  # pixels that they may take besides: no work to speak of
 ANY_SIZE = MAX_SIDE**2  # pixels
-MAX_FILE = 2**36  # bytes that are read of a file at most: a payload and a box, both of the greatest length
 MAX_INPUT = 10 * 2**28  # bytes that are read at most of a picture in another format that comes by a pipe
 TILE = 4096  # pixels each way of a tile of coding 2, for which libwebp takes 26 bytes a pixel
-CHUNK = 2**20  # bytes that are read at a time
 CHECKSUM_BYTES = 4
 MAX_BOXES = 255  # whose count is a byte, and as many types as there are but 0
 
@@ -146,66 +143,6 @@ class Container:
 def hundredths(quality: float) -> int:
     """A quality, 0 to 100, as it is written: in hundredths."""
     return round(quality * QUALITY_UNITS)
-
-
-def write_varint(value: int) -> bytes:
-    """`value`, 0 to 2**35 - 1, as a varint; raises LimitError beyond."""
-    if not 0 <= value < 1 << 7 * MAX_VARINT_BYTES:
-        raise LimitError(f"{value} does not fit the format: lengths end at 2**35 - 1")
-    groups = [value & 0x7F]
-    while value := value >> 7:
-        groups.append(value & 0x7F)
-    return bytes([group | 0x80 for group in groups[:-1]] + groups[-1:])
-
-
-class Reader:
-    """Takes fields off the front of a file; raises TruncatedError where there is too little."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.position = 0
-
-    def take(self, count: int, what: str) -> bytes:
-        if count > len(self.data) - self.position:
-            missing = count - (len(self.data) - self.position)
-            raise TruncatedError(f"file ends {missing} bytes short, within the {what}: get a complete copy")
-        self.position += count
-        return self.data[self.position - count : self.position]
-
-    def byte(self, what: str) -> int:
-        return self.take(1, what)[0]
-
-    def varint(self, what: str, most: int = MAX_VARINT_BYTES) -> int:
-        """A number of at most so many bytes; raises LimitError for others."""
-        value = 0
-        for place in range(most):
-            byte = self.byte(what)
-            value |= (byte & 0x7F) << 7 * place
-            if byte < 0x80:
-                if byte == 0 and place > 0:
-                    raise LimitError(f"{what} is not in its shortest form: the file is damaged")
-                return value
-        raise LimitError(f"{what} is longer than {most} bytes: the file is damaged")
-
-
-class FileReader(Reader):
-    """The same of an open file, of which only as much is read as its fields ask for."""
-
-    def __init__(self, file: IO[bytes], data: bytes) -> None:
-        super().__init__(data)
-        self.file = file
-
-    def take(self, count: int, what: str) -> bytes:
-        self.read_to(self.position + count)
-        return super().take(count, what)
-
-    def read_to(self, end: int) -> None:
-        """Read on until there are `end` bytes, MAX_FILE at most, or the file ends."""
-        parts, length = [self.data], len(self.data)
-        while length < min(end, MAX_FILE) and (part := self.file.read(CHUNK)):
-            parts.append(part)
-            length += len(part)
-        self.data = b"".join(parts)
 
 
 def serialise(container: Container) -> bytes:

@@ -24,8 +24,9 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from aecodec.api import decompress, mode_of
+from aecodec.api import decompress
 from aecodec.container import MAGIC, Box, parse, read_file
+from aecodec.contents import mode_of
 from aecodec.decoder.thumbnail import decode_reduced, factor_for
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions

@@ -21,12 +21,10 @@ from aecodec.container import (
     Coding,
     Container,
     LearnedHeader,
-    Reader,
     Stages,
     parse,
     read_file,
     serialise,
-    write_varint,
 )
 from aecodec.errors import (
     BitstreamError,
@@ -37,6 +35,7 @@ from aecodec.errors import (
     TruncatedError,
     VersionError,
 )
+from aecodec.fields import Reader, write_varint
 from tests.common import sealed
 
 LOSSLESS, LEARNED, GRAY_WITH_BOXES = b"\x11", b"\x10", b"\x1c"

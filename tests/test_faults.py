@@ -20,8 +20,9 @@ import aecodec
 from aecodec.cli.batch import run
 from aecodec.cli.files import TEMPORARY, write_atomically
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.container import CHUNK, MAGIC, MAX_FILE, MAX_VARINT_BYTES, parse, read_file
+from aecodec.container import MAGIC, parse, read_file
 from aecodec.encoder.options import TUNED
+from aecodec.fields import CHUNK, MAX_FILE, MAX_VARINT_BYTES
 from aecodec.model.registry import DIRECTORY, MORE_MODELS
 from tests.common import ROOT, photograph
 from tests.test_cli import refusal
@@ -297,7 +298,7 @@ class Endless:
 def test_an_endless_file_of_ours_is_not_read_for_ever(
     monkeypatch: pytest.MonkeyPatch, fields: bytes, error: type[Exception], message: str
 ) -> None:
-    monkeypatch.setattr("aecodec.container.MAX_FILE", 2**22)
+    monkeypatch.setattr("aecodec.fields.MAX_FILE", 2**22)
     endless = Endless(MAGIC + fields)
     data = read_file(endless)  # type: ignore[arg-type]
     assert endless.read_so_far <= 2**22 + 2 * CHUNK

@@ -158,6 +158,11 @@ def test_an_open_file_is_read_from_its_start() -> None:
     assert aecodec.decompress(file).size == (9, 7)
 
 
+def test_a_file_that_is_open_for_text_is_told_so() -> None:
+    with pytest.raises(ImageError, match="open it in mode 'rb'"):
+        aecodec.compress(io.StringIO("text"))
+
+
 @pytest.mark.parametrize("wrong", [None, 5, [1], "no such file.aec", Path("/"), io.StringIO("text")])
 def test_what_is_no_file_is_said(wrong: Any) -> None:
     for function in (aecodec.decompress, aecodec.info):

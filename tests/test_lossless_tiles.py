@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 
 import aecodec
 from aecodec.arrays import Pixels
-from aecodec.container import TILE, Box, Coding, Container, parse, serialise, write_varint
+from aecodec.container import TILE, Box, Coding, Container, parse, serialise
 from aecodec.errors import BitstreamError, LimitError, TruncatedError
+from aecodec.fields import write_varint
 from aecodec.picture import lossless
 from aecodec.picture.lossless import read_pixels, tile_places, write_lossless, write_pixels, write_tiles
 from tests.common import noise

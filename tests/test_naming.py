@@ -196,6 +196,11 @@ def test_only_a_known_suffix_is_replaced(command: str, name: str, expected: str)
     assert planned(command, name, batch=Batch(output_dir=Path("out"))) == [(name, expected)]
 
 
+def test_an_empty_name_is_refused_and_is_not_the_current_folder() -> None:
+    with pytest.raises(UsageError, match="a name is empty"):
+        path_of("")
+
+
 @pytest.mark.usefixtures("folder")
 def test_only_a_bare_dash_is_the_pipe() -> None:
     assert path_of("-") == path_of("/dev/stdout") == STANDARD_STREAM

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec.container import Stages, parse, serialise, write_varint
+from aecodec.container import Stages, parse, serialise
 from aecodec.errors import BitstreamError
+from aecodec.fields import write_varint
 from tests import reference_decoder as reference
 from tests.common import ROOT, picture_of_mode, sealed
 from tests.portability import GOLDEN, latents_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -331,3 +332,13 @@ def test_stages_strip_as_the_coding_does(command: list[str], tmp_path: Path) -> 
     with Image.open(tmp_path / "out.png") as image:
         assert image.info.keys() & {"exif", "xmp", "icc_profile"} == {"icc_profile"}
     refusal(run_command(*arguments[:-1], "all of it", "-f"), 2, "--strip all of it: choose of exif")
+
+
+@pytest.mark.parametrize(
+    "stage", [aecodec.denoise, aecodec.enhance, lambda image, **o: aecodec.upscale(image, 2, **o)]
+)
+def test_stages_strip_in_python(stage: Callable[..., Image.Image]) -> None:
+    image = Image.fromarray(noise(40, 36))
+    image.info["exif"] = make_exif(1)
+    assert "exif" in stage(image).info
+    assert "exif" not in stage(image, strip="exif").info

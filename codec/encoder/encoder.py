@@ -14,16 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from aecodec.arrays import Pixels
-from aecodec.container import (
-    MAX_FILE,
-    QUALITY_UNITS,
-    Box,
-    Container,
-    LearnedHeader,
-    Stages,
-    hundredths,
-    serialise,
-)
+from aecodec.container import QUALITY_UNITS, Box, Container, LearnedHeader, Stages, hundredths, serialise
 from aecodec.encoder.clipping import choose_clipping, has_clipped
 from aecodec.encoder.encoded import Encoded
 from aecodec.encoder.lossless import LosslessCandidate
@@ -32,6 +23,7 @@ from aecodec.encoder.rate_control import of_psnr, within_bytes
 from aecodec.encoder.refinement import Draft, draft, encode_latents
 from aecodec.entropy.coder import Latents
 from aecodec.errors import AecodecError, TargetError
+from aecodec.fields import MAX_FILE
 from aecodec.model.registry import Model, model_named
 from aecodec.picture import Picture, is_achromatic
 from aecodec.picture.alpha import blacken_hidden, fill_hidden

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aecodec.arrays import Floats, Window
-from aecodec.container import MAX_VARINT_BYTES, Reader, write_varint
 from aecodec.errors import LimitError
+from aecodec.fields import MAX_VARINT_BYTES, Reader, write_varint
 
 WHITE, BLACK = 255, 0
 ENDS = (WHITE, BLACK)  # in the order of the box
@@ -100,7 +100,7 @@ def expand_runs(data: bytes, rows: int, columns: int) -> Bits:
 
 
 def read_varints(data: bytes) -> NDArray[np.int64]:
-    """All varints that fill some data, as `aecodec.container.Reader` reads them one by one; for many of them.
+    """All varints that fill some data, as `aecodec.fields.Reader` reads them one by one; for many of them.
 
     Raises LimitError.
     """

@@ -14,8 +14,9 @@ from PIL import (
 )
 
 from aecodec.arrays import Window
-from aecodec.container import TILE, Reader, write_varint
+from aecodec.container import TILE
 from aecodec.errors import BitstreamError, ImageError, LimitError
+from aecodec.fields import Reader, write_varint
 from aecodec.model.tiling import intersection, window_within
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file

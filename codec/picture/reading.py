@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,8 @@ def opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
 
 def seekable(file: IO[bytes]) -> IO[bytes]:
     """The same file, or, if it is a pipe, what comes out of it; of one that is no picture only the start."""
+    if isinstance(file, io.TextIOBase):
+        raise ImageError("is open for reading text: open it in mode 'rb'")
     try:
         if file.seekable() and file.read(0) == b"":
             return file
@@ -82,6 +84,28 @@ def seekable(file: IO[bytes]) -> IO[bytes]:
         return io.BytesIO(head + (file.read(MAX_INPUT) if format_of(head) else b""))
     except (AttributeError, OSError, TypeError, ValueError) as error:
         raise ImageError(f"cannot be read: {error}: give a file that is open for reading bytes") from error
+
+
+def from_array(array: NDArray[Any], reading: ReadOptions) -> Picture:
+    """The Picture of bytes (H, W) or (H, W, 1 to 4), or of deeper samples with `depth`; raises ImageError."""
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (2,), (3,), (4,)):
+        shapes = "(H, W) or (H, W, C) of 1 to 4 channels"
+        raise ImageError(f"array of {array.dtype} {array.shape}: expected bytes of shape {shapes}")
+    check_input(array.shape[1], array.shape[0], reading.max_pixels)
+    notes: tuple[str, ...] = ()
+    if array.dtype != np.uint8:
+        if reading.depth is None:
+            raise ImageError(
+                f"array of {array.dtype} {array.shape}: expected bytes of shape (H, W) or (H, W, C): "
+                "convert it, or pass depth=8 for uint16 of 0 to 65535 or floats of 0 to 1"
+            )
+        array, how = depth.array_to_8_bits(array)
+        notes = (how,)
+    samples: NDArray[np.uint8] = array if array.ndim == 3 else array[:, :, None]
+    colours = 1 if samples.shape[2] < 3 else 3
+    alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
+    pixels = samples[:, :, :colours]
+    return Picture(pixels.repeat(3, axis=2) if colours == 1 else pixels, colours == 1, alpha, notes=notes)
 
 
 def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> Picture:

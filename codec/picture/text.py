@@ -14,8 +14,8 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from aecodec.container import MAX_VARINT_BYTES, Reader, write_varint
 from aecodec.errors import BitstreamError
+from aecodec.fields import MAX_VARINT_BYTES, Reader, write_varint
 from aecodec.picture import photoshop
 
 TEXT, COMMENT, IPTC, RESOLUTION = 1, 2, 3, 4  # types of entries

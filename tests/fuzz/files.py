@@ -12,19 +12,10 @@ import numpy as np
 from PIL import Image
 
 from aecodec.arrays import Pixels
-from aecodec.container import (
-    MAX_PIXELS,
-    Box,
-    Container,
-    Reader,
-    Stages,
-    parse,
-    read_fields,
-    serialise,
-    write_varint,
-)
+from aecodec.container import MAX_PIXELS, Box, Container, Stages, parse, read_fields, serialise
 from aecodec.encoder.options import TUNED
 from aecodec.encoder.refinement import encode_latents
+from aecodec.fields import Reader, write_varint
 from aecodec.model.registry import model_named
 from aecodec.picture import code_points, text, to_gray
 from aecodec.picture.clipping import Clipping, write_clipping
