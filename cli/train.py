@@ -170,12 +170,12 @@ def export(
     """Export trained weights as a model directory."""
     require_tuning(tune)
     require_torch()
-    from aecodec.training.data import read_images
+    from aecodec.training.data import Photographs
     from aecodec.training.export import export
 
     if out.exists():
         raise UsageError(f"{out} exists: name another directory or remove it")
-    pictures = read_images(data)
+    pictures = Photographs(data)
     record = {"summary": summary, "licence": licence}
     model = export(weights, out, pictures, tune, record, refit_steps=refit, fitted_to=images)
     typer.echo(f"{out}: model {model.fingerprint.hex()}", err=True)

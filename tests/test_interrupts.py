@@ -61,6 +61,9 @@ def test_a_checkpoint_after_an_interrupt_is_of_whole_steps(tmp_path: Path) -> No
     class Task:
         network = torch.nn.Linear(1, 1)
 
+        def configuration(self) -> dict[str, object]:
+            return {}
+
         def optimiser(self, rate: float) -> Interrupted:
             return Interrupted(self.network.parameters(), lr=rate)
 

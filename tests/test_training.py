@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tarfile
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
     from aecodec.training import export, layers
+    from aecodec.training.data import Crops, Photographs
     from aecodec.training.distortion import (
         DISSIMILARITY_WEIGHT,
         LEAK,
@@ -431,9 +433,44 @@ def test_errors_have_gradients_that_undo_them(tune: str) -> None:
     assert TUNINGS[tune].error(decoded - step, original) < before
 
 
+def test_a_run_is_resumed_only_with_what_it_was_made_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(Schedule(steps=1, warm_up=2, seed=3), small_task(), tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["seed"] == 3
+    assert record["batch"] == small_task().batch
+    assert record["network"]["latents"] == NARROW.latents
+    train(Schedule(steps=2, warm_up=2, seed=3), small_task(), tmp_path)  # the budget may grow
+    with pytest.raises(aecodec.AecodecError, match=r"another seed \(it had seed 3\).*--start"):
+        train(Schedule(steps=3, warm_up=2, seed=4), small_task(), tmp_path)
+    task = small_task()
+    task.images = [IMAGES[0]]
+    with pytest.raises(aecodec.AecodecError, match="another data"):
+        train(Schedule(steps=3, warm_up=2, seed=3), task, tmp_path)
+    monkeypatch.setattr("aecodec.training.record.commit", lambda: "another")
+    with pytest.raises(aecodec.AecodecError, match="another commit"):
+        train(Schedule(steps=3, warm_up=2, seed=3), small_task(), tmp_path)
+
+
+def test_photographs_beyond_the_memory_are_decoded_as_they_are_drawn(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("tar", "tar.gz"):
+        with tarfile.open(tmp_path / f"photographs.{kind}", "w:gz" if kind == "tar.gz" else "w") as archive:
+            archive.add(photographs, "photographs")
+    kept = Photographs([photographs])
+    monkeypatch.setattr("aecodec.training.data.MEMORY", 0)
+    for source in (photographs, tmp_path / "photographs.tar", tmp_path / "photographs.tar.gz"):
+        decoded = Photographs([source])
+        assert not decoded.in_memory
+        assert decoded.digest == kept.digest
+        assert torch.equal(Crops(decoded, 64, 1).batch(3, 64), Crops(kept, 64, 1).batch(3, 64))
+
+
 def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
-    train(Schedule(steps=2, warm_up=2), small_task(), out)
+    train(replace(SCHEDULE, steps=2), small_task(), out)
     weights = train(SCHEDULE, small_task(), out)
     steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert steps == [2, 4]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ def mean_magnitude(deviation: float) -> int:
     return max(1, round(16 * float((inside * np.abs(np.arange(-support, support + 1))).sum())))
 
 
-def observed_latents(model: Model, images: list[Pixels]) -> Iterator[Latents]:
+def observed_latents(model: Model, images: Sequence[Pixels]) -> Iterator[Latents]:
     """The latents of every image at every one of FIT_QUALITIES."""
     for image in images:
         for quality in FIT_QUALITIES:
@@ -286,7 +286,7 @@ def manifest_of(files: dict[str, bytes], record: dict[str, Any]) -> dict[str, An
 def export(
     weights: Path,
     out: Path,
-    images: list[Pixels],
+    images: Sequence[Pixels],
     tune: str,
     record: dict[str, Any],
     refit_steps: int,

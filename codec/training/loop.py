@@ -2,7 +2,8 @@
 
 A run's folder receives `checkpoint.pt` (everything needed to go on; that of further processes is in
 `checkpoint-1.pt` and so on), `weights.safetensors` (the averaged weights, which export reads and `--start`
-accepts) and `log.jsonl` (figures on validation pictures).
+accepts), `log.jsonl` (figures on validation pictures) and `run.json` (what the run is made with). A run is
+resumed only with the same configuration, data and code; its budget may change.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from aecodec.errors import AecodecError, ModelError
 from aecodec.training import distributed
 from aecodec.training.distributed import device
 from aecodec.training.interrupts import deferred_interrupts
+from aecodec.training.record import check_resumable, run_record, write_record
 
 # Distance between the seeds of two processes. A prime above any number of steps, so that no two draw the same
 # batches.
@@ -60,6 +62,9 @@ class Task(Protocol):
     """What a loop trains."""
 
     network: nn.Module
+
+    def configuration(self) -> dict[str, Any]:
+        """What it is made with, hashes of its data included, as JSON has it."""
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
         """An optimiser of the network's parameters, at this learning rate or shares of it."""
@@ -259,12 +264,18 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
     out.mkdir(parents=True, exist_ok=True)
     share = f"-{distributed.rank()}" if distributed.rank() else ""
     checkpoint, weights = checkpoint_in(out), out / "weights.safetensors"
+    configuration = {**task.configuration(), **asdict(schedule), "processes": distributed.processes()}
+    record = run_record(configuration, start)
     if start:
         load_weights(task.network, start)
     run = Run(schedule, task)
-    if checkpoint.exists():
+    if not checkpoint.exists():
+        if not distributed.rank():
+            write_record(out, record)
+    else:
         if start:
             raise AecodecError(f"{out} holds a checkpoint already: resume it without --start, or empty it")
+        check_resumable(out, record)
         run.load(torch.load(checkpoint, map_location=device(), weights_only=True))
     run.take_from_first()
     seed = schedule.seed + run.step + SEEDS_APART * distributed.rank()

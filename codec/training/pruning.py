@@ -7,6 +7,8 @@ Source: Hassibi and Stork 1993, Second order derivatives for network pruning: Op
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ MULTIPLE = 64  # of hidden channels; a few more or less would not change the tim
 TOLERANCE = 2.5e-3
 
 
-def prune_analysis(codec: Codec, images: list[Pixels]) -> Codec:
+def prune_analysis(codec: Codec, images: Sequence[Pixels]) -> Codec:
     """The codec, changed in place: blocks of its analysis are narrowed within TOLERANCE of y."""
     analysis, weights = codec.analysis, anchor_weights(torch.linspace(0, 100, BATCH))
     crops, hidden = Crops(images, CROP, seed=0), {}

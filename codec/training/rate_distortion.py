@@ -7,15 +7,17 @@ The measure of error is that of a tuning, see `aecodec.training.distortion`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 
 from aecodec.errors import AecodecError
-from aecodec.training.data import Crops, Pixels, read_images, to_tensor
+from aecodec.training.data import Crops, Photographs, Pixels, digest_of, to_tensor
 from aecodec.training.distortion import TUNINGS, Tuning, squared_error
 from aecodec.training.distributed import device, shared
 from aecodec.training.layers import Pointwise, lagrangian
@@ -39,7 +41,7 @@ BETAS = (0.95, 0.99)  # decay of the optimiser's moments; its bases have that of
 LONGEST_BASIS = 512  # sides of matrices that are longer have no basis; a step takes a third of the time so
 
 
-def principal_components(images: list[Pixels], seed: int) -> PrincipalComponents:
+def principal_components(images: Sequence[Pixels], seed: int) -> PrincipalComponents:
     """The Karhunen-Loeve transform of some 65 000 patches of the training images."""
     crops = Crops(images, 128, seed)
     patches = [to_patches(crops.batch(64, 128) - 0.5).permute(0, 2, 3, 1).reshape(-1, 768) for _ in range(16)]
@@ -71,8 +73,8 @@ class RateDistortion:
 
     def __init__(
         self,
-        images: list[Pixels],
-        held_out: list[Pixels],
+        images: Sequence[Pixels],
+        held_out: Sequence[Pixels],
         batch: int,
         tuning: Tuning = TUNINGS["psnr"],
         compiled: bool = False,
@@ -103,9 +105,20 @@ class RateDistortion:
 
         Its network has the configuration of the weights `like`, or without them that of `base`.
         """
-        held_out = read_images(validation) if validation else []
+        held_out = Photographs(validation) if validation else []
         config = config_of(like) if like else None
-        return cls(read_images(data), held_out, batch, TUNINGS[tune], compiled, config)
+        return cls(Photographs(data), held_out, batch, TUNINGS[tune], compiled, config)
+
+    def configuration(self) -> dict[str, Any]:
+        """See `aecodec.training.loop.Task`."""
+        return {
+            "network": asdict(self.network.config),
+            "error": self.tuning.error.__name__,
+            "sides": self.tuning.sides,
+            "batch": self.batch,
+            "data": digest_of(self.images),
+            "validation": digest_of(self.held_out),
+        }
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
         """SOAP, with a smaller rate for the linear path and the scale map.

@@ -7,6 +7,7 @@ look wider than rounded ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -23,7 +24,7 @@ WEIGHT_RATE, OFFSET_RATE = 2e-3, 2e-2
 WARM_UP = 20  # steps of rising rate: until Adam's moments are known
 
 
-def refit_scales(codec: Codec, images: list[Pixels], steps: int, seed: int = 0) -> Codec:
+def refit_scales(codec: Codec, images: Sequence[Pixels], steps: int, seed: int = 0) -> Codec:
     """The codec, changed in place: its scale map is refitted in `steps` steps on crops of the images."""
     codec.eval().requires_grad_(False)
     weight, offset = codec.scale_map.weight, codec.scale_map.offset.rows

@@ -7,9 +7,12 @@ Losses are mean PSNRs, by which the stages are measured. So every strength of da
 
 from __future__ import annotations
 
+import hashlib
 import io
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +26,7 @@ from aecodec.errors import AecodecError
 from aecodec.restoration.denoising import LARGEST_SIGMA
 from aecodec.restoration.upscaling import SCALES
 from aecodec.sampling import evenly_spaced
-from aecodec.training.data import Crops, Pixels, read_images, to_tensor
+from aecodec.training.data import Crops, Photographs, Pixels, digest_of, to_tensor
 from aecodec.training.distributed import device, shared
 from aecodec.training.stages import SRCNN, SubPixel, denoiser, enhancer
 
@@ -58,7 +61,7 @@ class Restoration(ABC):
     network: nn.Module
 
     def __init__(
-        self, images: list[Pixels], held_out: list[Pixels], batch: int, side: int, grays: bool = True
+        self, images: Sequence[Pixels], held_out: Sequence[Pixels], batch: int, side: int, grays: bool = True
     ) -> None:
         self.images, self.batch, self.side, self.grays = images, batch, side, grays
         centres = [centre(image) for image in held_out[:VALIDATION_IMAGES]]
@@ -68,6 +71,12 @@ class Restoration(ABC):
     def seed(self, number: int) -> None:
         self.crops = Crops(self.images, self.side, number)
         self.random = np.random.default_rng(number)
+
+    def configuration(self) -> dict[str, Any]:
+        """See `aecodec.training.loop.Task`."""
+        data, validation = digest_of(self.images), hashlib.sha256(self.held_out.numpy().tobytes()).hexdigest()
+        settings = {"batch": self.batch, "side": self.side, "grays": self.grays}
+        return {"task": type(self).__name__, **settings, "data": data, "validation": validation}
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
         """SOAP, which gains as much as Adam in a fraction of the time.
@@ -123,7 +132,7 @@ class Denoising(Restoration):
     """
 
     def __init__(
-        self, images: list[Pixels], held_out: list[Pixels], batch: int = 16, side: int = 128
+        self, images: Sequence[Pixels], held_out: Sequence[Pixels], batch: int = 16, side: int = 128
     ) -> None:
         super().__init__(images, held_out, batch, side)
         self.network = denoiser().to(device())
@@ -176,8 +185,8 @@ class Enhancement(Restoration):
 
     def __init__(
         self,
-        images: list[Pixels],
-        held_out: list[Pixels],
+        images: Sequence[Pixels],
+        held_out: Sequence[Pixels],
         batch: int = 16,
         side: int = 64,
         with_our_codec: bool = True,
@@ -239,8 +248,8 @@ class SuperResolution(Restoration):
 
     def __init__(
         self,
-        images: list[Pixels],
-        held_out: list[Pixels],
+        images: Sequence[Pixels],
+        held_out: Sequence[Pixels],
         batch: int = 16,
         side: int = 96,
         scales: tuple[int, ...] = SCALES,
@@ -248,6 +257,9 @@ class SuperResolution(Restoration):
         super().__init__(images, held_out, batch, side, grays=False)
         self.scales = scales
         self.network = self.make_network().to(device())
+
+    def configuration(self) -> dict[str, Any]:
+        return {**super().configuration(), "scales": self.scales}
 
     def make_network(self) -> nn.Module:
         return SubPixel()
@@ -274,7 +286,12 @@ class SRCNNTask(SuperResolution):
     """SRCNN for one scale."""
 
     def __init__(
-        self, images: list[Pixels], held_out: list[Pixels], scale: int, batch: int = 16, side: int = 48
+        self,
+        images: Sequence[Pixels],
+        held_out: Sequence[Pixels],
+        scale: int,
+        batch: int = 16,
+        side: int = 48,
     ) -> None:
         super().__init__(images, held_out, batch, side, (scale,))
 
@@ -295,7 +312,7 @@ def downscale(luma: Tensor, scale: int) -> tuple[Tensor, Tensor]:
 
 def make_task(name: str, data: list[Path], validation: list[Path], batch: int = 16) -> Restoration:
     """The task of a stage's network: denoise, enhance, upscale, or srcnn2, srcnn3, srcnn4."""
-    images, held_out = read_images(data), read_images(validation) if validation else []
+    images, held_out = Photographs(data), Photographs(validation) if validation else []
     if name.startswith("srcnn"):
         return SRCNNTask(images, held_out, int(name[-1]), batch)
     task_classes: dict[str, type[Denoising | Enhancement | SuperResolution]] = {

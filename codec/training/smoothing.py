@@ -9,7 +9,7 @@ Source: Xiao et al. 2023, SmoothQuant (arXiv 2211.10438).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ Hook = Callable[[nn.Module, tuple[Tensor]], None]
 SHARE = 0.7
 
 
-def smooth_analysis(codec: Codec, images: list[Pixels], seed: int = 0) -> Codec:
+def smooth_analysis(codec: Codec, images: Sequence[Pixels], seed: int = 0) -> Codec:
     """The codec, changed in place: the first products of its analysis blocks are balanced on crops."""
     crops, blocks = Crops(images, CROP, seed), list(codec.analysis.blocks)
     largest = [torch.zeros(block.expand.weight.shape[1]) for block in blocks]
