@@ -25,7 +25,7 @@ OURS, OURS_PSNR, OURS_ENHANCED = "aecodec", "aecodec tune=psnr", "aecodec tune=p
 JPEG, JPEG_ENHANCED = "JPEG 4:2:0", "JPEG 4:2:0, enhanced"
 # Qualities to measure, from thumbnails to nearly lossless: more make smoother curves, and take longer.
 JPEG_QUALITIES = (5, 10, 20, 30, 40, 55, 70, 80, 90, 95)
-AVIF_QUALITIES = (5, 20, 35, 50, 60, 70, 80, 90)
+AVIF_QUALITIES = (5, 20, 35, 50, 60, 70, 80, 90)  # closer above 50, where its sizes grow fastest
 EFFORT_QUALITIES = (10, 30, 50, 70)  # 28 to 38 dB; few, since efforts are slow
 PLUGIN_QUALITIES = (10, 25, 40, 55, 70, 80, 90, 95)
 

@@ -36,8 +36,8 @@ from aecodec.restoration.noise import estimate_noise
 from aecodec.restoration.upscaling import METHODS, SCALES, downscale
 
 SIGMAS = (15, 25, 50)  # of 255
-JPEG_QUALITIES = (10, 20, 30, 40)
-CODED_SIGMA = 25
+JPEG_QUALITIES = (10, 20, 30, 40)  # those of the papers on artefacts (ARCNN, DnCNN)
+CODED_SIGMA = 25  # of 255: the middle one of SIGMAS
 VIDEO_RANGE = 219 / 255  # of luma, between black and white
 PICTURES = (".bmp", ".png", ".tif")
 

@@ -32,6 +32,25 @@ ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 PACKAGES = ("numpy", "onnxruntime", "constriction")
 WITHOUT = "PORTABILITY_WITHOUT"  # environment variable: a package that cannot be imported
+
+
+def cpu_features() -> dict[str, bool]:
+    """The processor's instruction sets as numpy names them, and whether it has them."""
+    core: Any = np._core if hasattr(np, "_core") else np.core  # from numpy 2 on, and before
+    features: dict[str, bool] = core._multiarray_umath.__cpu_features__
+    return features
+
+
+# OpenBLAS for processors that this one can stand in for: instructions that it lacks would end the process.
+BLAS_WAYS = {
+    f"OpenBLAS for {name}": {"OPENBLAS_CORETYPE": core}
+    for name, core, needs in (
+        ("Prescott (SSE3)", "Prescott", {"SSE3", "X86_V2"}),
+        ("Haswell (AVX2)", "Haswell", {"AVX2", "X86_V3"}),
+        ("Skylake X (AVX-512)", "SkylakeX", {"AVX512_SKX", "X86_V4"}),
+    )
+    if any(cpu_features().get(feature) for feature in needs)  # numpy renamed them
+}
 WAYS: dict[str, dict[str, str]] = {
     "as it comes": {},
     "without constriction": {WITHOUT: "constriction"},
@@ -41,9 +60,7 @@ WAYS: dict[str, dict[str, str]] = {
     "hash seed 0": {"PYTHONHASHSEED": "0"},
     "hash seed 12345": {"PYTHONHASHSEED": "12345"},
     "numpy without its dispatched instructions": {"NPY_DISABLE_CPU_FEATURES": "dispatched"},
-    "OpenBLAS for Prescott (SSE3)": {"OPENBLAS_CORETYPE": "Prescott"},
-    "OpenBLAS for Haswell (AVX2)": {"OPENBLAS_CORETYPE": "Haswell"},
-    "OpenBLAS for Skylake X (AVX-512)": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    **BLAS_WAYS,
     "C library without AVX2, AVX-512, FMA": {
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX2_Usable,-AVX512F,-AVX512F_Usable,-FMA,-FMA_Usable"
     },
@@ -68,9 +85,9 @@ class Report:
 
 def dispatched() -> str:
     """The instruction sets that numpy uses in this process beyond its baseline, by name."""
-    core: Any = np._core if hasattr(np, "_core") else np.core  # from numpy 2 on, and before
-    found = core._multiarray_umath
-    return " ".join(name for name in found.__cpu_dispatch__ if found.__cpu_features__.get(name))
+    core: Any = np._core if hasattr(np, "_core") else np.core
+    features = cpu_features()
+    return " ".join(name for name in core._multiarray_umath.__cpu_dispatch__ if features.get(name))
 
 
 def latents_of(container: Container) -> Latents:

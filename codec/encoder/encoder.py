@@ -17,7 +17,12 @@ from aecodec.arrays import Pixels
 from aecodec.container import QUALITY_UNITS, Box, Container, LearnedHeader, Stages, hundredths, serialise
 from aecodec.encoder.clipping import choose_clipping, has_clipped
 from aecodec.encoder.encoded import Encoded
-from aecodec.encoder.lossless import LosslessCandidate
+from aecodec.encoder.lossless import (
+    LOSSLESS_WORTH,
+    POOR_LOSSLESS_WORTH,
+    LosslessCandidate,
+    is_poor,
+)
 from aecodec.encoder.options import CompressOptions
 from aecodec.encoder.rate_control import of_psnr, within_bytes
 from aecodec.encoder.refinement import Draft, draft, encode_latents
@@ -34,10 +39,6 @@ from aecodec.restoration.denoising import denoise_measured
 from aecodec.restoration.enhancement import NETWORK as ENHANCE
 from aecodec.restoration.upscaling import SCALES, downscale, network_name
 
-LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one: about a header's
-# (quality, dB), linear in between: what all of 32 validation photographs exceed, and scanned text does not.
-POOR_BELOW = ((0.0, 15.0), (20.0, 23.9), (50.0, 30.3), (80.0, 34.2), (100.0, 36.0))
-POOR_LOSSLESS_WORTH = 2.5  # times as large a lossless file is taken for a poor one: scanned text has 2.1
 DRAFTS_KEPT = 2**25  # pixels above which drafts, 10 bytes a pixel for a refinement, are not kept
 LOADED_ANEW = 2**21  # pixels from which on it pays to load networks for each quality that a search tries
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
@@ -169,9 +170,7 @@ class Encoder:
         if self.scale > 1 or not encoded.container.learned:
             return encoded
         lossless = self.encode_losslessly_within(int(POOR_LOSSLESS_WORTH * len(encoded)))
-        qualities, decibels = zip(*POOR_BELOW, strict=True)
-        poor = lossless and encoded.psnr < float(np.interp(quality, qualities, decibels))
-        return lossless if lossless and poor else encoded
+        return lossless if lossless and is_poor(quality, encoded.psnr) else encoded
 
     def encode_to_psnr(self, decibels: float) -> Encoded:
         """The smallest file of at least a PSNR in dB."""

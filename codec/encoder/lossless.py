@@ -1,4 +1,8 @@
-"""A picture that is kept exactly, as a candidate beside its learned files: coded once, where it may serve."""
+"""A picture that is kept exactly, as a candidate beside its learned files: coded once, where it may serve.
+
+It takes a learned file's place where it is larger by LOSSLESS_WORTH at most, or where that file is poor and
+the lossless one at most POOR_LOSSLESS_WORTH times as large. `Encoder.encode_at` and `encode_or_keep` go by it.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,21 @@ from aecodec.model.parallel import run_in_thread
 from aecodec.picture import Picture
 from aecodec.picture.lossless import LOSSLESS_EFFORTS, write_pixels
 
+LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one: about a header's
+# (quality, dB), linear in between: what all of 32 validation photographs exceed, and scanned text does not.
+POOR_BELOW = ((0.0, 15.0), (20.0, 23.9), (50.0, 30.3), (80.0, 34.2), (100.0, 36.0))
+POOR_LOSSLESS_WORTH = 2.5  # times as large a lossless file is taken for a poor one: scanned text has 2.1
 LOSSLESS_PROMISING = 1.5  # times a limit: in a picture that is not small, a quick try above is the last
 SAMPLED = (8, 64)  # rows of so many
 DETAILED = 3  # bits a pixel of a sample above which the rest is taken to be like it
 SMALL = 2**16  # pixels
 MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside other work
+
+
+def is_poor(quality: float, psnr: float) -> bool:
+    """Whether a learned file of a quality has a PSNR, in dB, that photographs exceed."""
+    qualities, decibels = zip(*POOR_BELOW, strict=True)
+    return psnr < float(np.interp(quality, qualities, decibels))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,7 +27,9 @@ from numpy.typing import NDArray
 from aecodec.arrays import Integers, Places, ScaleIndices, Symbols
 from aecodec.entropy.tables import SCALE_LEVELS, FrequencyTables
 
-CONTEXT_PASSES = 3
+CONTEXT_PASSES = (
+    3  # with two, half of the latents had no context, now a quarter (docs/experiments.md, wider networks)
+)
 LOUDEST = 200  # magnitude above which a neighbour says no more
 WEIGHT_SUM = 20  # of the neighbours of one latent in pass 2; in pass 1 it is 10
 FARTHEST = 8  # channels, as far as the farthest neighbour: a multiple of 4, after which passes repeat
@@ -38,18 +41,22 @@ Sample = TypeVar("Sample", bound=np.generic)
 Sums = NDArray[Any]  # of uint16, or of int32 where magnitudes are too large for that
 
 
+def context_pass_of(channel: Any, row: Any, column: Any) -> Any:
+    """The context pass, 0 to 2, of latents at places: integers, or arrays or tensors of them that broadcast.
+
+    Rows and columns are counted from an even place. The last pass is one colour of a checkerboard. The other
+    colour is split by rows. Both alternate with channels. Training takes the order from here too.
+    """
+    last = (row + column + channel) % 2
+    return 2 * last + (1 - last) * ((row + channel // 2) % 2)
+
+
 @lru_cache(maxsize=16)
 def context_passes(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The context pass, 0 to 2, in which each latent (M, h, w) is coded. Read-only.
-
-    Rows and columns are counted from an even place. The last pass is one colour of
-    a checkerboard, the other colour is split by rows; both alternate with channels.
-    """
-    channel, row, column = (np.arange(side) for side in shape)
-    early = ((row[:, None] + channel[:, None, None] // 2) % 2).astype(np.uint8)
-    last = (row % 2).astype(np.uint8)[:, None] ^ (column % 2).astype(np.uint8)
-    last = last ^ (channel % 2).astype(np.uint8)[:, None, None]
-    number = np.where(last == 0, early, np.uint8(2))
+    """The context pass, 0 to 2, in which each latent (M, h, w) is coded. Read-only."""
+    number = np.empty(shape, np.uint8)
+    for channel, row, column in product(range(4), range(2), range(2)):  # after which passes repeat
+        number[channel::4, row::2, column::2] = context_pass_of(channel, row, column)
     number.setflags(write=False)
     return number
 

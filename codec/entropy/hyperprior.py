@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ from aecodec.entropy.tables import FRACTION_BITS, SCALE_LEVELS, FrequencyTables
 
 POSITIONS_AT_ONCE = 32  # of the hyper-latent each way, in one matrix product
 FULL_QUALITY = 100 * QUALITY_UNITS
-HYPER_PASSES = 3
+HYPER_PASSES = 3  # so that three quarters of the positions know neighbours
 HYPER_FRACTION_BITS = 10  # of the weights and offsets of the expectation
 NEIGHBOUR_UNIT = 12  # makes a mean of one to four neighbours an integer
 NEIGHBOURS = (((-1, -1), (-1, 1), (1, -1), (1, 1)), ((-1, 0), (0, -1), (0, 1), (1, 0)))  # passes 1 and 2
@@ -98,10 +99,19 @@ class Step:
     origin: NDArray[np.int64]
 
 
+def hyper_pass_of(row: Any, column: Any) -> Any:
+    """The pass, 0 to 2, in which positions are coded: even ones, odd ones, the rest. Training shares it.
+
+    Places are integers, or arrays or tensors of them that broadcast.
+    """
+    last = (row + column) % 2
+    return 2 * last + (1 - last) * (row % 2)
+
+
 def hyper_passes(height: int, width: int) -> Places:
-    """The context pass, 0 to 2, in which each position (h, w) is coded."""
-    row, column = np.ogrid[:height, :width]
-    return np.where(row % 2 == column % 2, row % 2, 2)
+    """The pass, 0 to 2, in which each position (h, w) is coded."""
+    passes: Places = hyper_pass_of(*np.ogrid[:height, :width])
+    return passes
 
 
 def hyper_steps(tables: FrequencyTables, z: Integers, quality: float) -> Iterator[Step]:

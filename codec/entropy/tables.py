@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from aecodec.arrays import Floats, Integers, ScaleIndices
 from aecodec.errors import ModelError
 
-SCALE_LEVELS = 64
-ESCAPE_BITS = 16
+SCALE_LEVELS = 64  # as many as Ballé et al. 2018 have
+ESCAPE_BITS = 16  # y stays within 16 bits at any quality, as symbols are int16
 FRACTION_BITS = 8  # of the scale map's weights and offsets
 SCALARS = ("z_low", "skip_below", "format")
 FORMAT = 1  # what docs/format.md specifies, with its constants

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aecodec.encoder.quantisation import LAGRANGIANS
+from aecodec.entropy.context import context_pass_of
+from aecodec.entropy.hyperprior import HYPER_PASSES, NEIGHBOURS, hyper_pass_of
 from aecodec.entropy.tables import SCALE_LEVELS
 from aecodec.training.layers import ANCHORS, Pointwise, QualityGain, ResidualBlock, ResidualBlocks, Vjp
 from aecodec.training.transforms import CodecConfig, PrincipalComponents
@@ -18,23 +21,18 @@ SCALE_RANGE = (0.11, 256.0)
 SCALE_STEP = math.log(SCALE_RANGE[1] / SCALE_RANGE[0]) / (SCALE_LEVELS - 1)
 # Standard deviation of the log of a scale from that of its scale index, which only guesses it.
 SCALE_SPREAD = 0.4
-# Bits that a squared quantisation step of error is worth: the value that the encoder takes from quality 10
-# on, so that training rounds as files are rounded.
-BITS_PER_SQUARED_STEP = 20.0
+# Bits that a squared quantisation step of error is worth: what the encoder takes from quality 10 on, so that
+# training rounds as files are rounded.
+BITS_PER_SQUARED_STEP = LAGRANGIANS[-1][1]
 Z_STEP = 0.4  # quantisation step, of log-energy, with which the hyper-latent starts: finer costs bits for z
 Z_GROUP = 16  # principal components that share an energy: fewer make z larger, more make scales coarser
 
 
 def latent_passes(y: Tensor) -> Tensor:
-    """The context pass, 0 to 2, of each latent (M, h, w) of y (B, M, h, w).
-
-    Pass 2 is one colour of a checkerboard. The other colour is split by rows. Both alternate with channels.
-    """
-    channel = torch.arange(y.shape[1], device=y.device)[:, None, None]
-    row = torch.arange(y.shape[2], device=y.device)[:, None]
-    column = torch.arange(y.shape[3], device=y.device)
-    early = (row + channel // 2) % 2
-    return torch.where((row + column + channel) % 2 == 0, early, 2)
+    """The context pass, 0 to 2, of each latent (M, h, w) of y (B, M, h, w)."""
+    channel, row, column = (torch.arange(side, device=y.device) for side in y.shape[1:])
+    passes: Tensor = context_pass_of(channel[:, None, None], row[:, None], column)
+    return passes
 
 
 def round_through(x: Tensor) -> Tensor:
@@ -99,10 +97,19 @@ class ScaleMap(nn.Module):
 
 
 def hyper_passes(z: Tensor) -> Tensor:
-    """The pass, 0 to 2, in which each position (h, w) of z (B, Z, h, w) is coded: even, odd, the rest."""
-    row = torch.arange(z.shape[2], device=z.device)[:, None] % 2
-    column = torch.arange(z.shape[3], device=z.device) % 2
-    return torch.where(row == column, row, 2)
+    """The pass, 0 to 2, in which each position (h, w) of z (B, Z, h, w) is coded."""
+    row, column = (torch.arange(side, device=z.device) for side in z.shape[2:])
+    passes: Tensor = hyper_pass_of(row[:, None], column)
+    return passes
+
+
+def neighbour_kernels() -> Tensor:
+    """Kernels (2, 1, 3, 3) that sum the neighbours of a position that are decoded before passes 1 and 2."""
+    kernels = torch.zeros(len(NEIGHBOURS), 1, 3, 3)
+    for kernel, places in zip(kernels, NEIGHBOURS, strict=True):
+        for row, column in places:
+            kernel[0, 1 + row, 1 + column] = 1
+    return kernels
 
 
 class HyperPrediction(nn.Module):
@@ -115,18 +122,18 @@ class HyperPrediction(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         groups = config.latents // Z_GROUP
-        self.in_place = nn.Parameter(torch.zeros(3, groups, groups))  # (pass, channel, channel before)
-        self.around = nn.Parameter(torch.zeros(2, groups, groups))
-        self.offset = QualityGain(torch.zeros(ANCHORS, 3 * groups))
-        corners = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 0, 1]])
-        sides = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]])
-        self.register_buffer("neighbours", torch.stack([corners, sides])[:, None], persistent=False)
+        self.in_place = nn.Parameter(
+            torch.zeros(HYPER_PASSES, groups, groups)
+        )  # (pass, channel, channel before)
+        self.around = nn.Parameter(torch.zeros(len(NEIGHBOURS), groups, groups))
+        self.offset = QualityGain(torch.zeros(ANCHORS, HYPER_PASSES * groups))
+        self.register_buffer("neighbours", neighbour_kernels(), persistent=False)
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        channels, passes, offsets = z.shape[1], hyper_passes(z), self.offset(weights).chunk(3, 1)
+        channels, passes, offsets = z.shape[1], hyper_passes(z), self.offset(weights).chunk(HYPER_PASSES, 1)
         expected = torch.zeros_like(z)
         with torch.autocast(z.device.type, enabled=False):
-            for number in range(3):
+            for number in range(HYPER_PASSES):
                 before = self.in_place[number].tril(-1)[:, :, None, None]
                 prediction = F.conv2d(z, before) + offsets[number]
                 if number:
