@@ -1,7 +1,7 @@
 """A picture that is kept exactly, as a candidate beside its learned files: coded once, where it may serve.
 
 It takes a learned file's place where it is larger by LOSSLESS_WORTH at most, or where that file is poor and
-the lossless one at most POOR_LOSSLESS_WORTH times as large. `Encoder.encode_at` and `encode_or_keep` go by it.
+the lossless one at most POOR_LOSSLESS_WORTH times as large. `Encoder` goes by it.
 """
 
 from __future__ import annotations
