@@ -8,16 +8,21 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -25,6 +30,7 @@ from aecodec.benchmarks import ssimulacra2 as ssimulacra2_module
 from aecodec.benchmarks.ssimulacra2 import SMALLEST_SIDE, ssimulacra2_score
 from aecodec.training import ssimulacra2_terms
 
+BUTTERAUGLI = "butteraugli_main"  # a program of libjxl
 GRAPHS_VARIABLE = "AECODEC_METRICS"  # environment variable that names a folder of ONNX graphs, see `by_graph`
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -125,6 +131,22 @@ def ssimulacra2(reference: Pixels, decoded: Pixels) -> float:
     return ssimulacra2_score(reference, decoded)
 
 
+def butteraugli(reference: Pixels, decoded: Pixels) -> float:
+    """Minus the 3-norm of Butteraugli's map of distances, by libjxl's program; 0 for equal pictures.
+
+    Source: Alakuijala et al. 2017 (arXiv 1703.09983) for the measure; the norm is the one that cjxl reports.
+    """
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder, name) for name in ("reference.ppm", "decoded.ppm")]
+        for path, picture in zip(paths, (reference, decoded), strict=True):
+            Image.fromarray(picture).save(path)
+        command = [BUTTERAUGLI, *map(str, paths)]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if (norm := re.search(r"3-norm: ([0-9.eE+-]+)", printed)) is None:
+        raise NotMeasurableError(f"{BUTTERAUGLI} printed no 3-norm")
+    return -float(norm[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A metric, its name in files, and how reports label it."""
@@ -145,10 +167,11 @@ METRICS = (
 
 @cache
 def all_metrics() -> tuple[Metric, ...]:
-    """METRICS and those of the user, such as LPIPS, whose weights cannot be shipped."""
+    """METRICS, Butteraugli where its program is, and those of the user, such as LPIPS."""
     folder = os.environ.get(GRAPHS_VARIABLE)
     graphs = sorted(Path(folder).glob("*.onnx")) if folder else []
-    return (*METRICS, *(Metric(g.stem, g.stem, partial(by_graph, g)) for g in graphs))
+    programs = (Metric("butteraugli", "Butteraugli, negated", butteraugli),) if which(BUTTERAUGLI) else ()
+    return (*METRICS, *programs, *(Metric(g.stem, g.stem, partial(by_graph, g)) for g in graphs))
 
 
 def by_graph(path: Path, reference: Pixels, decoded: Pixels) -> float:
@@ -187,11 +210,11 @@ def measure_all(reference: Pixels, decoded: Pixels, names: tuple[str, ...]) -> d
 def available_metrics() -> tuple[tuple[str, ...], dict[str, str]]:
     """Names of the metrics that can run here, and the reasons why others cannot."""
     names = tuple(metric.name for metric in all_metrics())
-    absent = {
-        "LPIPS": f"its weights are not shipped: name a folder that holds lpips.onnx in {GRAPHS_VARIABLE}"
+    reasons = {
+        "LPIPS": f"its weights are not shipped: name a folder that holds lpips.onnx in {GRAPHS_VARIABLE}",
+        "Butteraugli": f"{BUTTERAUGLI} is not installed: it comes with libjxl's tools",
     }
-    absent = {} if "lpips" in names else absent
-    return names, absent
+    return names, {name: reason for name, reason in reasons.items() if name.lower() not in names}
 
 
 def metrics_version() -> str:
@@ -202,5 +225,7 @@ def metrics_version() -> str:
         sorted(Path(os.environ[GRAPHS_VARIABLE]).glob("*.onnx")) if GRAPHS_VARIABLE in os.environ else ()
     ):
         code_digest.update(graph.read_bytes())
+    if program := which(BUTTERAUGLI):
+        code_digest.update(Path(program).read_bytes())
     installed = [package for package in packages if find_spec(MODULES.get(package, package))]
     return " ".join([code_digest.hexdigest()[:16], *(version(package) for package in installed)])

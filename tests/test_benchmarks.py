@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +134,27 @@ def test_a_users_graph_is_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert metrics.metrics_version() != before
         dark, light = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 51, np.uint8)
         assert measure_all(dark, light, ("lpips",))["lpips"] == pytest.approx(-0.4, abs=1e-4)
+    finally:
+        metrics.all_metrics.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands in for the program")
+def test_butteraugli_is_a_metric_where_its_program_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / metrics.BUTTERAUGLI
+    equal, other = "0.0\\n3-norm: 0.000000", "9.5\\n3-norm: 1.5146"
+    program.write_text(f'#!/bin/sh\ncmp -s "$1" "$2" && echo "{equal}" || echo "{other}"\n')
+    program.chmod(0o755)
+    dark, light = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 51, np.uint8)
+    try:
+        for folders, is_there in ((f"{tmp_path}:{os.defpath}", True), (str(tmp_path / "none"), False)):
+            monkeypatch.setenv("PATH", folders)
+            metrics.all_metrics.cache_clear()
+            names, reasons = metrics.available_metrics()
+            assert ("butteraugli" in names, "Butteraugli" in reasons) == (is_there, not is_there)
+            expected = [{"butteraugli": 0.0}, {"butteraugli": -1.5146}] if is_there else [{}, {}]
+            assert [measure_all(dark, other, ("butteraugli",)) for other in (dark, light)] == expected
     finally:
         metrics.all_metrics.cache_clear()
 
