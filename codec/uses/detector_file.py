@@ -29,7 +29,7 @@ MAGIC = b"\x89AEA"
 FORMAT = 1
 PREFIX = 13  # bytes before the head
 SUFFIX = ".aea"
-ARRAYS = ("mean", "deviation", "whitening", "bank")
+ARRAYS = ("mean", "deviation", "whitening", "bank", "spread")
 NUMBERS = {"threshold": float, "fpr": float, "held_out": int, "model": str}
 
 
@@ -68,8 +68,8 @@ def from_bytes(data: bytes) -> Detector:
 def arrays_of(data: bytes, shapes: list[tuple[int, ...]]) -> list[Any]:
     """The arrays of these shapes; raises LimitError where they do not fit each other or the data."""
     features = shapes[0][0] if shapes and len(shapes[0]) == 1 else -1
-    bank = shapes[-1][0] if len(shapes) == len(ARRAYS) else -1
-    expected = [(features,), (features,), (features, features), (bank, features)]
+    bank = shapes[-1][0] if len(shapes) == len(ARRAYS) and len(shapes[-1]) == 1 else -1
+    expected = [(features,), (features,), (features, features), (bank, features), (bank,)]
     if shapes != expected or features != FEATURES or bank < 1:
         raise LimitError(
             f"has arrays of shapes {shapes}, which are not those of {FEATURES} features: fit it anew"
