@@ -183,8 +183,8 @@ def test_box_comes_back() -> None:
     size = 7 * 16 - 5, 9 * 16 - 15
     ends = Clipping(7, False, 16, MASK), Clipping(2, True)
     white, black = read_clipping(write_clipping(ends), size)
-    np.testing.assert_array_equal(white.whole, MASK)
-    assert replace(white, whole=None) == replace(ends[0], whole=None)
+    np.testing.assert_array_equal(white.pure_patches, MASK)
+    assert replace(white, pure_patches=None) == replace(ends[0], pure_patches=None)
     assert black == ends[1]
     assert write_clipping((Clipping(), Clipping())) == b""
 

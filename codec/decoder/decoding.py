@@ -110,9 +110,9 @@ def decode_learned(
     """The pixels (H, W, 3) under a window, rows and columns, of a learned picture, after its stages."""
     model, stages, size = model or model_with(header.fingerprint), container.stages, container.coded_size
     finish = finish_of(container)
-    whole = slice(0, size[0]), slice(0, size[1])
+    full_window = slice(0, size[0]), slice(0, size[1])
     staged = bool(stages.enhance or stages.upscale)
-    together = tiles_at_once(len(decoder_tiles(size, whole if staged else window)))
+    together = tiles_at_once(len(decoder_tiles(size, full_window if staged else window)))
     model.load_ahead(header.quality, *MEANS, "synthesis", together=together)
     if latents is None:
         latents = model.coder.decode(container.payload, cell_grid(*size), header.quality, header.cdf_set)
@@ -121,7 +121,7 @@ def decode_learned(
     enhancer = networks.network_with(ENHANCE, stages.enhance) if stages.enhance else None
     if stages.upscale:
         networks.network_with(network_name(stages.scale), stages.upscale)
-    pixels = reconstruct(model, latents, whole)
+    pixels = reconstruct(model, latents, full_window)
     if enhancer:
         pixels = restored(enhancer, pixels, finish=None if stages.upscale else finish)
     if stages.upscale:

@@ -29,7 +29,9 @@ EXCHANGE = 1.1
 WORTH = 0.7  # of the pixels that change without a box: what leaves more is not worth any byte
 KEPT = 0.0005  # of white or black pixels; where fewer change, the way that is worth the most is taken
 BOX_FIELDS = 3  # bytes: type, length, and the number of boxes where there are no others
-ELSEWHERE, NEAR, WHOLE = range(3)
+ELSEWHERE, NEAR, INSIDE = range(
+    3
+)  # a pixel lies far from pure patches, in a patch that touches one, or in one
 
 Counts = NDArray[np.int64]
 
@@ -50,7 +52,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a picture became, for pixels elsewhere, near whole patches and in them."""
+    """Histograms of decoded pixels that lie INSIDE pure patches, NEAR them and ELSEWHERE."""
 
     samples: Counts  # (3, FARTHEST, 256): by decoded distance from the end, and by source
     pure: Counts  # (3, 256): pixels that are the end in the source, by their farthest sample
@@ -89,26 +91,26 @@ def choose_end(source: Pixels, decoded: Pixels, level: int, error: float, size: 
 
 
 def ways_with(source: Pixels, decoded: Pixels, level: int, pure: Bits, patch: int) -> Iterator[Way]:
-    """All that may be done at a level with patches of a size; 0 for none."""
-    whole = whole_patches(pure, patch) if patch else None
-    if whole is not None and not whole.any():
+    """Every way to keep a level with patches of a size. `patch` 0 stands for no patches."""
+    pure_patches = whole_patches(pure, patch) if patch else None
+    if pure_patches is not None and not pure_patches.any():
         return
-    found = compare(source, decoded, level, pure, Clipping(patch=patch, whole=whole))
+    comparison = compare(source, decoded, level, pure, Clipping(patch=patch, pure_patches=pure_patches))
     for reach, everywhere in product(REACHES, (False, True)):
         if everywhere <= (reach > 0) and (everywhere or patch or not reach):
-            end = Clipping(reach, everywhere, patch, whole)
-            yield Way(end, *effect(found, level, end))
+            end = Clipping(reach, everywhere, patch, pure_patches)
+            yield Way(end, *effect(comparison, level, end))
 
 
 def compare(source: Pixels, decoded: Pixels, level: int, pure: Bits, end: Clipping) -> Comparison:
-    """Counts of what a level and others became where the patches of an end put them."""
+    """Histograms of decoded pixels, by where they lie relative to the pure patches of an end."""
     samples, ends = np.zeros(3 * FARTHEST * 256, np.int64), np.zeros(3 * 256, np.int64)
     near = beside(end)
     for rows in strips(source):
         place = rows, slice(0, source.shape[1])
         where = np.full((*source[place].shape[:2], 1), ELSEWHERE)
-        if near is not None and end.whole is not None:
-            where = where + under(near, place, end.patch) + under(end.whole, place, end.patch)
+        if near is not None and end.pure_patches is not None:
+            where = where + under(near, place, end.patch) + under(end.pure_patches, place, end.patch)
         distance = np.abs(level - decoded[place].astype(np.int64))
         code = (where * FARTHEST + distance) * 256 + source[place]
         samples += np.bincount(code[distance < FARTHEST], minlength=len(samples))
@@ -117,16 +119,16 @@ def compare(source: Pixels, decoded: Pixels, level: int, pure: Bits, end: Clippi
     return Comparison(samples.reshape(3, FARTHEST, 256), ends.reshape(3, 256))
 
 
-def effect(found: Comparison, level: int, end: Clipping) -> tuple[float, float]:
+def effect(comparison: Comparison, level: int, end: Clipping) -> tuple[float, float]:
     """The share of pixels of a level that still change, and the squared error that an end saves."""
     distances, gain, changed = np.arange(256), 0.0, 0
     drawn = np.rint(draw(distances.astype(np.float32), end.reach))
-    outcomes = {ELSEWHERE: drawn if end.everywhere else distances, NEAR: drawn, WHOLE: 0 * drawn}
+    outcomes = {ELSEWHERE: drawn if end.everywhere else distances, NEAR: drawn, INSIDE: 0 * drawn}
     for where, after in outcomes.items():
         squares = [np.square(np.abs(level - d)[:, None] - np.arange(256.0)) for d in (distances, after)]
-        gain += float((found.samples[where] * (squares[0] - squares[1])[:FARTHEST]).sum())
-        changed += int(found.pure[where][after > 0].sum())
-    return changed / int(found.pure.sum()), gain
+        gain += float((comparison.samples[where] * (squares[0] - squares[1])[:FARTHEST]).sum())
+        changed += int(comparison.pure[where][after > 0].sum())
+    return changed / int(comparison.pure.sum()), gain
 
 
 def whole_patches(pure: Bits, patch: int) -> Bits:

@@ -86,10 +86,13 @@ def search_roughly_first(
     encode_roughly: Callable[[float], Encoded],
     measure: Callable[[Encoded], float],
     window: tuple[float, float],
-    kind: str,
+    target: str,
 ) -> list[Trial]:
-    """As `search`, from the quality on that rough files say."""
-    slope = SLOPES[kind]
+    """The trials of `search`. It starts from the quality that a search among rough files ended at.
+
+    `target` is "bytes" or "psnr".
+    """
+    slope = SLOPES[target]
     guesses = search(encode_roughly, measure, window, slope, most=ROUGH_TRIALS)
     nearest = min(guesses, key=lambda trial: abs(trial.value - sum(window) / 2))
     return search(encode, measure, window, slope, nearest.quality)

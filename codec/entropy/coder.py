@@ -34,7 +34,7 @@ Place = TypeVar("Place", bound=np.signedinteger[Any])
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """What a stream says: hyper-latent (Z, h, w), symbols and scale indices (M, 2h, 2w), at a quality; and
+    """What a stream codes: hyper-latent (Z, h, w), symbols and scale indices (M, 2h, 2w), at a quality; and
     y_hat (M, 2h, 2w), what the decoder makes of them, where an encoder knows."""
 
     z: Integers
@@ -45,7 +45,7 @@ class Latents:
 
 
 def by_value(keys: NDArray[Any], places: NDArray[Place]) -> Iterator[tuple[int, NDArray[Place]]]:
-    """Each key (N,) that occurs, ascending, with its places (N,) in their order."""
+    """Each value of `keys` (N,), ascending, and those of `places` (N,) that have it, in their order."""
     ordered = places[np.argsort(keys, kind="stable")]
     counts = np.bincount(keys)
     ends = np.cumsum(counts)
@@ -105,8 +105,8 @@ class Coder:
         span = self.tables.z_high - self.tables.z_low
         for step in reversed(list(hyper_steps(self.tables, z, quality))):
             codes = (z[step.channel].reshape(-1)[step.places] - step.origin + span).astype(np.int32)
-            for context, own in reversed(list(by_value(step.context, np.arange(len(codes))))):
-                coder.encode_reverse(codes[own], self.z_model(cdf_set, context))
+            for context, in_context in reversed(list(by_value(step.context, np.arange(len(codes))))):
+                coder.encode_reverse(codes[in_context], self.z_model(cdf_set, context))
 
     def decode_hyper_latent(
         self, coder: Stack, size: tuple[int, int], quality: float, cdf_set: int
@@ -116,8 +116,8 @@ class Coder:
         span = self.tables.z_high - self.tables.z_low
         for step in hyper_steps(self.tables, z, quality):
             values = step.origin - span
-            for context, own in by_value(step.context, np.arange(len(values))):
-                values[own] += coder.decode(self.z_model(cdf_set, context), len(own))
+            for context, in_context in by_value(step.context, np.arange(len(values))):
+                values[in_context] += coder.decode(self.z_model(cdf_set, context), len(in_context))
             if (values < self.tables.z_low).any() or (values > self.tables.z_high).any():
                 raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
             z[step.channel].reshape(-1)[step.places] = values
@@ -181,11 +181,11 @@ class Coder:
         return -self.tables.z_channels * float(np.log2(likeliest))
 
     def groups(self, scale_index: ScaleIndices, symbols: Symbols, number: int) -> dict[int, Integers]:
-        """Places (n,) in the flat latent of a pass's symbols by adapted scale index; both ascend."""
+        """Places (n,) of a pass's symbols in the flat latent, by adapted scale index; both ascend."""
         groups: dict[int, list[Integers]] = {}
         for places, adapted in coded_scale_indices(self.tables, scale_index, symbols, number):
-            for index, own in by_value(adapted, places):
-                groups.setdefault(index, []).append(own)
+            for index, places_of_index in by_value(adapted, places):
+                groups.setdefault(index, []).append(places_of_index)
         return {index: np.concatenate(groups.pop(index)) for index in sorted(groups)}
 
     def best_cdf_set(self, z: Integers, quality: float) -> int:

@@ -112,19 +112,21 @@ class FrequencyTables:
         """Bits of each entry of `y_frequencies`, the escape's 16 included."""
         tables = [self.frequencies_at(level).astype(np.float64) for level in range(SCALE_LEVELS)]
         for_escape = [np.append(np.zeros(len(table) - 1), ESCAPE_BITS) for table in tables]
-        each = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
-        bits: Floats = np.concatenate(each).astype(np.float32)
+        bits_of_tables = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
+        bits: Floats = np.concatenate(bits_of_tables).astype(np.float32)
         return bits
 
     @cached_property
     def y_derivatives(self) -> Floats:
         """How fast bits rise with a symbol, at each entry of `y_frequencies`; 0 at the escapes.
 
-        Differences of the bits beside it, and so mere noise where symbols are rare.
+        They are differences of the bits of neighbouring entries, and noise where symbols are rare.
         """
         ends = zip(self.y_starts, self.y_starts[1:], strict=False)
-        each = [np.append(np.gradient(self.y_bits[first : last - 1]), 0) for first, last in ends]
-        return np.asarray(np.concatenate(each), np.float32)
+        derivatives_of_tables = [
+            np.append(np.gradient(self.y_bits[first : last - 1]), 0) for first, last in ends
+        ]
+        return np.asarray(np.concatenate(derivatives_of_tables), np.float32)
 
     @cached_property
     def z_bits(self) -> Floats:

@@ -135,12 +135,12 @@ def with_info(converted: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def cut_to_8_bits(image: Image.Image) -> Image.Image:
-    """The image as Pillow has it, a transparent colour of 16 bits cut as it has cut the pixels."""
-    copied = image.copy()
+    """The image that Pillow cut to 8 bits, with its transparent colour of 16 bits cut likewise."""
+    reduced = image.copy()
     if isinstance(key := image.info.get("transparency"), tuple):
-        copied.info["transparency"] = tuple(value >> 8 for value in key)
-    copied.format = image.format
-    return copied
+        reduced.info["transparency"] = tuple(value >> 8 for value in key)
+    reduced.format = image.format
+    return reduced
 
 
 def tag(image: Image.Image, number: int) -> int | None:

@@ -44,15 +44,15 @@ def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:
 
 
 def packet_of(image: Image.Image) -> tuple[bytes, list[str]]:
-    """The XMP of an image, with a JPEG's extension and without claims about what is left out; and notes."""
+    """The XMP of an image, and notes. It includes a JPEG's extension, and nothing about what is left out."""
     packet, notes = image.info.get("xmp") or b"", []
     packet = packet.encode() if isinstance(packet, str) else bytes(packet)
     if digest := xmp.extension_of(packet):
-        whole = xmp.extended(packet, extension_in(image, digest))
-        if whole is None:
+        combined = xmp.extended(packet, extension_in(image, digest))
+        if combined is None:
             notes.append("its extended XMP is left out: it is not there as a whole, or cannot be read")
-            whole = xmp.without_extension(packet)
-        packet = b"" if whole is None or xmp.is_empty(whole) else whole
+            combined = xmp.without_extension(packet)
+        packet = b"" if combined is None or xmp.is_empty(combined) else combined
     if xmp.speaks_of_gain_map(packet):
         notes.append("its gain map is left out, and what its XMP says of it")
     elif xmp.names_of_containers(packet):
@@ -68,12 +68,12 @@ def extension_in(image: Image.Image, digest: str) -> bytes:
     head = EXTENSION + digest.encode()
     segments = [data for name, data in getattr(image, "applist", ()) if name == "APP1"]
     parts = [data[len(head) :] for data in segments if data.startswith(head) and len(data) > len(head) + 8]
-    whole = b""
+    extension = b""
     for part in sorted(parts, key=lambda part: part[4:8]):
-        if int.from_bytes(part[4:8], "big") != len(whole):
+        if int.from_bytes(part[4:8], "big") != len(extension):
             return b""
-        whole += part[8:]
-    return whole if parts and int.from_bytes(parts[0][:4], "big") == len(whole) else b""
+        extension += part[8:]
+    return extension if parts and int.from_bytes(parts[0][:4], "big") == len(extension) else b""
 
 
 def colour_of(image: Image.Image, content: bytes) -> tuple[Colour | None, list[str]]:

@@ -115,7 +115,7 @@ def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> 
         remains = remains_of(file.read(MAX_INPUT), options.frame, options.max_pixels)
     if remains is None:
         raise error
-    if not (remains.whole or options.tolerant):
+    if not (remains.has_all_pixels or options.tolerant):
         remedy = "pass --tolerant (tolerant=True in Python) to read the rest"
         raise ImageError(f"cannot be read as a whole: it {what_is_missing(remains)}: {remedy}") from error
     picture = from_pillow(remains.image, options)
@@ -124,7 +124,7 @@ def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> 
 
 def what_is_missing(remains: Remains) -> str:
     """A clause of what a file lacks."""
-    if remains.whole:
+    if remains.has_all_pixels:
         return WITHOUT_END
     if not remains.missing:
         return "is damaged, and its pixels may be wrong"

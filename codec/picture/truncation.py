@@ -43,7 +43,7 @@ class Remains:
     cut: bool  # whether the file ends early, rather than being damaged within
 
     @property
-    def whole(self) -> bool:
+    def has_all_pixels(self) -> bool:
         """Whether only what follows the pixels is missing."""
         return self.cut and not self.missing
 

@@ -138,8 +138,8 @@ def extended(packet: bytes, extension: bytes) -> bytes | None:
     head, end, tail = main.decode().rpartition("</rdf:RDF")
     if content is None or not end:
         return None
-    whole = head + content[1] + end + tail
-    return None if tree(whole) is None else whole.encode()
+    combined = head + content[1] + end + tail
+    return None if tree(combined) is None else combined.encode()
 
 
 def split(packet: bytes) -> tuple[bytes, bytes, str] | None:

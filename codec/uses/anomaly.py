@@ -130,15 +130,18 @@ def visible_positions(picture: Picture, offset: tuple[int, int], shape: tuple[in
 
 
 def distances(queries: Floats, bank: Floats, allowed: NDArray[np.bool_] | None = None) -> Floats:
-    """The distance (N,) of each query (N, F) from the nearest of a bank (B, F), or of those allowed (B,)."""
+    """The distance (N,) of each query (N, F) from its nearest feature of a bank (B, F).
+
+    `allowed` (B,) says which features of the bank count.
+    """
     bank = bank if allowed is None else bank[allowed]
     squares = np.square(bank).sum(1)
-    found = np.empty(len(queries), np.float32)
+    nearest_distances = np.empty(len(queries), np.float32)
     for start in range(0, len(queries), AT_ONCE):
         part = queries[start : start + AT_ONCE]
         nearest = (squares - 2 * (part @ bank.T)).min(1) + np.square(part).sum(1)
-        found[start : start + AT_ONCE] = np.sqrt(np.maximum(nearest, 0))
-    return found
+        nearest_distances[start : start + AT_ONCE] = np.sqrt(np.maximum(nearest, 0))
+    return nearest_distances
 
 
 def enlarged(positions: Floats, size: tuple[int, int]) -> Floats:
@@ -186,7 +189,8 @@ def fit(
     )
     bank, owners = detector.whiten(features[chosen]), owners[chosen]
     scores = [
-        float(distances(detector.whiten(own), bank, owners != owner).max()) for owner, own in enumerate(first)
+        float(distances(detector.whiten(features_of_picture), bank, owners != owner).max())
+        for owner, features_of_picture in enumerate(first)
     ]
     threshold = threshold_of(np.array(scores), fpr)
     return Detector(
@@ -197,20 +201,24 @@ def fit(
 def gather(
     images: list[ImageLike], progress: Callable[[int, int], object] | None
 ) -> tuple[Floats, NDArray[np.intp], list[Floats]]:
-    """Features (N, F) of good pictures at all offsets, whose they are (N,), and those of each as it is."""
+    """Features of good pictures.
+
+    Gives the features (N, F) at all offsets, the number of the picture that each belongs to (N,), and for
+    each picture its features at offset 0.
+    """
     every, owners, first = [], [], []
     most = max(MOST_FEATURES // len(images), 1)
     for owner, image in enumerate(images):
         picture = read_any(image, READING)
-        found = []
+        features_by_offset = []
         for offset in offsets(picture.pixels.shape[0], picture.pixels.shape[1], len(images)):
             features, visible = features_of(picture, offset)
-            found.append(features[visible.reshape(-1)])
-        if not len(found[0]):
+            features_by_offset.append(features[visible.reshape(-1)])
+        if not len(features_by_offset[0]):
             raise AecodecError(f"good picture {owner + 1} is transparent everywhere: leave it out")
-        first.append(found[0])
-        own = np.concatenate(found)
-        every.append(own[sample(len(own), most)])
+        first.append(features_by_offset[0])
+        features_of_picture = np.concatenate(features_by_offset)
+        every.append(features_of_picture[sample(len(features_of_picture), most)])
         owners.append(np.full(len(every[-1]), owner))
         if progress:
             progress(owner + 1, len(images))
