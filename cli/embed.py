@@ -74,8 +74,8 @@ def embed(
         write(page, page_of(library, groups).encode(), force)
     if not quiet:
         failed = f", {failures} failed" if failures else ""
-        found = f", {len(groups)} groups of near duplicates" if duplicates or page else ""
-        typer.echo(f"{len(library.embeddings)} of {len(files)} files embedded{found}{failed}", err=True)
+        grouped = f", {len(groups)} groups of near duplicates" if duplicates or page else ""
+        typer.echo(f"{len(library.embeddings)} of {len(files)} files embedded{grouped}{failed}", err=True)
     if failures:
         raise typer.Exit(1)
 
@@ -96,7 +96,7 @@ def save(path: Path, library: Library) -> None:
 
 
 def gather(files: list[Path], known: Library | None, target: Path | None, bar: Bar) -> tuple[Library, int]:
-    """The embeddings of files, and how many failed, each of which is reported."""
+    """The embeddings of files, and the number of failures. Each failure is reported."""
     from aecodec import AecodecError
     from aecodec.uses.library import Entry, Library
 
@@ -121,7 +121,7 @@ def gather(files: list[Path], known: Library | None, target: Path | None, bar: B
 
 
 def embedding_of(file: Path) -> Embedding:
-    """The embedding of a picture or a file of ours, as its first bytes say; raises AecodecError."""
+    """The embedding of a picture or an .aec file, which its first bytes tell; raises AecodecError."""
     from aecodec.uses import embedding
 
     if compressed().recognise(first_bytes(file)):

@@ -34,8 +34,8 @@ def test_a_long_page_is_lossless_and_no_larger_than_png() -> None:
     image.save(png, "PNG", optimize=True)
     file = aecodec.compress(image)
     assert parse(file).coding is Coding.LOSSLESS_TILES
-    about = aecodec.info(file)
-    assert (about.coding, about.mode, about.width, about.height) == ("lossless", "RGB", 240, 16_500)
+    info = aecodec.info(file)
+    assert (info.coding, info.mode, info.width, info.height) == ("lossless", "RGB", 240, 16_500)
     assert len(file) < len(png.getvalue())
     np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
@@ -46,9 +46,9 @@ def test_every_mode_is_kept(mode: str, size: tuple[int, int]) -> None:
     pixels = noise(*size)
     image = Image.fromarray(np.dstack([pixels, pixels[..., :1]])).convert(mode)
     file = aecodec.compress(image, lossless=True)
-    found = aecodec.decompress(file)
-    assert found.mode == aecodec.info(file).mode == mode
-    np.testing.assert_array_equal(np.asarray(found), np.asarray(image))
+    decoded = aecodec.decompress(file)
+    assert decoded.mode == aecodec.info(file).mode == mode
+    np.testing.assert_array_equal(np.asarray(decoded), np.asarray(image))
     left, top = size[0] // 2, size[1] // 2
     region = (left, top, size[0] - left, size[1] - top)
     part = aecodec.decompress(file, region=region)
@@ -92,8 +92,8 @@ def test_regions_decode_only_the_tiles_they_need(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(lossless, "read_lossless", noted)
     pixels = np.tile(noise(64, 2), (1, width // 64, 1))
     payload = write_tiles(pixels)
-    found = read_pixels(payload, (width, 2), True, (slice(1, 2), slice(TILE - 1, TILE + 1)))
-    np.testing.assert_array_equal(found, pixels[1:2, TILE - 1 : TILE + 1])
+    region = read_pixels(payload, (width, 2), True, (slice(1, 2), slice(TILE - 1, TILE + 1)))
+    np.testing.assert_array_equal(region, pixels[1:2, TILE - 1 : TILE + 1])
     assert len(decoded) == 2
 
 

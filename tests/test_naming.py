@@ -35,8 +35,8 @@ def encoded(format: str, seed: int = 0) -> bytes:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: two pictures with a suffix, two without, files of ours, and a text."""
-    for name, kind in {"a.png": "PNG", "b.jpg": "JPEG", "IMG_1": "JPEG", "IMG_2": "WEBP"}.items():
-        (tmp_path / name).write_bytes(encoded(kind))
+    for name, pillow_format in {"a.png": "PNG", "b.jpg": "JPEG", "IMG_1": "JPEG", "IMG_2": "WEBP"}.items():
+        (tmp_path / name).write_bytes(encoded(pillow_format))
     for name in ("x.aec", "y.aec", "packed"):
         (tmp_path / name).write_bytes(compress(Image.new("L", (8, 8))))
     (tmp_path / "notes").write_text("no picture")
@@ -289,8 +289,8 @@ def test_a_stage_does_not_read_what_it_wrote(folder: Path) -> None:
         "IMG_1", "IMG_2", "a.png", "b.jpg", "empty.png",
     }  # fmt: skip
     assert [job.source.name for job in found_in(Path("out"), pictures(pairs=True), batch)] == ["new.png"] * 2
-    found = [job.source.name for job in found_in(Path(), pictures(), batch)]
-    assert found.count("new.png") == 2  # what compress writes is none of its inputs
+    names = [job.source.name for job in found_in(Path(), pictures(), batch)]
+    assert names.count("new.png") == 2  # what compress writes is none of its inputs
 
 
 def test_pipes_count_what_went_through_them(folder: Path) -> None:

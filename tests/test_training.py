@@ -130,8 +130,8 @@ def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
         values = expected[step.channel, step.places]
         np.testing.assert_allclose(np.clip(values, *Z_LIMITS), step.origin + 0.5, atol=0.52)
         quarters = np.clip(4 * values, 4 * EXPECTED_RANGE[0], 4 * EXPECTED_RANGE[1] - 1)
-        own = step.context % CONTEXTS + 4 * EXPECTED_RANGE[0]
-        np.testing.assert_allclose(quarters, own + 0.5, atol=0.6)
+        lower_quarters = step.context % CONTEXTS + 4 * EXPECTED_RANGE[0]
+        np.testing.assert_allclose(quarters, lower_quarters + 0.5, atol=0.6)
 
 
 def test_training_and_run_time_reconstruct_the_same() -> None:
@@ -143,10 +143,10 @@ def test_training_and_run_time_reconstruct_the_same() -> None:
     with torch.no_grad():
         expected = trained.quantiser(y, means, index.float()).numpy()
     symbols = trained.quantiser.symbols(y - means, index).detach().numpy()
-    found = means.numpy() + dequantise(
+    reconstructed = means.numpy() + dequantise(
         export.initial_tables(trained), symbols, index.numpy().astype(np.uint8)
     )
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(reconstructed, expected, atol=1e-5)
 
 
 def test_symbols_are_rounded_towards_zero_where_that_saves_more_than_it_costs() -> None:
@@ -161,9 +161,9 @@ def test_symbols_are_rounded_towards_zero_where_that_saves_more_than_it_costs() 
     assert symbols(8) == [-7, -1, 0, 0, 0, 1, 1, 2]
     nearest = residual.round()
     for level in range(0, 64, 4):
-        found = torch.tensor(symbols(level))
-        assert (found.abs() <= nearest.abs()).all()
-        assert ((nearest - found).abs() <= 1).all()
+        rounded = torch.tensor(symbols(level))
+        assert (rounded.abs() <= nearest.abs()).all()
+        assert ((nearest - rounded).abs() <= 1).all()
 
 
 def test_training_rounds_nearly_as_files_do() -> None:
@@ -226,8 +226,8 @@ def test_the_gradient_through_the_means_is_what_autograd_finds(monkeypatch: pyte
         means = torch.where(passes < step, means, refine(features, means, y * (passes < step), weights))
     (expected,) = torch.autograd.grad(-(derivatives * means).sum(), y)
     with torch.no_grad():
-        found = network.bits_gradient(y, features, derivatives, passes.expand_as(y), weights)
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+        gradient = network.bits_gradient(y, features, derivatives, passes.expand_as(y), weights)
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 
 def test_the_gradient_of_a_lookup() -> None:
@@ -400,7 +400,7 @@ def test_the_gradient_of_a_model_is_of_what_it_is_tuned_for(tune: str) -> None:
 
     def half_error(y: Floats) -> float:
         decoded = image + (np.clip(model.synthesis(40, y)[0], 0, 1) - image) * inside
-        images = (torch.from_numpy(each[None]).double() for each in (decoded, image))
+        images = (torch.from_numpy(pixels[None]).double() for pixels in (decoded, image))
         return worth / 2 * float(graphs_error(tune, *images))
 
     features, nothing = model.first_means(40, np.rint(z))[0], np.zeros_like(y)
@@ -456,8 +456,10 @@ def test_a_run_is_resumed_only_with_what_it_was_made_with(
 def test_photographs_beyond_the_memory_are_decoded_as_they_are_drawn(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kind in ("tar", "tar.gz"):
-        with tarfile.open(tmp_path / f"photographs.{kind}", "w:gz" if kind == "tar.gz" else "w") as archive:
+    for suffix in ("tar", "tar.gz"):
+        with tarfile.open(
+            tmp_path / f"photographs.{suffix}", "w:gz" if suffix == "tar.gz" else "w"
+        ) as archive:
             archive.add(photographs, "photographs")
     kept = Photographs([photographs])
     monkeypatch.setattr("aecodec.training.data.MEMORY", 0)
@@ -488,8 +490,8 @@ def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: py
 def whole_numbers(model: bytes) -> list[NDArray[np.int8]]:
     """The matrices of a graph that its products of 8 bits take, one each."""
     graph = onnx.load_from_string(model).graph
-    found = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
-    return [found[node.input[1]] for node in graph.node if node.op_type == "MatMulInteger"]
+    weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    return [weights[node.input[1]] for node in graph.node if node.op_type == "MatMulInteger"]
 
 
 @pytest.mark.parametrize("name", TUNED.values())
@@ -511,8 +513,8 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis() -> None:
     for quality in (5.0, 50.0, 100.0):
         weights = anchor_weights(torch.tensor([quality]))
         with torch.no_grad():
-            y, changed = (network.analysis(each, weights) for each in (picture, other))
-            z, z_changed = (network.hyper_analysis(each) for each in (y, changed))
+            y, changed = (network.analysis(image, weights) for image in (picture, other))
+            z, z_changed = (network.hyper_analysis(latent) for latent in (y, changed))
         assert float((y - changed)[..., :2].abs().max()) > 0.1
         for change, beyond in ((y - changed, 2 * (1 + ANALYSIS_HALO)), (z - z_changed, 1 + ANALYSIS_HALO)):
             assert float(change[..., beyond:].abs().max()) < 0.02  # of a step
@@ -619,7 +621,7 @@ def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) ->
     calls = []
 
     def compiled(network: Codec, dynamic: bool) -> Callable[..., object]:
-        return lambda *given: calls.append(given) or network(*given)
+        return lambda *arguments: calls.append(arguments) or network(*arguments)
 
     monkeypatch.setattr(torch, "compile", compiled)
     task = RateDistortion(IMAGES, [], batch=2, tuning=SMALL, compiled=True, config=NARROW)
