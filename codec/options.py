@@ -1,8 +1,9 @@
 """Options as data: what the functions and the commands take, checked as an object of them is made.
 
-An option is one field. Its `Option` says what a command calls it, what its help says, and how a value is
-checked and made plain; the commands' own options follow from that (`aecodec.cli.options`). So a new option of
-`compress` has two places: its field here or in `aecodec.encoder.options`, and where it is acted on.
+An option is one field. Its `Option` holds its name in a command, its help, and the function that checks a
+value and makes it plain. The options of commands are made from these fields (`aecodec.cli.options`). A new
+option of `compress` has two places: its field, here or in `aecodec.encoder.options`, and the code that acts
+on it.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def true_or_false(error: type[AecodecError]) -> Callable[[str, Any], bool]:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions(Checked):
-    """How picture files, images and arrays are read; raises ImageError for what is not offered."""
+    """How picture files, images and arrays are read; raises ImageError for a value that is not offered."""
 
     depth: int | None = option(
         None,

@@ -15,7 +15,7 @@ from aecodec.container import TILE, Box, Coding, Container, parse, serialise
 from aecodec.errors import BitstreamError, LimitError, TruncatedError
 from aecodec.fields import write_varint
 from aecodec.picture import lossless
-from aecodec.picture.lossless import read_pixels, tile_places, write_lossless, write_pixels, write_tiles
+from aecodec.picture.lossless import read_pixels, tile_windows, write_lossless, write_pixels, write_tiles
 from tests.common import noise
 
 
@@ -72,8 +72,8 @@ def test_many_pixels_are_lossless_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tiles_cover_the_picture_row_by_row() -> None:
-    places = list(tile_places(TILE + 1, 2 * TILE))
-    assert places == [
+    windows = list(tile_windows(TILE + 1, 2 * TILE))
+    assert windows == [
         (slice(0, TILE), slice(0, TILE)),
         (slice(0, TILE), slice(TILE, TILE + 1)),
         (slice(TILE, 2 * TILE), slice(0, TILE)),
@@ -99,7 +99,7 @@ def test_regions_decode_only_the_tiles_they_need(monkeypatch: pytest.MonkeyPatch
 
 WIDTH, HEIGHT = TILE + 5, 3
 PIXELS: Pixels = np.tile(noise(64, HEIGHT), (1, WIDTH // 64 + 1, 1))[:, :WIDTH]
-FIRST, SECOND = (write_lossless(Image.fromarray(PIXELS[place])) for place in tile_places(WIDTH, HEIGHT))
+FIRST, SECOND = (write_lossless(Image.fromarray(PIXELS[window])) for window in tile_windows(WIDTH, HEIGHT))
 OPAQUE = write_lossless(Image.fromarray(PIXELS[:, TILE:]).convert("RGBA"))
 
 

@@ -244,7 +244,7 @@ def test_a_loop_of_links_is_the_failure_of_its_file(folder: Path, loop: Path) ->
     assert loop.is_symlink()
 
 
-def found_in(folder: Path, inputs: Inputs, batch: Batch | None = None) -> list[Job]:
+def jobs_in(folder: Path, inputs: Inputs, batch: Batch | None = None) -> list[Job]:
     return plan([folder], inputs, ".aec", batch or Batch(recursive=True))
 
 
@@ -252,9 +252,9 @@ def test_pictures_without_suffix_and_links_to_nowhere_are_found(folder: Path) ->
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.png")
     os.mkfifo(folder / "pipe")
-    names = [job.source.name for job in found_in(folder, pictures())]
+    names = [job.source.name for job in jobs_in(folder, pictures())]
     assert names == ["IMG_1", "IMG_2", "a.png", "b.jpg", "empty.png", "gone.jpg"]
-    assert [job.source.name for job in found_in(folder, compressed())] == ["packed", "x.aec", "y.aec"]
+    assert [job.source.name for job in jobs_in(folder, compressed())] == ["packed", "x.aec", "y.aec"]
 
 
 def test_what_cannot_be_searched_is_named_and_counted(folder: Path) -> None:
@@ -285,11 +285,11 @@ def test_a_stage_does_not_read_what_it_wrote(folder: Path) -> None:
         (folder / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "out" / name).write_bytes(encoded("PNG"))
     batch = Batch(output_dir=Path("out"), recursive=True, force=True)
-    assert {job.source.name for job in found_in(Path(), pictures(pairs=True), batch)} == {
+    assert {job.source.name for job in jobs_in(Path(), pictures(pairs=True), batch)} == {
         "IMG_1", "IMG_2", "a.png", "b.jpg", "empty.png",
     }  # fmt: skip
-    assert [job.source.name for job in found_in(Path("out"), pictures(pairs=True), batch)] == ["new.png"] * 2
-    names = [job.source.name for job in found_in(Path(), pictures(), batch)]
+    assert [job.source.name for job in jobs_in(Path("out"), pictures(pairs=True), batch)] == ["new.png"] * 2
+    names = [job.source.name for job in jobs_in(Path(), pictures(), batch)]
     assert names.count("new.png") == 2  # what compress writes is none of its inputs
 
 

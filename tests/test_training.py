@@ -154,8 +154,8 @@ def test_symbols_are_rounded_towards_zero_where_that_saves_more_than_it_costs() 
     residual = torch.tensor([-7.51, -1.6, -0.52, 0.49, 0.55, 0.9, 1.55, 2.45])
 
     def symbols(level: int) -> list[float]:
-        level_of_each = torch.full(residual.shape, level)
-        return [float(symbol) for symbol in quantiser.symbols(residual, level_of_each)]
+        levels = torch.full(residual.shape, level)
+        return [float(symbol) for symbol in quantiser.symbols(residual, levels)]
 
     assert symbols(60) == [-8, -2, -1, 0, 1, 1, 2, 2]  # of a wide scale all magnitudes cost alike
     assert symbols(8) == [-7, -1, 0, 0, 0, 1, 1, 2]
@@ -487,7 +487,7 @@ def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: py
     assert aecodec.info(file).bpp < 5
 
 
-def whole_numbers(model: bytes) -> list[NDArray[np.int8]]:
+def matrices_of_8_bits(model: bytes) -> list[NDArray[np.int8]]:
     """The matrices of a graph that its products of 8 bits take, one each."""
     graph = onnx.load_from_string(model).graph
     weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
@@ -497,7 +497,7 @@ def whole_numbers(model: bytes) -> list[NDArray[np.int8]]:
 @pytest.mark.parametrize("name", TUNED.values())
 def test_pairs_of_products_of_8_bits_fit_into_16(name: str) -> None:
     """In which processors without VNNI add them up, and saturate."""
-    matrices = whole_numbers(model_named(name).files["analysis.onnx"])
+    matrices = matrices_of_8_bits(model_named(name).files["analysis.onnx"])
     assert all(matrix.dtype == np.int8 for matrix in matrices)
     largest = [int(np.abs(matrix.astype(int)).max()) for matrix in matrices]
     assert len(largest) >= 12
@@ -552,12 +552,14 @@ def test_products_of_8_bits_are_nearly_those_of_floats(fresh: Codec) -> None:
             block.project.weight.normal_(std=0.02)
     picture = IMAGES[1][:192, :256].transpose(2, 0, 1).astype(np.float32) / 255
     errors, outputs = [], []
-    assert whole_numbers(export.graph(fresh, "analysis", TUNINGS["psnr"]))  # in which all branches are zero
+    assert matrices_of_8_bits(
+        export.graph(fresh, "analysis", TUNINGS["psnr"])
+    )  # in which all branches are zero
     for changed in (network, smooth_analysis(copy.deepcopy(network), IMAGES)):
         with torch.no_grad():
             y = changed.analysis(torch.from_numpy(picture)[None], anchor_weights(torch.tensor([60.0])))[0]
         model = export.graph(changed, "analysis", TUNINGS["psnr"])
-        assert len(whole_numbers(model)) == 2 * len(network.analysis.blocks)
+        assert len(matrices_of_8_bits(model)) == 2 * len(network.analysis.blocks)
         errors.append(np.sqrt(np.square(Network(model)(60.0, picture)[0] - y.numpy()).mean()))
         outputs.append(y)
     assert float((outputs[1] - outputs[0]).abs().max()) < 1e-3

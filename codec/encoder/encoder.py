@@ -62,8 +62,8 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
     if options.psnr is not None:
         return encoder.encode_to_psnr(options.psnr)
     if options.reduce == "auto":
-        return encoder.encode_downscaled_if_better(options.own_quality)
-    return encoder.encode_or_keep(options.own_quality)
+        return encoder.encode_downscaled_if_better(options.quality_or_default)
+    return encoder.encode_or_keep(options.quality_or_default)
 
 
 def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:

@@ -166,7 +166,7 @@ class CompressOptions(ReadOptions):
         return TUNED[self.tune or ("psnr" if by_psnr else "visual")]
 
     @property
-    def own_quality(self) -> float:
+    def quality_or_default(self) -> float:
         """The quality where nothing takes its place."""
         return DEFAULT_QUALITY if self.quality is None else self.quality
 

@@ -1,7 +1,7 @@
-"""Pure white and pure black of a decoded picture: patches that are wholly so, and levels drawn to the ends.
+"""Pure white and pure black of a decoded picture: patches that are pure, and levels drawn to the ends.
 
 `aecodec.container` specifies the box. It is applied to the floats of the last network before they are
-rounded, so that what differs there by far less than a level still differs by at most one afterwards.
+rounded. Floats that differ by far less than a level between machines still differ by at most one afterwards.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_clipping(ends: tuple[Clipping, Clipping]) -> bytes:
 
 
 def read_clipping(box: bytes, size: tuple[int, int]) -> tuple[Clipping, Clipping]:
-    """What a box says of a picture of `size` (width, height); raises BitstreamError."""
+    """The white and the black end in a box of a picture of `size` (width, height); raises BitstreamError."""
     reader = Reader(box)
     white, black = (read_end(reader, size) for _ in ENDS)
     if reader.position < len(box):
@@ -117,7 +117,7 @@ def read_varints(data: bytes) -> NDArray[np.int64]:
 
 
 class Clipper:
-    """Draws levels to white and black as a box says."""
+    """Draws levels to white and black as the two ends in a box tell it."""
 
     def __init__(self, ends: tuple[Clipping, Clipping]) -> None:
         self.ends = [(level, end, beside(end)) for level, end in zip(ENDS, ends, strict=True)]

@@ -1,6 +1,6 @@
-"""EXIF of Pillow images: a block of its own stays as it is, but for the orientation of turned pixels.
+"""EXIF of Pillow images. The block of a file is kept byte for byte, but for the orientation of turned pixels.
 
-A block begins with PREFIX, as in a JPEG, whatever the format of its file.
+A block begins with PREFIX, as in a JPEG, in every format.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ DESCRIPTIVE_TAGS = {
 
 
 def block_of(image: Image.Image) -> bytes | None:
-    """The block that an image's `info` holds, as its `getexif()` was edited; None where there is none.
+    """The block in an image's `info`, with edits of its `getexif()`; None where there is no block.
 
-    Pillow raises what it will where it cannot be read.
+    Pillow raises errors of many types where the block cannot be read.
     """
     block = image.info.get("exif")
     if block is None and (text := image.info.get(IN_PNG)):
@@ -56,7 +56,7 @@ def canonical(block: bytes) -> bytes:
 
 
 def as_edited(image: Image.Image, block: bytes) -> bytes:
-    """The block, or, where the caller changed what `getexif()` gives since it was read, that."""
+    """The block. Where the caller has changed what `getexif()` gives, a block of that."""
     if not is_readable(block):
         return block
     before, now = Image.Exif(), copy(image.getexif())
@@ -198,7 +198,7 @@ class Directory:
         return int(struct.unpack_from(self.order + "I", block, end)[0]) if end + 4 <= len(block) else 0
 
     def remove(self, block: bytearray, entry: int) -> None:
-        """Take an entry out: those after it, and the offset of the next directory, move up."""
+        """Take an entry out. Later entries and the offset of the next directory move up."""
         end = self.entries(block).stop + 4
         block[entry:end] = (block[entry + ENTRY : end] + bytes(ENTRY))[: len(block[entry:end])]
         struct.pack_into(self.order + "H", block, self.start, self.count(block) - 1)

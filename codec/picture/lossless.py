@@ -59,7 +59,7 @@ def write_tiles(
 ) -> bytes:
     """The same in tiles, however large the picture is."""
     parts = []
-    for place in tile_places(pixels.shape[1], pixels.shape[0]):
+    for place in tile_windows(pixels.shape[1], pixels.shape[0]):
         data = write_lossless(image_of(pixels[place], None if alpha is None else alpha[place]), efforts)
         parts += [write_varint(len(data)), data]
     return b"".join(parts)
@@ -77,7 +77,7 @@ def read_tiles(payload: bytes, size: tuple[int, int], tiled: bool) -> Iterator[L
 
     Raises BitstreamError.
     """
-    windows = tile_places(*size) if tiled else iter([(slice(0, size[1]), slice(0, size[0]))])
+    windows = tile_windows(*size) if tiled else iter([(slice(0, size[1]), slice(0, size[0]))])
     reader = Reader(payload)
     for place in windows:
         length = reader.varint("tile's length") if tiled else len(payload)
@@ -113,7 +113,7 @@ def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window
     return pixels
 
 
-def tile_places(width: int, height: int) -> Iterator[Window]:
+def tile_windows(width: int, height: int) -> Iterator[Window]:
     """The tiles of a picture, row by row: all but the last of a row or column have TILE pixels each way."""
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
