@@ -1,11 +1,12 @@
-"""Measures what latents are good for besides: `python -m aecodec.benchmarks.uses anomaly|embed FOLDER...`
+"""Measures further uses of latents: `python -m aecodec.benchmarks.uses anomaly|embed FOLDER...`
 
-anomaly: each texture, those of scikit-image and the pictures of the folders, is cut into tiles of 128 pixels,
-of which every other one is good to fit on. Into the others defects are drawn: scratches, spots, blurs and
-pieces of other textures. Beside the detector stand squared errors of principal components of patches, and of
-the codec's own reconstruction.
+anomaly: the textures of scikit-image and the pictures of the folders are cut into tiles of 128 pixels. The
+detector is fitted on every other tile. Defects are drawn into the others: scratches, spots, blurs and pieces
+of other textures. The detector is compared with the squared errors of principal components of patches, and
+with those of the reconstruction of the codec.
 
-embed: each picture of the folders in 13 versions. Beside the vectors stands imagehash's phash, if installed.
+embed: each picture of the folders is compared in 13 versions, by vectors, and by imagehash's phash if that is
+installed.
 """
 
 from __future__ import annotations

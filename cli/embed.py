@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from aecodec.uses.embedding import Embedding
     from aecodec.uses.library import Library
 
-KEPT_EVERY = (
-    1000  # files after which what there is is written, so that --resume has it; writing takes a second
-)
+KEPT_EVERY = 1000  # files after which the output is written, so that --resume has them; it takes a second
 
 
 def embed(
@@ -89,7 +87,7 @@ def read_library(path: Path) -> Library:
 
 
 def save(path: Path, library: Library) -> None:
-    """Write vectors, whatever earlier ones the file holds."""
+    """Write the file of vectors, over an earlier one."""
     from aecodec.uses.library import to_bytes
 
     write(path, to_bytes(library), force=True)

@@ -98,7 +98,7 @@ def describe(info: Info) -> str:
 
 
 def metadata_note(info: Info) -> str:
-    """A sentence of what else the file holds."""
+    """A sentence that lists the metadata which the page leaves out."""
     kinds = {kind: size for kind, size in info.metadata.items() if kind in LEFT_OUT}
     if not kinds:
         return "The file holds no metadata that this page would leave out."

@@ -1,4 +1,4 @@
-"""Checks for --resume whether an existing output is what the command would make.
+"""Checks for --resume whether an existing output is one that the command would make.
 
 An output that is empty, damaged or made with other options is made again. Any other file stays, and its input
 fails with an error.

@@ -9,10 +9,10 @@
 (64, 48)
 
 `save` takes the arguments of `aecodec.compress`, and `exif`, `icc_profile`, `xmp`, `comment` and `dpi`. As
-with Pillow's own formats, colours alone (`icc_profile` and code points, `cicp`) are those of the image
-where they are not given. EXIF, XMP, comment and resolution are written if they are given; texts and IPTC
-are not. What is given empty, or as None, is left out. An image that was opened is decoded when pixels are
-first needed.
+in other formats of Pillow, the colours of the image (`icc_profile` and code points, `cicp`) are written
+unless an argument replaces them. EXIF, XMP, comment and resolution are written only if they are arguments;
+texts and IPTC are not written. An argument that is empty or None leaves its metadata out. An image that was
+opened is decoded when pixels are first needed.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class AecImageFile(ImageFile.ImageFile):
         return super().load()
 
     def decoded(self) -> Image.Image:
-        """The picture, or what `draft` asked for."""
+        """The picture, of the size that `draft` has chosen."""
         if self.factor == 1:
             return decompress(self.data)
         return to_pillow(decode_reduced(self.container, self.factor))

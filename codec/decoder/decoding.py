@@ -26,7 +26,7 @@ OF_PIXELS = (Box.ALPHA, Box.CLIPPING)  # boxes that are not metadata
 
 
 def decode_picture(container: Container, region: tuple[int, int, int, int] | None = None) -> Picture:
-    """The Picture of a container, or its region (left, top, width, height); its notes say what is not known.
+    """The Picture of a container, or of a region (left, top, width, height). Notes tell of unknown boxes.
 
     Raises BitstreamError, UnknownModelError, and RegionError for a region that is not inside.
     """
@@ -74,7 +74,7 @@ def decode_pixels(
 ) -> Pixels:
     """The pixels (H, W, 3) under a window, rows and columns.
 
-    `latents` are given where they were read before, and `model` where that of the file is at hand.
+    `latents` and `model` may be passed by a caller that has already read them.
     """
     return colours(container, decode_samples(container, window, latents, model))
 

@@ -1,7 +1,7 @@
-"""Chooses how white and black are kept: so that the fewest pixels change, for next to nothing.
+"""Chooses how white and black are kept: the way by which the fewest pixels change for a few bytes.
 
-A picture without areas of pure white or black has no box. Of others the decoded picture is compared with
-the source once for each size of patches, which fills histograms that say what each way would do.
+A picture without areas of pure white or black has no box. For others the decoded picture is compared with the
+source once for each size of patches. The histograms of this comparison give the effect of each way.
 """
 
 from __future__ import annotations
@@ -29,24 +29,22 @@ EXCHANGE = 1.1
 WORTH = 0.7  # of the pixels that change without a box: what leaves more is not worth any byte
 KEPT = 0.0005  # of white or black pixels; where fewer change, the way that is worth the most is taken
 BOX_FIELDS = 3  # bytes: type, length, and the number of boxes where there are no others
-ELSEWHERE, NEAR, INSIDE = range(
-    3
-)  # a pixel lies far from pure patches, in a patch that touches one, or in one
+ELSEWHERE, NEAR, INSIDE = range(3)  # where a pixel lies: NEAR is in a patch that touches a pure one
 
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to keep an end, the share of the end's pixels that still change, and by what error falls."""
+    """A way to keep an end, and its effect."""
 
     end: Clipping
-    changed: float
-    gain: float  # squared levels, summed over samples
+    changed: float  # share of the end's pixels that still change
+    gain: float  # by which the squared error falls: squared levels, summed over samples
 
     @property
     def bytes(self) -> int:
-        """What it takes in the box, and black's byte beside white's."""
+        """The bytes of the box of this end, with one byte for the other end."""
         return len(write_clipping((self.end, Clipping())))
 
 
@@ -74,9 +72,9 @@ def choose_clipping(source: Pixels, decoded: Pixels, size: int) -> bytes:
 
 
 def choose_end(source: Pixels, decoded: Pixels, level: int, error: float, size: int, taken: int) -> Clipping:
-    """The way to keep a level that changes the fewest of its pixels, of those that may be afforded.
+    """The affordable way to keep a level by which the fewest of its pixels change.
 
-    `taken` are bytes that the other end takes.
+    `taken` are the bytes that the other end takes.
     """
     pure = pure_pixels(source, level)
     if pure.mean() < LEAST_SHARE:

@@ -24,8 +24,8 @@ from aecodec.entropy.hyperprior import hyper_steps, scale_indices
 from aecodec.entropy.tables import ESCAPE_BITS, FrequencyTables
 from aecodec.errors import BitstreamError
 
-# By the end mark a stream is known that is too short or too long. Being large it also fills the coder's
-# state, without which the first symbols could cost nothing.
+# A stream that is too short or too long does not end in the end mark. The mark is large so that it fills the
+# coder's state: with an empty state the first symbols could cost nothing.
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 
@@ -34,14 +34,13 @@ Place = TypeVar("Place", bound=np.signedinteger[Any])
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """What a stream codes: hyper-latent (Z, h, w), symbols and scale indices (M, 2h, 2w), at a quality; and
-    y_hat (M, 2h, 2w), what the decoder makes of them, where an encoder knows."""
+    """The content of a stream, at a quality."""
 
-    z: Integers
-    symbols: Symbols
-    scale_index: ScaleIndices
+    z: Integers  # (Z, h, w)
+    symbols: Symbols  # (M, 2h, 2w)
+    scale_index: ScaleIndices  # (M, 2h, 2w)
     quality: float
-    y_hat: Floats | None = None
+    y_hat: Floats | None = None  # (M, 2h, 2w), as the decoder computes it, where an encoder has it already
 
 
 def by_value(keys: NDArray[Any], places: NDArray[Place]) -> Iterator[tuple[int, NDArray[Place]]]:

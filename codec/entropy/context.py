@@ -1,17 +1,18 @@
-"""Context passes: the order in which latents are coded, and what earlier passes say of a latent's scale.
+"""Context passes: the order in which latents are coded, and how earlier passes adapt a latent's scale index.
 
-The symbols around a latent that are already known are compared with the magnitudes that their own scale
-indices predict. Their ratio adapts the latent's scale index.
+The magnitudes of the symbols around a latent that are already decoded are compared with the magnitudes that
+the scale indices of these symbols predict. The ratio adapts the scale index of the latent.
 
 The latents of a pass, and those that are known before it, lie on lattices. In each channel the first and the
 second pass have every other row, and of these every other column; the third has every other column of every
-row. They are copied into arrays of a quarter or half the size, in which all neighbours of a latent stand in
-its own place, or beside it:
+row. They are copied into arrays of a quarter or half the size, in which all neighbours of a latent have the
+same position as the latent, or one beside it:
 
     pass 1   diagonally in its channel 1; in its place, channels 2 away 2, channels 6 away 1
     pass 2   beside it in its channel 2; in its place, channels 1 and 3 away 2, channels 5 and 7 away 1
 
-(Weights. Of all channels up to 8 away, up to 3 doubly, these are what is known by then.)
+(The last number is the weight. Of other channels, those up to 3 away weigh 2, those up to 8 away 1. All that
+are decoded by then are listed.)
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from aecodec.entropy.tables import SCALE_LEVELS, FrequencyTables
 CONTEXT_PASSES = (
     3  # with two, half of the latents had no context, now a quarter (docs/experiments.md, wider networks)
 )
-LOUDEST = 200  # magnitude above which a neighbour says no more
+LOUDEST = 200  # larger magnitudes of a neighbour count as this one
 WEIGHT_SUM = 20  # of the neighbours of one latent in pass 2; in pass 1 it is 10
 FARTHEST = 8  # channels, as far as the farthest neighbour: a multiple of 4, after which passes repeat
 RATIOS = (6, 16, 26, 35, 45, 54, 64, 77, 93, 115, 147, 192, 288)  # of known to predicted magnitudes, in 2**-6

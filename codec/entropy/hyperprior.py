@@ -1,4 +1,4 @@
-"""What the hyper-latent says, in integers: the scale index of every latent, and what of itself to expect.
+"""Integers from the hyper-latent: the scale index of each latent, and expectations of hyper-latent values.
 
 The scale index of each latent is an integer linear map of the hyper-latent's 3x3 neighbourhood
 (borders replicated) plus an offset for channel and quality, both in 2**-8: index = clamp(floor((sum +

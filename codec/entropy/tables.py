@@ -38,8 +38,8 @@ class FrequencyTables:
         columns channel-major, then 3x3 neighbour.
     scale_offset: (A, M) int32, of the scale map at A anchor qualities, in 2**-8.
     z_low: the smallest value of a hyper-latent.
-    z_in_place: (3, Z, Z) int16, what channels say of those after them, pass by pass, in 2**-10.
-    z_around: (2, Z, Z) int16, what neighbours say, in the second and the third pass, in 2**-10.
+    z_in_place: (3, Z, Z) int16, weights that predict a channel from those before it, by pass, in 2**-10.
+    z_around: (2, Z, Z) int16, weights that predict a channel from neighbours, in passes 1 and 2, in 2**-10.
     z_offset: (A, 3 * Z) int32, of pass and channel, at A anchor qualities, in 2**-10.
     z_frequencies: (S, contexts, values) uint32, of the S CDF sets of the hyper-latent.
     y_frequencies: (total,) uint32, the tables of all scale indices one after the other, each of -L to L and
@@ -47,7 +47,7 @@ class FrequencyTables:
     y_support: (64,) int32, the L of each scale index.
     skip_below: the first scale index that is coded; latents of smaller ones are their means.
     magnitude: (64,) int32, the mean magnitude of a symbol of each scale index, in 2**-4.
-    scale_index_shift: (64, bins) int8, what context adds to a scale index, by how loud the neighbours are.
+    scale_index_shift: (64, bins) int8, added to a scale index, by the bin of the neighbours' magnitudes.
     reconstruction_offset: (64,) float32, by how much symbols other than zero are reconstructed nearer to the
         mean, by scale index.
     format: which specification the tables are made for; 1 is docs/format.md, with its constants.

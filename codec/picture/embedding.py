@@ -79,7 +79,10 @@ def with_comment_of_chunks(carried: Carried) -> Carried:
 
 
 def limit_colours(carried: Carried, format: str, mode: str) -> tuple[Carried, list[str]]:
-    """Leave out colours that a format cannot hold: code points, or a profile that does not fit the mode."""
+    """Leave out a profile that a format cannot hold, or that does not fit `mode`.
+
+    Code points become a profile in formats that hold no code points.
+    """
     gray = mode in GRAY and format != "WEBP" and (format, mode) != ("AVIF", "LA")
     notes = []
     if format == "BMP":
@@ -99,7 +102,7 @@ def limit_colours(carried: Carried, format: str, mode: str) -> tuple[Carried, li
 
 
 def limit_exif(carried: Carried, format: str, mode: str) -> tuple[Carried, list[str]]:
-    """No EXIF that a format's writer has to read and cannot."""
+    """Leave out EXIF that a format's writer would have to read and cannot."""
     if carried.exif and format in ("AVIF", "TIFF"):
         try:
             tags = Image.Exif()

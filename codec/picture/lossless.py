@@ -114,7 +114,7 @@ def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window
 
 
 def tile_windows(width: int, height: int) -> Iterator[Window]:
-    """The tiles of a picture, row by row: all but the last of a row or column have TILE pixels each way."""
+    """The windows of tiles, row by row. All but the last of a row or column have TILE pixels each way."""
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             yield slice(top, min(top + TILE, height)), slice(left, min(left + TILE, width))
@@ -126,9 +126,9 @@ def fits_lossless(width: int, height: int) -> bool:
 
 
 def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS) -> bytes:
-    """The smallest of lossless WebPs of an image, of efforts 0 to 6: the lowest also finds what others miss.
+    """The smallest of the lossless WebPs of an image by some efforts, 0 to 6. The lowest is at times smallest.
 
-    With an alpha plane they say so even if it is opaque. Raises ImageError where the image does not fit.
+    Its header tells of an alpha plane even if that is opaque. Raises ImageError where the image does not fit.
     """
     if not fits_lossless(*image.size):
         limits = f"sides end at {LOSSLESS_MAX_SIDE}, pictures at {LOSSLESS_MAX_PIXELS}"
@@ -146,7 +146,7 @@ def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS
 
 
 def lossless_fields(data: bytes) -> tuple[int, int, bool]:
-    """Width, height and whether there is alpha, as a lossless WebP file says; BitstreamError for any other.
+    """Width, height and whether there is alpha, of a lossless WebP file; raises BitstreamError for another.
 
     The header is that of the WebP Lossless Bitstream Specification, section 3.
     """

@@ -1,9 +1,9 @@
-"""Finds what is odd in pictures, knowing good ones alone, from the latents of the encoder.
+"""Finds odd places in pictures by the latents of the encoder. It learns from good pictures alone.
 
-Each latent position becomes a feature: the strongest latents, which say what is there, and the magnitudes
-of groups of latents from coarse to fine, which say how it is textured. A detector keeps a sample of the
-features of good pictures. A position is as odd as its feature is far from the nearest one kept, in whitened
-units.
+Each latent position becomes a feature. It consists of the strongest latents, which describe the content, and
+the magnitudes of groups of latents from coarse to fine, which describe the texture. A detector keeps a sample
+of the features of good pictures. The oddness of a position is the distance of its feature from the nearest
+one kept, in whitened units.
 
 Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), with a random
 sample in place of its coreset. Gaussians (PaDiM, Defard et al. 2021) were tried beside it: see docs/uses.md.
@@ -49,7 +49,7 @@ AT_ONCE = 1024  # features compared with the bank at a time: 25 MB
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How odd a picture is: 1 and more is odd. `heat` (H, W) says the same of each pixel."""
+    """How odd a picture is: 1 and more is odd. `heat` (H, W) is the same measure for each pixel."""
 
     score: float
     heat: Floats
@@ -152,7 +152,10 @@ def enlarged(positions: Floats, size: tuple[int, int]) -> Floats:
 
 
 def offsets(height: int, width: int, pictures: int) -> list[tuple[int, int]]:
-    """What to leave out of a good picture, rows and columns, in each analysis: of few features more often."""
+    """The first rows and columns to leave out of a good picture, for each analysis of it.
+
+    There are more analyses where pictures are few and small.
+    """
     positions = -(-height // STRIDE) * -(-width // STRIDE)
     if min(height, width) < 2 * STRIDE:
         return [(0, 0)]
@@ -166,14 +169,15 @@ def offsets(height: int, width: int, pictures: int) -> list[tuple[int, int]]:
 def fit(
     good: Iterable[ImageLike], fpr: float = FPR, progress: Callable[[int, int], object] | None = None
 ) -> Detector:
-    """A detector of what differs from good pictures, of any sizes, at least two.
+    """A detector of differences from good pictures, at least two, of any sizes.
 
     `fpr`, above 0 and below 1, is the share of good pictures that may be called odd. The threshold for it
     comes from the scores of each good picture against the features of the others. Where there are fewer than
-    1 / fpr pictures it is extrapolated by a Gumbel distribution. `progress` is told how many pictures are
-    done, of how many.
+    1 / fpr pictures it is extrapolated by a Gumbel distribution. `progress` is called with the number of
+    pictures that are done, and the number of all.
 
-    Raises ImageError for what is no picture, AecodecError for fewer than two and for another fpr.
+    Raises ImageError for an item that is no picture, AecodecError for fewer than two pictures or an fpr out
+    of range.
     """
     fpr = number("fpr", fpr, AecodecError)
     if not 0 < fpr < 1:
