@@ -66,10 +66,10 @@ class Match:
 def reference_codecs() -> tuple[list[ReferenceCodec], dict[str, str]]:
     """JPEG, WebP, AVIF and JPEG XL where they can run here, and a reason for each that cannot."""
     kinds = [pillow_codecs(), plugin_codecs()]
-    found = {codec.name: codec for codecs, _ in kinds for codec in codecs}
+    available = {codec.name: codec for codecs, _ in kinds for codec in codecs}
     reasons = {name: reason for _, absent in kinds for name, reason in absent.items()}
     absent = {name: reasons[name] for name in SHOWN.values() if name in reasons}
-    return [fine(found[name]) for name in SHOWN if name in found], absent
+    return [fine(available[name]) for name in SHOWN if name in available], absent
 
 
 def fine(codec: ReferenceCodec) -> ReferenceCodec:

@@ -179,7 +179,7 @@ def measure(
     remaining = [rest for task in tasks if (rest := journal_file.missing(task)).qualities]
     done = len(tasks) - len(remaining)
     progress(done, len(tasks))
-    with one_thread_each():
+    with one_thread_a_process():
         for task, measurements in in_processes(remaining, jobs):
             journal_file.add(task, measurements)
             done += 1
@@ -216,7 +216,7 @@ def measure_alone(task: Task) -> list[Measurement]:
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
+def one_thread_a_process() -> Iterator[None]:
     """A context whose environment limits each child process to one thread."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)

@@ -83,10 +83,10 @@ def blur(x: Planes) -> Planes:
 def local_differences(original: Planes, decoded: Planes) -> dict[str, Planes]:
     """Maps of lost structure, of added edges (ring) and of lost edges; 0 where nothing differs."""
     mean, other = blur(original), blur(decoded)
-    moved, difference = np.square(mean - other), blur(np.square(original - decoded))
+    mean_shift, difference = np.square(mean - other), blur(np.square(original - decoded))
     energy = blur(np.square(original) + np.square(decoded)) - np.square(mean) - np.square(other)
     energy += np.float32(CONTRAST)
-    structure = (difference - moved + moved * (energy - difference + moved)) / energy
+    structure = (difference - mean_shift + mean_shift * (energy - difference + mean_shift)) / energy
     edges = (1 + np.abs(decoded - other)) / (1 + np.abs(original - mean)) - 1
     maps = {"ssim": structure, "ring": edges, "lost": -edges}
     return {name: np.maximum(plane, 0) for name, plane in maps.items()}

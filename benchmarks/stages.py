@@ -89,10 +89,10 @@ def upscaling(sets: Path) -> Iterator[Row]:
                     _: int, picture: Picture, scale: int = scale, method: str = method
                 ) -> float:
                     height, width = (side // scale * scale for side in picture.pixels.shape[:2])
-                    whole = picture.pixels[:height, :width]
-                    restored = upscale(Picture(downscale(whole, scale)), scale, method).pixels
+                    original = picture.pixels[:height, :width]
+                    restored = upscale(Picture(downscale(original, scale)), scale, method).pixels
                     inner = (slice(scale, -scale),) * 2
-                    return psnr_of(video_luma(whole)[inner], video_luma(restored)[inner])
+                    return psnr_of(video_luma(original)[inner], video_luma(restored)[inner])
 
                 yield row("upscale", sets / name, f"x{scale}", method, measure_picture, False)
 

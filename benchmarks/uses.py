@@ -1,11 +1,12 @@
-"""Measures what latents are good for besides: `python -m aecodec.benchmarks.uses anomaly|embed FOLDER...`
+"""Measures further uses of latents: `python -m aecodec.benchmarks.uses anomaly|embed FOLDER...`
 
-anomaly: each texture, those of scikit-image and the pictures of the folders, is cut into tiles of 128 pixels,
-of which every other one is good to fit on. Into the others defects are drawn: scratches, spots, blurs and
-pieces of other textures. Beside the detector stand squared errors of principal components of patches, and of
-the codec's own reconstruction.
+anomaly: the textures of scikit-image and the pictures of the folders are cut into tiles of 128 pixels. The
+detector is fitted on every other tile. Defects are drawn into the others: scratches, spots, blurs and pieces
+of other textures. The detector is compared with the squared errors of principal components of patches, and
+with those of the reconstruction of the codec.
 
-embed: each picture of the folders in 13 versions. Beside the vectors stands imagehash's phash, if installed.
+embed: each picture of the folders is compared in 13 versions, by vectors, and by imagehash's phash if that is
+installed.
 """
 
 from __future__ import annotations
@@ -54,13 +55,15 @@ def textures(folders: list[Path]) -> Iterator[Texture]:
     """The textures of scikit-image and of folders."""
     import skimage.data
 
-    whole = {name: getattr(skimage.data, name)() for name in ("brick", "grass", "gravel")}
-    whole = {name: np.repeat(plane[:, :, None], 3, axis=2) for name, plane in whole.items()}
+    textures_by_name = {name: getattr(skimage.data, name)() for name in ("brick", "grass", "gravel")}
+    textures_by_name = {
+        name: np.repeat(plane[:, :, None], 3, axis=2) for name, plane in textures_by_name.items()
+    }
     for path in pictures_in(folders):
         with Image.open(path) as image:
-            whole[path.stem] = np.asarray(image.convert("RGB"))
-    for seed, (name, pixels) in enumerate(whole.items()):
-        others = [each for other, each in whole.items() if other != name]
+            textures_by_name[path.stem] = np.asarray(image.convert("RGB"))
+    for seed, (name, pixels) in enumerate(textures_by_name.items()):
+        others = [other_pixels for other, other_pixels in textures_by_name.items() if other != name]
         yield cut(name, pixels, others, np.random.default_rng(seed))
 
 
@@ -91,10 +94,10 @@ def visible_defect(
         change = drawn.astype(np.float32) - tile
         size = float(np.sqrt(np.square(change[inside]).mean()))
         if size > best:
-            best, found, changed = size, drawn, inside & (np.abs(change).max(2) >= CHANGED)
+            best, defective, changed = size, drawn, inside & (np.abs(change).max(2) >= CHANGED)
         if size >= VISIBLE:
             break
-    return found, dilated(changed)
+    return defective, dilated(changed)
 
 
 def dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -141,11 +144,11 @@ def blend(tile: Map, opacity: NDArray[np.float64], colour: NDArray[np.float64]) 
 
 
 def by_components(texture: Texture) -> Callable[[Pixels], Map]:
-    """Squared errors of patches, at every 8 pixels, as the strongest components of good ones show them."""
+    """Squared errors of patches, at every 8 pixels, when the strongest components of good ones code them."""
 
     def patches(tile: Pixels, step: int) -> Map:
-        found = np.lib.stride_tricks.sliding_window_view(tile.astype(np.float32), (PATCH, PATCH, 3))
-        return found[::step, ::step, 0].reshape(-1, PATCH * PATCH * 3)
+        windows = np.lib.stride_tricks.sliding_window_view(tile.astype(np.float32), (PATCH, PATCH, 3))
+        return windows[::step, ::step, 0].reshape(-1, PATCH * PATCH * 3)
 
     good = np.concatenate([patches(tile, 4) for tile in texture.fit])[::3]
     mean = good.mean(0)
@@ -155,9 +158,9 @@ def by_components(texture: Texture) -> Callable[[Pixels], Map]:
         rest = patches(tile, 8) - mean
         rest -= rest @ axes[:COMPONENTS].T @ axes[:COMPONENTS]
         side = (TILE - PATCH) // 8 + 1
-        found = np.square(rest).mean(1).reshape(side, side)
-        whole = Image.fromarray(found).resize((TILE - PATCH,) * 2, Image.Resampling.BILINEAR)
-        return np.pad(np.asarray(whole), PATCH // 2, mode="edge")
+        squared_errors = np.square(rest).mean(1).reshape(side, side)
+        enlarged = Image.fromarray(squared_errors).resize((TILE - PATCH,) * 2, Image.Resampling.BILINEAR)
+        return np.pad(np.asarray(enlarged), PATCH // 2, mode="edge")
 
     return errors
 
@@ -176,8 +179,8 @@ def figures(texture: Texture, heat: Callable[[Pixels], Map]) -> dict[str, float]
     good = [heat(tile) for tile in texture.good]
     bad = [heat(tile) for _, tile, _ in texture.bad]
     inside = np.concatenate([np.zeros(TILE**2 * len(good), bool), *(m.reshape(-1) for *_, m in texture.bad)])
-    every = np.concatenate([each.reshape(-1) for each in (*good, *bad)])
-    lows, highs = (np.array([each.max() for each in maps], np.float64) for maps in (good, bad))
+    every = np.concatenate([heat_map.reshape(-1) for heat_map in (*good, *bad)])
+    lows, highs = (np.array([heat_map.max() for heat_map in maps], np.float64) for maps in (good, bad))
     kinds = np.array([kind for kind, *_ in texture.bad])
     return {
         "picture": anomaly.auroc(lows, highs),
@@ -192,29 +195,31 @@ def measure_anomaly(folders: list[Path]) -> None:
     for texture in textures(folders):
         detector = anomaly.fit(texture.fit)
         ways: dict[str, Callable[[Pixels], Map]] = {
-            "aecodec": lambda tile, found=detector: found.score(tile).heat,  # type: ignore[misc]
+            "aecodec": lambda tile, fitted=detector: fitted.score(tile).heat,  # type: ignore[misc]
             "components": by_components(texture),
             "reconstruction": by_reconstruction,
         }
-        scores = np.array([detector.score(tile).score for tile in texture.good])
-        found = np.array([detector.score(tile).score for _, tile, _ in texture.bad])
+        good_scores = np.array([detector.score(tile).score for tile in texture.good])
+        bad_scores = np.array([detector.score(tile).score for _, tile, _ in texture.bad])
         for name, way in ways.items():
             row = figures(texture, way)
             if name == "aecodec":
-                row |= {"false positives": float((scores >= 1).mean()), "found": float((found >= 1).mean())}
+                row["false positives"] = float((good_scores >= 1).mean())
+                row["found"] = float((bad_scores >= 1).mean())
             rows.setdefault(name, []).append(row)
-            print(texture.name, len(texture.fit), name, shown(row), flush=True)
-    for name, each in rows.items():
-        print("mean", name, shown({key: float(np.mean([row[key] for row in each])) for key in each[0]}))
+            print(texture.name, len(texture.fit), name, formatted(row), flush=True)
+    for name, measured in rows.items():
+        means = {key: float(np.mean([row[key] for row in measured])) for key in measured[0]}
+        print("mean", name, formatted(means))
 
 
-def shown(row: dict[str, float]) -> str:
+def formatted(row: dict[str, float]) -> str:
     return " ".join(f"{key} {value:.3f}" for key, value in row.items())
 
 
-def recoded(image: Image.Image, kind: str, quality: int) -> Image.Image:
+def recoded(image: Image.Image, format: str, quality: int) -> Image.Image:
     file = io.BytesIO()
-    image.save(file, kind, quality=quality)
+    image.save(file, format, quality=quality)
     return Image.open(file).convert("RGB")
 
 
@@ -241,7 +246,7 @@ def versions(image: Image.Image) -> dict[str, Image.Image | bytes]:
 
 def measure_embedding(folders: list[Path]) -> None:
     """Print recalls of duplicates, at the product's threshold and at the best one without a false pair."""
-    owners, names, found, hashes, seconds, megapixels = [], [], [], [], 0.0, 0.0
+    owners, names, embeddings, hashes, seconds, megapixels = [], [], [], [], 0.0, 0.0
     for owner, path in enumerate(pictures_in(folders)):
         with Image.open(path) as opened:
             image = opened.convert("RGB")
@@ -249,19 +254,19 @@ def measure_embedding(folders: list[Path]) -> None:
             owners.append(owner)
             names.append(name)
             began = time.process_time()
-            found.append(embedded(version))
+            embeddings.append(embedded(version))
             if name == "original":
                 seconds += time.process_time() - began
                 megapixels += image.width * image.height / 1e6
             hashes.append(perceptual_hash(version))
-    print(f"{len(found)} files of {owners[-1] + 1} pictures; {seconds / megapixels:.2f} s a megapixel")
-    vectors = np.stack([each.vector for each in found])
-    crops = np.stack([each.crops for each in found])
-    cosine = np.full((len(found),) * 2, -1.0)
+    print(f"{len(embeddings)} files of {owners[-1] + 1} pictures; {seconds / megapixels:.2f} s a megapixel")
+    vectors = np.stack([version.vector for version in embeddings])
+    crops = np.stack([version.crops for version in embeddings])
+    cosine = np.full((len(embeddings),) * 2, -1.0)
     for first, second, similarity in embedding.similar_pairs(vectors, crops, -1.0):
         cosine[first, second] = cosine[second, first] = similarity
     report("aecodec", cosine, np.array(owners), names, embedding.SIMILAR)
-    bits = np.array([each for each in hashes if each is not None])
+    bits = np.array([phash for phash in hashes if phash is not None])
     if len(bits):
         report("phash", -(bits[:, None] != bits[None]).sum(2).astype(float), np.array(owners), names, -10)
 
@@ -295,9 +300,9 @@ def report(
         f"{(values[same] >= threshold).mean():.4f}, false pairs {int((values[~same] >= threshold).sum())}; "
         f"least of the same {values[same].min():.3f}, most of others {highest:.3f}"
     )
-    originals = np.array([each == "original" for each in names])
+    originals = np.array([version_name == "original" for version_name in names])
     for version in dict.fromkeys(names):
-        this = np.array([each == version for each in names])
+        this = np.array([version_name == version for version_name in names])
         pairs = same & ((originals[rows] & this[columns]) | (this[rows] & originals[columns]))
         if pairs.any():
             print(f"  {version}: {(values[pairs] > highest).mean():.3f}")

@@ -102,18 +102,18 @@ def score(
         typer.echo("input,score,odd")
     for number, file in enumerate(files):
         bar.show("scoring", number, len(files))
-        found = attempt(detector, file, as_json, bar)
-        if found is None:
+        finding = attempt(detector, file, as_json, bar)
+        if finding is None:
             failures += 1
             continue
         bar.clear()
-        row = {"input": str(file), "score": found.score, "odd": found.odd}
+        row = {"input": str(file), "score": finding.score, "odd": finding.odd}
         rows.append(row)
         tell(row, as_json, as_csv)
         if file in maps:
-            write(maps[file], heat_png(found), force)
+            write(maps[file], heat_png(finding), force)
         if page:
-            cards.append(card_of(file, found))
+            cards.append(card_of(file, finding))
     bar.clear()
     if page:
         from aecodec.uses.pages import findings_page
@@ -134,17 +134,17 @@ def evaluate(
     model: Model,
     as_json: AsJson = False,
 ) -> None:
-    """Say how well good pictures, other than those fitted on, are told from bad ones."""
+    """Measure how well a model separates bad pictures from good ones, other than those fitted on."""
     files = [collect([path], [pictures()]) for path in (good, bad)]
     from aecodec.uses import anomaly as library
 
-    found = library.evaluate(read_detector(model), *files)
+    evaluation = library.evaluate(read_detector(model), *files)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(json.dumps(asdict(evaluation)))
         return
-    typer.echo(f"AUROC {found.auroc:.4f}")
-    typer.echo(f"false positives {found.false_positives:.4f} of {found.good} good pictures")
-    typer.echo(f"found {found.found:.4f} of {found.bad} bad pictures")
+    typer.echo(f"AUROC {evaluation.auroc:.4f}")
+    typer.echo(f"false positives {evaluation.false_positives:.4f} of {evaluation.good} good pictures")
+    typer.echo(f"found {evaluation.found:.4f} of {evaluation.bad} bad pictures")
 
 
 def read_detector(path: Path) -> Detector:
@@ -158,7 +158,7 @@ def read_detector(path: Path) -> Detector:
 
 
 def attempt(detector: Detector, file: Path, as_json: bool, bar: Bar) -> Finding | None:
-    """What is found in a picture; None where it cannot be read, which is reported."""
+    """The finding of a picture; None, and a line on stderr, where the picture cannot be read."""
     from aecodec import AecodecError
 
     try:
@@ -195,19 +195,19 @@ def maps_of(files: list[Path], folder: Path, force: bool) -> dict[Path, Path]:
     return targets
 
 
-def heat_png(found: Finding) -> bytes:
+def heat_png(finding: Finding) -> bytes:
     """The heat map as a gray PNG, 128 at the threshold and 255 at twice that."""
     import io
 
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(found.levels()).save(file, "PNG")
+    Image.fromarray(finding.levels()).save(file, "PNG")
     return file.getvalue()
 
 
-def card_of(file: Path, found: Finding) -> Any:
+def card_of(file: Path, finding: Finding) -> Any:
     """A picture with its heat map, small, for the page."""
     from aecodec.uses.pages import Card
 
-    return Card.of(file, found)
+    return Card.of(file, finding)

@@ -21,7 +21,7 @@ SKIPPED = "there already, left as it is"
 
 
 def exists(job: Job) -> bool:
-    """Whether the output of a job exists, whatever it holds."""
+    """Whether the output of a job exists, with any content."""
     return job.target.exists()
 
 
@@ -35,8 +35,8 @@ def run(
     """Run the jobs and print a line for each.
 
     A failure among several jobs is printed, the others go on, and the exit code is 1. The error of a single
-    job is raised, so it keeps its exit code. `is_done` tells whether an existing output is what the job would
-    make; it raises AecodecError if the output must not be overwritten.
+    job is raised, so it keeps its exit code. `is_done` tells whether an existing output is one that the job
+    would make; it raises AecodecError if the output must not be overwritten.
     """
     if any(STANDARD_STREAM in (job.source, job.target) for job in jobs) and (batch.resume or batch.cluster):
         raise UsageError("--resume and --cluster need files that have names: - has none")

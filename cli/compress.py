@@ -136,7 +136,7 @@ def compress_one(settings: Compression, job: Job) -> Record:
         picture = strip(picture, options.strip)
         one_tile = picture.pixels.size <= 3 * (CORE * CELL) ** 2
         if settings.measure and one_tile and not (options.lossless or options.searches):
-            model_named(options.model_name).load_ahead(options.own_quality, "synthesis")
+            model_named(options.model_name).load_ahead(options.quality_or_default, "synthesis")
         encoded = encode(picture, options)
         before = job.source.stat().st_size if piped is None else len(piped)
     record: Record = {"input": str(job.source), "output": str(job.target)}

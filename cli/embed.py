@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from aecodec.uses.embedding import Embedding
     from aecodec.uses.library import Library
 
-KEPT_EVERY = (
-    1000  # files after which what there is is written, so that --resume has it; writing takes a second
-)
+KEPT_EVERY = 1000  # files after which the output is written, so that --resume has them; it takes a second
 
 
 def embed(
@@ -74,8 +72,8 @@ def embed(
         write(page, page_of(library, groups).encode(), force)
     if not quiet:
         failed = f", {failures} failed" if failures else ""
-        found = f", {len(groups)} groups of near duplicates" if duplicates or page else ""
-        typer.echo(f"{len(library.embeddings)} of {len(files)} files embedded{found}{failed}", err=True)
+        grouped = f", {len(groups)} groups of near duplicates" if duplicates or page else ""
+        typer.echo(f"{len(library.embeddings)} of {len(files)} files embedded{grouped}{failed}", err=True)
     if failures:
         raise typer.Exit(1)
 
@@ -89,14 +87,14 @@ def read_library(path: Path) -> Library:
 
 
 def save(path: Path, library: Library) -> None:
-    """Write vectors, whatever earlier ones the file holds."""
+    """Write the file of vectors, over an earlier one."""
     from aecodec.uses.library import to_bytes
 
     write(path, to_bytes(library), force=True)
 
 
 def gather(files: list[Path], known: Library | None, target: Path | None, bar: Bar) -> tuple[Library, int]:
-    """The embeddings of files, and how many failed, each of which is reported."""
+    """The embeddings of files, and the number of failures. Each failure is reported."""
     from aecodec import AecodecError
     from aecodec.uses.library import Entry, Library
 
@@ -121,7 +119,7 @@ def gather(files: list[Path], known: Library | None, target: Path | None, bar: B
 
 
 def embedding_of(file: Path) -> Embedding:
-    """The embedding of a picture or a file of ours, as its first bytes say; raises AecodecError."""
+    """The embedding of a picture or an .aec file, which its first bytes tell; raises AecodecError."""
     from aecodec.uses import embedding
 
     if compressed().recognise(first_bytes(file)):

@@ -65,16 +65,16 @@ def page(data: bytes, name: str, max_pixels: int) -> str:
     import aecodec
     from aecodec.api import decompress_picture
 
-    about = aecodec.info(data, max_pixels=max_pixels)
+    info = aecodec.info(data, max_pixels=max_pixels)
     picture = decompress_picture(data, max_pixels=max_pixels, strip=LEFT_OUT)
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=escape(name),
         image=data_uri(picture),
-        width=about.width,
-        height=about.height,
+        width=info.width,
+        height=info.height,
         clear="" if picture.alpha is None else ' class="clear"',
-        about=escape(describe(about)),
-        metadata=escape(metadata_note(about)),
+        about=escape(describe(info)),
+        metadata=escape(metadata_note(info)),
     )
 
 
@@ -85,20 +85,21 @@ def data_uri(picture: Picture) -> str:
 
     image = to_pillow(picture)
     small = max(image.size) <= LONGEST_OF_WEBP and Box.COLOUR not in picture.metadata
-    kind = "WEBP" if small else "PNG"
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(encode_image(image, kind)).decode()}"
+    pillow_format = "WEBP" if small else "PNG"
+    data = base64.b64encode(encode_image(image, pillow_format)).decode()
+    return f"data:image/{pillow_format.lower()};base64,{data}"
 
 
-def describe(about: Info) -> str:
+def describe(info: Info) -> str:
     """A sentence of size and coding."""
-    coding = "lossless" if about.quality is None else f"quality {about.quality:g}"
-    size = f"{readable_size(about.size)} as an aecodec file, {about.bpp:.3f} bits per pixel"
-    return f"{about.width} × {about.height} pixels; {size}, {coding}."
+    coding = "lossless" if info.quality is None else f"quality {info.quality:g}"
+    size = f"{readable_size(info.size)} as an aecodec file, {info.bpp:.3f} bits per pixel"
+    return f"{info.width} × {info.height} pixels; {size}, {coding}."
 
 
-def metadata_note(about: Info) -> str:
-    """A sentence of what else the file holds."""
-    kinds = {kind: size for kind, size in about.metadata.items() if kind in LEFT_OUT}
+def metadata_note(info: Info) -> str:
+    """A sentence that lists the metadata which the page leaves out."""
+    kinds = {kind: size for kind, size in info.metadata.items() if kind in LEFT_OUT}
     if not kinds:
         return "The file holds no metadata that this page would leave out."
     listed = ", ".join(f"{LEFT_OUT[kind]} ({readable_size(size)})" for kind, size in kinds.items())

@@ -49,9 +49,9 @@ def compressed() -> Inputs:
 
 
 def plan(paths: list[Path], inputs: Inputs, suffix: str, batch: Batch) -> list[Job]:
-    """The jobs that IN... and perhaps OUT ask for; raises UsageError where that makes no sense.
+    """The jobs for IN... and perhaps OUT; raises UsageError for paths that do not fit together.
 
-    `suffix` is that of outputs whose names are derived from those of inputs.
+    An output whose name is derived from that of its input gets `suffix`.
     """
     try:
         sources, output = split_output(paths, inputs, batch)
@@ -130,7 +130,7 @@ def expand(path: Path, inputs: Inputs, batch: Batch) -> Iterator[InputFile]:
 
 
 def search(folder: Path, inputs: Inputs, left_out: Path | None = None) -> Iterator[InputFile]:
-    """The inputs below a folder without those in the folder `left_out`, and whatever cannot be read."""
+    """The inputs below a folder, without those in the folder `left_out`, and entries that cannot be read."""
     unreadable: list[OSError] = []
     for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         if left_out is not None:
@@ -197,7 +197,7 @@ def derived(path: Path, inputs: Inputs, suffix: str) -> Path:
 
 
 def distinct(jobs: list[Job]) -> list[Job]:
-    """The jobs; one that would write what another job reads or writes is refused."""
+    """The jobs. A job whose output is an input or output of another job is refused."""
     first_jobs: dict[Path, Job] = {}
     sources = {Path(os.path.realpath(job.source)): job for job in jobs}
     return [

@@ -1,4 +1,4 @@
-"""Checks for --resume whether an existing output is what the command would make.
+"""Checks for --resume whether an existing output is one that the command would make.
 
 An output that is empty, damaged or made with other options is made again. Any other file stays, and its input
 fails with an error.
@@ -64,7 +64,7 @@ def coding_matches(container: Container, options: CompressOptions) -> bool:
         denoised
         and not options.lossless
         and learned.fingerprint == model_named(options.model_name).fingerprint
-        and (any_quality or hundredths(learned.quality) == hundredths(options.own_quality))
+        and (any_quality or hundredths(learned.quality) == hundredths(options.quality_or_default))
         and (options.enhance or not stages.enhance)
         and options.reduce in ("auto", stages.scale)
     )

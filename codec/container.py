@@ -261,16 +261,16 @@ def read_boxes(reader: Reader) -> tuple[dict[Box, bytes], dict[int, bytes]]:
     count = reader.byte("box count")
     if count == 0:
         raise LimitError(f"0 boxes are out of range, 1 to {MAX_BOXES}: the file is damaged")
-    found: dict[int, bytes] = {}
+    contents: dict[int, bytes] = {}
     for _ in range(count):
-        kind = reader.byte("box type")
-        if kind in found:
-            raise LimitError(f"box type {kind} is repeated: the file is damaged")
-        if kind not in list(Box) and not kind & SKIPPABLE:
-            raise LimitError(f"box type {kind} is unknown: the file is damaged or of a later release")
-        found[kind] = reader.take(reader.varint("box length"), "box")
-    known = {Box(kind): content for kind, content in found.items() if kind in list(Box)}
-    return known, {kind: content for kind, content in found.items() if kind not in known}
+        box_type = reader.byte("box type")
+        if box_type in contents:
+            raise LimitError(f"box type {box_type} is repeated: the file is damaged")
+        if box_type not in list(Box) and not box_type & SKIPPABLE:
+            raise LimitError(f"box type {box_type} is unknown: the file is damaged or of a later release")
+        contents[box_type] = reader.take(reader.varint("box length"), "box")
+    known = {Box(box_type): content for box_type, content in contents.items() if box_type in list(Box)}
+    return known, {box_type: content for box_type, content in contents.items() if box_type not in known}
 
 
 def write_stages(stages: Stages) -> bytes:
@@ -282,8 +282,8 @@ def write_stages(stages: Stages) -> bytes:
         parts += [bytes([Stage.ENHANCE]), stages.enhance]
     if stages.upscale:
         parts += [bytes([Stage.UPSCALE, stages.scale]), stages.upscale]
-    for kind, content in stages.unknown:
-        parts += [bytes([kind]), write_varint(len(content)), content]
+    for stage_type, content in stages.unknown:
+        parts += [bytes([stage_type]), write_varint(len(content)), content]
     return b"".join(parts)
 
 
@@ -292,17 +292,17 @@ def read_stages(box: bytes) -> Stages:
     reader, noise, enhance, upscale, scale = Reader(box), 0, b"", b"", 1
     unknown: dict[int, bytes] = {}
     while reader.position < len(box):
-        kind = reader.byte("stage")
-        if kind == Stage.DENOISE:
+        stage_type = reader.byte("stage")
+        if stage_type == Stage.DENOISE:
             noise = reader.byte("noise")
-        elif kind == Stage.ENHANCE:
+        elif stage_type == Stage.ENHANCE:
             enhance = reader.take(4, "fingerprint of a stage")
-        elif kind == Stage.UPSCALE:
+        elif stage_type == Stage.UPSCALE:
             scale, upscale = reader.byte("scale"), reader.take(4, "fingerprint of a stage")
-        elif kind & SKIPPABLE:
-            unknown[kind] = reader.take(reader.varint("length of a stage"), "stage")
+        elif stage_type & SKIPPABLE:
+            unknown[stage_type] = reader.take(reader.varint("length of a stage"), "stage")
         else:
-            raise LimitError(f"stage {kind} is unknown: the file is damaged or of a later release")
+            raise LimitError(f"stage {stage_type} is unknown: the file is damaged or of a later release")
     stages = Stages(noise, enhance, upscale, scale, tuple(sorted(unknown.items())))
     if not box or write_stages(stages) != box or (upscale and scale not in (2, 3, 4)):
         raise LimitError("the stages are not as they are written: the file is damaged")

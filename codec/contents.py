@@ -36,7 +36,7 @@ def contents_of(container: Container, size: int) -> Info:
     """What a parsed file of `size` bytes holds; raises BitstreamError where a lossless payload is none."""
     learned = container.learned
     boxes = {box.name.lower(): content for box, content in container.boxes.items()}
-    boxes |= {f"unknown box {kind}": content for kind, content in container.unknown.items()}
+    boxes |= {f"unknown box {box_type}": content for box_type, content in container.unknown.items()}
     return Info(
         width=container.width,
         height=container.height,

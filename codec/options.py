@@ -1,8 +1,9 @@
 """Options as data: what the functions and the commands take, checked as an object of them is made.
 
-An option is one field. Its `Option` says what a command calls it, what its help says, and how a value is
-checked and made plain; the commands' own options follow from that (`aecodec.cli.options`). So a new option of
-`compress` has two places: its field here or in `aecodec.encoder.options`, and where it is acted on.
+An option is one field. Its `Option` holds its name in a command, its help, and the function that checks a
+value and makes it plain. The options of commands are made from these fields (`aecodec.cli.options`). A new
+option of `compress` has two places: its field, here or in `aecodec.encoder.options`, and the code that acts
+on it.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def unless_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
     return lambda name, value: None if value is None else check(name, value)
 
 
-def option_of(each: Any) -> Option:
+def option_of(option_field: Any) -> Option:
     """The `Option` of a dataclass field."""
-    found: Option = each.metadata[OPTION]
-    return found
+    option: Option = option_field.metadata[OPTION]
+    return option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,29 +55,32 @@ class Checked:
     """Fields of options, whose values are checked and made plain as the object is made."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = option_of(each).check(each.name, getattr(self, each.name))
-            object.__setattr__(self, each.name, value)
+        for option_field in fields(self):
+            value = option_of(option_field).check(option_field.name, getattr(self, option_field.name))
+            object.__setattr__(self, option_field.name, value)
 
 
 def with_signature_of(options: type[Checked]) -> Callable[[Function], Function]:
-    """A decorator for a function of `**options`, whose signature then names them all."""
+    """A decorator that adds the names of all options to the signature of a function of `**options`."""
 
     def name_them(function: Function) -> Function:
-        own = [
+        declared = [
             parameter
             for parameter in inspect.signature(function).parameters.values()
             if parameter.kind != inspect.Parameter.VAR_KEYWORD
         ]
-        taken = {parameter.name for parameter in own}
+        taken = {parameter.name for parameter in declared}
         more = [
             inspect.Parameter(
-                each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type
+                option_field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=option_field.default,
+                annotation=option_field.type,
             )
-            for each in fields(options)
-            if each.name not in taken
+            for option_field in fields(options)
+            if option_field.name not in taken
         ]
-        signature = inspect.signature(function).replace(parameters=[*own, *more])
+        signature = inspect.signature(function).replace(parameters=[*declared, *more])
         function.__signature__ = signature  # type: ignore[attr-defined]
         return function
 
@@ -104,7 +108,7 @@ def true_or_false(error: type[AecodecError]) -> Callable[[str, Any], bool]:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions(Checked):
-    """How picture files, images and arrays are read; raises ImageError for what is not offered."""
+    """How picture files, images and arrays are read; raises ImageError for a value that is not offered."""
 
     depth: int | None = option(
         None,

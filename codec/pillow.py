@@ -9,10 +9,10 @@
 (64, 48)
 
 `save` takes the arguments of `aecodec.compress`, and `exif`, `icc_profile`, `xmp`, `comment` and `dpi`. As
-with Pillow's own formats, colours alone (`icc_profile` and code points, `cicp`) are those of the image
-where they are not given. EXIF, XMP, comment and resolution are written if they are given; texts and IPTC
-are not. What is given empty, or as None, is left out. An image that was opened is decoded when pixels are
-first needed.
+in other formats of Pillow, the colours of the image (`icc_profile` and code points, `cicp`) are written
+unless an argument replaces them. EXIF, XMP, comment and resolution are written only if they are arguments;
+texts and IPTC are not written. An argument that is empty or None leaves its metadata out. An image that was
+opened is decoded when pixels are first needed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from aecodec.picture.writing import to_pillow
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
 OPTIONS = tuple(field.name for field in fields(CompressOptions))
-GIVEN = ("icc_profile", "exif", "xmp", "comment", "dpi")  # metadata that `save` takes
+METADATA_ARGUMENTS = ("icc_profile", "exif", "xmp", "comment", "dpi")  # of `save`
 COLOURS = {Box.ICC, Box.COLOUR}  # kept unless others are given, as PNG, TIFF and AVIF keep the profile
 
 
@@ -97,7 +97,7 @@ class AecImageFile(ImageFile.ImageFile):
         return super().load()
 
     def decoded(self) -> Image.Image:
-        """The picture, or what `draft` asked for."""
+        """The picture, of the size that `draft` has chosen."""
         if self.factor == 1:
             return decompress(self.data)
         return to_pillow(decode_reduced(self.container, self.factor))
@@ -105,10 +105,10 @@ class AecImageFile(ImageFile.ImageFile):
 
 def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     """Writes an image as .aec; raises OSError for what cannot be coded."""
-    given = getattr(image, "encoderinfo", {})
+    arguments = getattr(image, "encoderinfo", {})
     try:
-        options = CompressOptions(**{name: given[name] for name in OPTIONS if name in given})
-        picture = strip(with_metadata(from_pillow(image, options), given), options.strip)
+        options = CompressOptions(**{name: arguments[name] for name in OPTIONS if name in arguments})
+        picture = strip(with_metadata(from_pillow(image, options), arguments), options.strip)
         for note in picture.notes:
             warnings.warn(note, stacklevel=4)
         file.write(encode(picture, options).data)
@@ -116,20 +116,20 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
         raise OSError(str(error)) from error
 
 
-def with_metadata(picture: Picture, given: dict[str, Any]) -> Picture:
+def with_metadata(picture: Picture, arguments: dict[str, Any]) -> Picture:
     """The picture with its colours and the metadata among the arguments of a call of `save`.
 
-    What is given replaces what the picture has, be it empty. EXIF says that the pixels are upright.
+    Metadata in the arguments replaces that of the picture, even where it is empty. EXIF is set to upright.
     """
     holder = Image.new("1", (1, 1))
-    for key in GIVEN:
-        if value := given.get(key):
+    for key in METADATA_ARGUMENTS:
+        if value := arguments.get(key):
             holder.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
     added = from_pillow(holder)
-    kept = set() if "icc_profile" in given else COLOURS
-    own = {box: data for box, data in picture.metadata.items() if box in kept}
+    kept = set() if "icc_profile" in arguments else COLOURS
+    colours = {box: data for box, data in picture.metadata.items() if box in kept}
     notes = tuple(note for note in picture.notes if "EXIF" not in note)  # which is not kept
-    return replace(picture, metadata={**own, **added.metadata}, notes=(*notes, *added.notes))
+    return replace(picture, metadata={**colours, **added.metadata}, notes=(*notes, *added.notes))
 
 
 def accept(prefix: bytes) -> bool:

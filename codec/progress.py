@@ -54,14 +54,14 @@ def track(task: str, parts: Iterable[Part]) -> Iterator[Part]:
 
 @contextmanager
 def as_part_of_passes(task: str, number: int, count: int) -> Iterator[None]:
-    """Within, a pass of this task is reported as part `number`, from 0, of `count` parts, and no other is."""
+    """Report a pass of this task inside as part `number` of `count`, from 0. Other tasks are silent."""
     listener = current.get()
     if listener is None:
         yield
         return
 
-    def report(each: str, done: int, of: int) -> None:
-        if each == task:
+    def report(reported_task: str, done: int, of: int) -> None:
+        if reported_task == task:
             listener(task, number * of + done, count * of)
 
     with progress_listener(report):

@@ -72,7 +72,7 @@ def hyper_latent_bits(tables: FrequencyTables, z: Integers, quality: float, cdf_
 
 
 def padding_at_border(bits: Bits, size: tuple[int, int]) -> Bits:
-    """The first rows and columns of `size`, what lies beyond them added to the last."""
+    """The first rows and columns of `size`. Bits beyond them are added to the last row and column."""
     rows, columns = (np.minimum(np.arange(n), last - 1) for n, last in zip(bits.shape, size, strict=True))
     folded = np.zeros(size)
     np.add.at(folded, np.ix_(rows, columns), bits)

@@ -136,7 +136,12 @@ def random_latents(tables: FrequencyTables, size: tuple[int, int], quality: floa
     return Latents(z, np.where(index < tables.skip_below, 0, symbols).astype(np.int16), index, quality)
 
 
-def whole(size: tuple[int, ...]) -> Window:
+def png_chunk(chunk_type: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(chunk_type + content)
+    return struct.pack(">I", len(content)) + chunk_type + content + struct.pack(">I", checksum)
+
+
+def full_window(size: tuple[int, ...]) -> Window:
     """All rows and columns of a picture of `size` (H, W, ...)."""
     return slice(0, size[0]), slice(0, size[1])
 
@@ -164,11 +169,14 @@ def run_python(script: str, *arguments: str, threads: int = 1) -> str:
 def derivatives_along(
     function: Callable[[Floats], float], y: Floats, gradient: Floats
 ) -> NDArray[np.float64]:
-    """How fast a function rises along its supposed gradient, and a third of it, where 1 is as it says."""
+    """Slopes of a function along its supposed gradient, and along a third of it, over the gradient's own.
+
+    Each is 1 where the gradient is right.
+    """
     unit = gradient / np.linalg.norm(gradient)
     third = np.random.default_rng(0).random(y.shape) < 0.3
-    found = []
+    ratios = []
     for direction in (unit, (unit * third).astype(np.float32)):
         rise = (function(y + 0.05 * direction) - function(y - 0.05 * direction)) / 0.1
-        found.append(rise / float((gradient * direction).sum()))
-    return np.array(found)
+        ratios.append(rise / float((gradient * direction).sum()))
+    return np.array(ratios)

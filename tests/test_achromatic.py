@@ -33,11 +33,11 @@ def test_three_equal_channels_take_the_bytes_of_gray(options: dict[str, float]) 
     assert aecodec.info(rgb).coding == "learned"
     assert len(rgb) == len(gray)
     assert parse(rgb).payload == parse(gray).payload
-    found = aecodec.decompress(rgb)
-    assert found.mode == aecodec.info(rgb).mode == "RGB"
+    decoded = aecodec.decompress(rgb)
+    assert decoded.mode == aecodec.info(rgb).mode == "RGB"
     assert aecodec.info(rgb).coded_gray
-    assert is_achromatic(np.asarray(found))
-    np.testing.assert_array_equal(np.asarray(found), np.asarray(aecodec.decompress(gray).convert("RGB")))
+    assert is_achromatic(np.asarray(decoded))
+    np.testing.assert_array_equal(np.asarray(decoded), np.asarray(aecodec.decompress(gray).convert("RGB")))
     part = aecodec.decompress(rgb, region=(7, 9, 60, 50))
     assert part.mode == "RGB"
     assert is_achromatic(np.asarray(part))
@@ -59,9 +59,9 @@ def test_wherever_equal_channels_come_from(mode: str) -> None:
         image = Image.open(file)
     with pytest.warns(UserWarning, match="CMYK") if mode == "CMYK" else nullcontext():
         data = aecodec.compress(image)
-    found = aecodec.decompress(data)
-    assert found.mode == ("RGBA" if mode == "RGBA" else "RGB")
-    assert is_achromatic(np.asarray(found)[..., :3])
+    decoded = aecodec.decompress(data)
+    assert decoded.mode == ("RGBA" if mode == "RGBA" else "RGB")
+    assert is_achromatic(np.asarray(decoded)[..., :3])
     assert aecodec.info(data).coded_gray == (aecodec.info(data).coding == "learned")
 
 
@@ -95,19 +95,19 @@ def test_gray_is_shown_as_gray(mode: str) -> None:
     ],
 )
 def test_stages_keep_equal_channels_equal(stage: object) -> None:
-    found = stage(from_pillow(as_rgb(GRAY)))  # type: ignore[operator]
-    assert not found.gray
-    assert is_achromatic(found.pixels)
+    staged = stage(from_pillow(as_rgb(GRAY)))  # type: ignore[operator]
+    assert not staged.gray
+    assert is_achromatic(staged.pixels)
     gray = stage(Picture(to_gray(from_pillow(GRAY).pixels), gray=True))  # type: ignore[operator]
-    np.testing.assert_array_equal(found.pixels, gray.pixels)
+    np.testing.assert_array_equal(staged.pixels, gray.pixels)
 
 
 @pytest.mark.parametrize("options", [{"denoise": 10.0}, {"reduce": 2}])
 def test_stages_of_a_file_keep_equal_channels_equal(options: dict[str, float]) -> None:
     data = aecodec.compress(as_rgb(GRAY), 20, **options)  # type: ignore[arg-type]
-    found = aecodec.decompress(data)
-    assert found.mode == "RGB"
-    assert is_achromatic(np.asarray(found))
+    decoded = aecodec.decompress(data)
+    assert decoded.mode == "RGB"
+    assert is_achromatic(np.asarray(decoded))
     assert is_achromatic(np.asarray(aecodec.decompress(data, enhance=True, upscale=2)))
 
 

@@ -110,9 +110,9 @@ def test_a_lossless_file_by_choice_keeps_all_that_is_seen() -> None:
     files = [aecodec.compress(image) for image in (icon, noisy)]
     assert files[0] == files[1]
     assert aecodec.info(files[0]).coding == "lossless"
-    found = np.asarray(aecodec.decompress(files[0]))
-    np.testing.assert_array_equal(found[..., 3], alpha)
-    np.testing.assert_array_equal(found[alpha > 0], np.asarray(icon)[alpha > 0])
+    decoded = np.asarray(aecodec.decompress(files[0]))
+    np.testing.assert_array_equal(decoded[..., 3], alpha)
+    np.testing.assert_array_equal(decoded[alpha > 0], np.asarray(icon)[alpha > 0])
 
 
 @pytest.mark.parametrize("options", [[], ["--exact"], ["--lossless"]])
@@ -124,9 +124,9 @@ def test_the_command_keeps_and_verifies_what_it_says(tmp_path: Path, options: li
     made = CliRunner().invoke(app, ["compress", str(tmp_path / "a.png"), "--verify", *options])
     assert made.exit_code == 0, made.output
     assert "lossless" in made.output
-    found = np.asarray(aecodec.decompress((tmp_path / "a.aec").read_bytes()))
-    np.testing.assert_array_equal(found[20:], np.asarray(icon)[20:])
-    assert (found == np.asarray(icon)).all() == bool(options)
+    decoded = np.asarray(aecodec.decompress((tmp_path / "a.aec").read_bytes()))
+    np.testing.assert_array_equal(decoded[20:], np.asarray(icon)[20:])
+    assert (decoded == np.asarray(icon)).all() == bool(options)
 
 
 def test_the_plugin_keeps_hidden_colours_if_asked_to() -> None:
@@ -158,8 +158,8 @@ def test_filling_is_smooth_exact_where_visible_and_knows_nothing_of_what_was_hid
 def test_pictures_of_any_size_are_filled(size: tuple[int, int]) -> None:
     pixels, alpha = noise(*size), noise(*size, 1)[..., 0] // 64 * 64
     alpha[0, 0] = 0
-    found = fill_hidden(Picture(pixels, alpha=alpha)).pixels
-    np.testing.assert_array_equal(found[alpha > 0], pixels[alpha > 0])
+    filled = fill_hidden(Picture(pixels, alpha=alpha)).pixels
+    np.testing.assert_array_equal(filled[alpha > 0], pixels[alpha > 0])
 
 
 def test_what_is_wholly_visible_or_hidden() -> None:
@@ -186,8 +186,8 @@ def test_channels_that_are_equal_where_seen_are_filled_equally() -> None:
     ],
 )
 def test_stages_see_nothing_of_what_is_hidden(stage: object) -> None:
-    found = [stage(from_pillow(image)) for image in (NOISY, FLAT)]  # type: ignore[operator]
-    np.testing.assert_array_equal(found[0].pixels, found[1].pixels)
+    staged = [stage(from_pillow(image)) for image in (NOISY, FLAT)]  # type: ignore[operator]
+    np.testing.assert_array_equal(staged[0].pixels, staged[1].pixels)
 
 
 def test_noise_is_measured_where_it_is_seen() -> None:

@@ -53,11 +53,11 @@ def detector() -> anomaly.Detector:
 
 
 def test_bad_pictures_are_told_from_good_ones_that_were_not_seen(detector: anomaly.Detector) -> None:
-    found = anomaly.evaluate(detector, UNSEEN, [blurred(each) for each in UNSEEN])
-    assert found.auroc == 1
-    assert found.false_positives == 0
-    assert found.found >= 0.8
-    assert (found.good, found.bad) == (5, 5)
+    evaluation = anomaly.evaluate(detector, UNSEEN, [blurred(picture) for picture in UNSEEN])
+    assert evaluation.auroc == 1
+    assert evaluation.false_positives == 0
+    assert evaluation.found >= 0.8
+    assert (evaluation.good, evaluation.bad) == (5, 5)
 
 
 def test_the_heat_map_shows_where(detector: anomaly.Detector) -> None:
@@ -70,9 +70,9 @@ def test_the_heat_map_shows_where(detector: anomaly.Detector) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 5), (50, 133)])
 def test_pictures_of_any_size_are_scored(size: tuple[int, int], detector: anomaly.Detector) -> None:
-    found = detector.score(Image.new("RGB", size, "red"))
-    assert found.heat.shape == size[::-1]
-    assert found.odd
+    finding = detector.score(Image.new("RGB", size, "red"))
+    assert finding.heat.shape == size[::-1]
+    assert finding.odd
 
 
 def test_what_nobody_sees_is_not_odd(detector: anomaly.Detector) -> None:

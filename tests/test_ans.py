@@ -39,13 +39,13 @@ def constriction_ans() -> Ans:
 def random_counts(random: np.random.Generator) -> Counts:
     """A table as flat, as steep or as long as tables can be."""
     size = int(random.integers(2, random.choice([3, 20, 500, 3000])))
-    found = [
+    counts = [
         np.ones(size),
         random.integers(1, 2**27, size),  # of which 3000 stay below the limit of a total
         1 + np.floor(2 ** (27 * random.random(size))),
         1 + random.geometric(0.01, size),
     ][random.integers(4)]
-    return found.astype(np.uint32)
+    return counts.astype(np.uint32)
 
 
 def random_groups(random: np.random.Generator, tables: list[Counts]) -> list[Group]:
@@ -73,11 +73,11 @@ def write(ans: Ans, tables: list[Counts], groups: list[Group]) -> NDArray[np.uin
 
 def read(ans: Ans, tables: list[Counts], groups: list[Group], words: NDArray[np.uint32]) -> list[int]:
     """The codes of groups of such lengths, then what is left: whether there is anything, and its words."""
-    stack, models, found = ans.stack(words), [ans.categorical(counts) for counts in tables], []
+    stack, models, symbols = ans.stack(words), [ans.categorical(counts) for counts in tables], []
     for number, codes in groups:
         model = ans.uniform(2**16) if number is None else models[number]
-        found += stack.decode(model, len(codes)).tolist()
-    return [*found, int(stack.is_empty()), *stack.get_compressed().tolist()]
+        symbols += stack.decode(model, len(codes)).tolist()
+    return [*symbols, int(stack.is_empty()), *stack.get_compressed().tolist()]
 
 
 def compare(seed: int) -> bool:
@@ -92,8 +92,8 @@ def compare(seed: int) -> bool:
         np.array_equal(words, write(constriction_ans(), tables, groups))
         and read(OWN, tables, groups, words) == [*sent, 1]
         and all(
-            read(OWN, tables, groups, each) == read(constriction_ans(), tables, groups, each)
-            for each in (words, noise)
+            read(OWN, tables, groups, stream) == read(constriction_ans(), tables, groups, stream)
+            for stream in (words, noise)
         )
     )
 
@@ -118,11 +118,11 @@ def test_golden_files(path: Path) -> None:
     container = parse(path.read_bytes())
     learned, size = container.learned, cell_grid(*container.coded_size)
     coder = Coder(model_with(learned.fingerprint).tables, OWN)
-    found = coder.decode(container.payload, size, learned.quality, learned.cdf_set)
+    latents = coder.decode(container.payload, size, learned.quality, learned.cdf_set)
     expected = latents_of(container)
-    np.testing.assert_array_equal(found.z, expected.z)
-    np.testing.assert_array_equal(found.symbols, expected.symbols)
-    assert coder.encode(found, learned.cdf_set) == container.payload
+    np.testing.assert_array_equal(latents.z, expected.z)
+    np.testing.assert_array_equal(latents.symbols, expected.symbols)
+    assert coder.encode(latents, learned.cdf_set) == container.payload
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 4)])
@@ -168,11 +168,11 @@ def test_without_constriction_the_own_coder_does_all() -> None:
     """As where pip installed none: files are the same, and are read."""
     picture = "Image.linear_gradient('L').convert('RGB').crop((0, 0, 70, 50))"
     made = f"from PIL import Image; import aecodec; data = aecodec.compress({picture}, quality=40, effort=1)"
-    shown = (
+    report = (
         "print(type(aecodec.entropy.ans.installed_ans()).__name__, aecodec.decompress(data).size, data.hex())"
     )
-    lacking = run_python(f"import sys; sys.modules['constriction'] = None; {made}; {shown}").split()
-    usual = run_python(f"{made}; {shown}").split()
+    lacking = run_python(f"import sys; sys.modules['constriction'] = None; {made}; {report}").split()
+    usual = run_python(f"{made}; {report}").split()
     assert lacking[0] == "PythonAns"
     assert usual[0] == type(installed_ans()).__name__
     assert lacking[1:] == usual[1:]
@@ -233,7 +233,7 @@ def test_frequencies_are_rounded_down_exactly(first: int, total: int) -> None:
 
 def test_counts_may_sum_to_what_64_bits_allow() -> None:
     counts = np.full(128, 2**32 - 1, np.uint32)
-    found = cumulative_frequencies(counts)
-    assert found.tolist() == [k + k * (2**24 - 128) // 128 for k in range(129)]
+    frequencies = cumulative_frequencies(counts)
+    assert frequencies.tolist() == [k + k * (2**24 - 128) // 128 for k in range(129)]
     with pytest.raises(ModelError, match="counts of a table sum to 554050781055"):
         cumulative_frequencies(np.full(129, 2**32 - 1, np.uint32))

@@ -194,8 +194,8 @@ def test_lossless_alpha_that_has_nothing_of_the_colours_has_a_box() -> None:
 
 
 @pytest.mark.parametrize("quality", [0, 50, 100])
-@pytest.mark.parametrize("kind", ["noise", "black", "white", "checks"])
-def test_odd_pictures_never_fail(kind: str, quality: float) -> None:
+@pytest.mark.parametrize("pattern", ["noise", "black", "white", "checks"])
+def test_odd_pictures_never_fail(pattern: str, quality: float) -> None:
     checks = np.indices((61, 97)).sum(0)[:, :, None] % 2 * np.full(3, 255)
     pictures = {
         "noise": noise(97, 61),
@@ -203,9 +203,9 @@ def test_odd_pictures_never_fail(kind: str, quality: float) -> None:
         "white": np.full((61, 97, 3), 255, np.uint8),
         "checks": checks.astype(np.uint8),
     }
-    file = aecodec.compress(pictures[kind], quality)
+    file = aecodec.compress(pictures[pattern], quality)
     assert aecodec.decompress(file).size == (97, 61)
-    assert len(file) <= len(write_lossless(Image.fromarray(pictures[kind]))) + 32
+    assert len(file) <= len(write_lossless(Image.fromarray(pictures[pattern]))) + 32
 
 
 @pytest.mark.parametrize("quality", [-0.01, 100.01, float("nan"), float("inf")])
@@ -344,11 +344,11 @@ def test_all_is_the_public_names() -> None:
 
 
 def test_signatures_name_every_option() -> None:
-    options = {each.name for each in fields(aecodec.CompressOptions)}
+    options = {option.name for option in fields(aecodec.CompressOptions)}
     assert set(inspect.signature(aecodec.compress).parameters) == options | {"image"}
-    reading = {each.name for each in fields(ReadOptions)}
-    for function, own in ((aecodec.denoise, {"sigma", "method"}), (aecodec.enhance, set())):
-        assert set(inspect.signature(function).parameters) == reading | own | {"image"}
+    reading = {option.name for option in fields(ReadOptions)}
+    for function, parameters in ((aecodec.denoise, {"sigma", "method"}), (aecodec.enhance, set())):
+        assert set(inspect.signature(function).parameters) == reading | parameters | {"image"}
 
 
 def test_import_is_light() -> None:

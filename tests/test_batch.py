@@ -146,9 +146,9 @@ def work_slowly(job: Job) -> dict[str, object]:
 
 def test_a_process_that_dies_is_a_failure_of_its_files() -> None:
     jobs = [Job(Path(name), Path("x")) for name in ("dies.png", "a.png", "b.png")]
-    found = dict(outcomes(jobs, work_slowly, Batch(jobs=2)))
-    assert "a process died" in str(found[jobs[0]])
-    assert len(found) == 3
+    outcome_of = dict(outcomes(jobs, work_slowly, Batch(jobs=2)))
+    assert "a process died" in str(outcome_of[jobs[0]])
+    assert len(outcome_of) == 3
 
 
 def work_and_leave_a_mark(job: Job) -> dict[str, object]:
@@ -253,9 +253,9 @@ def test_regions(folder: Path) -> None:
     source, packed = folder / "in" / "a.png", folder / "in" / "a.aec"
     assert run_command("compress", source, packed).returncode == 0
     assert run_command("decompress", packed, folder / "part.png", "--region", "10,5,30,20").returncode == 0
-    with Image.open(folder / "part.png") as part, aecodec.decompress(packed.read_bytes()) as whole:
+    with Image.open(folder / "part.png") as part, aecodec.decompress(packed.read_bytes()) as full:
         assert part.size == (30, 20)
-        difference = ImageChops.difference(part, whole.crop((10, 5, 40, 25)))
+        difference = ImageChops.difference(part, full.crop((10, 5, 40, 25)))
         assert max(high for _, high in difference.getextrema()) <= 1
     refusal(
         run_command("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 2, "not inside 60x50"

@@ -47,17 +47,18 @@ def test_kodak_is_whole() -> None:
 
 
 def means_on_kodak(codec: ReferenceCodec, quality: float) -> tuple[float, float]:
-    found = [measure_one(codec, one, quality, ("psnr",)) for one in find_photographs(KODAK)[0]]
-    return float(np.mean([m.bpp for m in found])), float(np.mean([m.metrics["psnr"] for m in found]))
+    measurements = [measure_one(codec, one, quality, ("psnr",)) for one in find_photographs(KODAK)[0]]
+    bpp, psnr = [m.bpp for m in measurements], [m.metrics["psnr"] for m in measurements]
+    return float(np.mean(bpp)), float(np.mean(psnr))
 
 
 @pytest.mark.parametrize(
     ("quality", "psnr", "bpp"), [(10, 26.67, 0.256), (50, 32.17, 0.869), (90, 38.03, 2.315)]
 )
 def test_jpeg_on_kodak_is_calibrated(quality: int, psnr: float, bpp: float) -> None:
-    found = means_on_kodak(CODECS[JPEG], quality)
-    assert found[0] == pytest.approx(bpp, abs=0.001)
-    assert found[1] == pytest.approx(psnr, abs=0.02)
+    means = means_on_kodak(CODECS[JPEG], quality)
+    assert means[0] == pytest.approx(bpp, abs=0.001)
+    assert means[1] == pytest.approx(psnr, abs=0.02)
 
 
 def test_jpeg_without_optimised_tables_is_the_weaker_anchor_of_the_literature() -> None:
@@ -170,9 +171,9 @@ def test_metrics_see_swapped_channels_and_the_wrong_reference() -> None:
     pixels = photograph(200, 200)
     near = jpeg_round_trip(pixels, 90)
     for metric in METRICS:
-        own = metric.measure(pixels, near)
-        assert metric.measure(pixels, near[:, :, ::-1]) < own
-        assert metric.measure(photograph(220, 220)[20:, 20:], near) < own
+        value = metric.measure(pixels, near)
+        assert metric.measure(pixels, near[:, :, ::-1]) < value
+        assert metric.measure(photograph(220, 220)[20:, 20:], near) < value
 
 
 def test_luma_is_that_of_bt_601() -> None:
@@ -198,8 +199,8 @@ def test_ms_ssim_is_that_of_pytorch_msssim() -> None:
 
 def test_metrics_that_a_picture_does_not_allow_are_absent() -> None:
     small = photograph(40, 8)
-    found = measure_all(small, jpeg_round_trip(small, 50), ("psnr", "ssim", "ms_ssim"))
-    assert set(found) == {"psnr"}
+    measured = measure_all(small, jpeg_round_trip(small, 50), ("psnr", "ssim", "ms_ssim"))
+    assert set(measured) == {"psnr"}
 
 
 def test_ssimulacra2_is_that_of_libjxl() -> None:
@@ -277,23 +278,23 @@ def test_no_shared_range_is_no_number() -> None:
 
 
 def test_the_range_that_counts_is_shared() -> None:
-    found = compare({"a": ANCHOR}, {"a": np.add(HALF, (0, 1.5))})
-    assert found
-    assert (found.low, found.high) == (29.5, 37)
-    assert found.overlap == pytest.approx(7.5 / 10.5)
-    assert found.interval is None  # of one picture
+    comparison = compare({"a": ANCHOR}, {"a": np.add(HALF, (0, 1.5))})
+    assert comparison
+    assert (comparison.low, comparison.high) == (29.5, 37)
+    assert comparison.overlap == pytest.approx(7.5 / 10.5)
+    assert comparison.interval is None  # of one picture
 
 
 def test_the_interval_holds_the_difference() -> None:
     random = np.random.default_rng(0)
     pictures = {str(n): ANCHOR * (2 ** random.normal(0, 0.4), 1) + (0, random.normal()) for n in range(12)}
     savings = {name: random.uniform(0.6, 0.8) for name in pictures}
-    found = compare(pictures, {name: points * (savings[name], 1) for name, points in pictures.items()})
-    assert found.interval
-    assert found.interval[0] < found.pchip < found.interval[1]
-    assert found.interval[0] >= -40
-    assert found.interval[1] <= -20
-    assert found.images == pytest.approx({name: 100 * (saving - 1) for name, saving in savings.items()})
+    comparison = compare(pictures, {name: points * (savings[name], 1) for name, points in pictures.items()})
+    assert comparison.interval
+    assert comparison.interval[0] < comparison.pchip < comparison.interval[1]
+    assert comparison.interval[0] >= -40
+    assert comparison.interval[1] <= -20
+    assert comparison.images == pytest.approx({name: 100 * (saving - 1) for name, saving in savings.items()})
 
 
 def test_points_that_cost_more_for_nothing_are_dropped() -> None:

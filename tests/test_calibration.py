@@ -27,12 +27,12 @@ def gray_pictures(name: str) -> list[np.ndarray]:
 @pytest.mark.parametrize(("quality", "psnr"), [(10, 27.82), (20, 30.12), (30, 31.48), (40, 32.43)])
 def test_gray_jpeg_on_classic5(quality: int, psnr: float) -> None:
     codec = next(codec for codec in pillow_codecs()[0] if codec.name == JPEG)
-    found = []
+    values = []
     for pixels in gray_pictures("classic5"):
         file = codec.encode(Image.fromarray(pixels).convert("L"), quality)
-        found.append(psnr_rgb(pixels, np.asarray(codec.decode(file))))
-    assert len(found) == 5
-    assert np.mean(found) == pytest.approx(psnr, abs=0.02)
+        values.append(psnr_rgb(pixels, np.asarray(codec.decode(file))))
+    assert len(values) == 5
+    assert np.mean(values) == pytest.approx(psnr, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_gray_jpeg_on_classic5(quality: int, psnr: float) -> None:
 )
 def test_bicubic_interpolation(name: str, scale: str, psnr: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "METHODS", ("bicubic",))
-    [found] = [row for row in stages.upscaling(SETS) if (row.set, row.damage) == (name, scale)]
-    assert found.pictures == int(name[3:])
-    assert found.psnr == pytest.approx(psnr, abs=0.05)
+    [measured] = [row for row in stages.upscaling(SETS) if (row.set, row.damage) == (name, scale)]
+    assert measured.pictures == int(name[3:])
+    assert measured.psnr == pytest.approx(psnr, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_noise_and_non_local_means_on_bsd68(sigma: int, before: float | None, af
         noise = sigma * np.random.RandomState(number).randn(*plane.shape)
         damaged = ((plane + noise) / 255).astype(np.float32)
         noisy.append(psnr_of(plane.astype(float), 255 * damaged.astype(float)))
-        found = non_local_means(np.repeat(damaged, 3, 2), sigma, gray=True)[:, :, :1]
-        cleaned.append(psnr_of(plane.astype(float), 255 * found.astype(float)))
+        denoised = non_local_means(np.repeat(damaged, 3, 2), sigma, gray=True)[:, :, :1]
+        cleaned.append(psnr_of(plane.astype(float), 255 * denoised.astype(float)))
     assert len(noisy) == 68
     if before:
         assert np.mean(noisy) == pytest.approx(before, abs=0.02)

@@ -113,12 +113,12 @@ def test_json_and_quiet(photo: Path, tmp_path: Path) -> None:
 
 
 def test_info_and_models_agree(compressed: Path) -> None:
-    about = json.loads(run_command("info", compressed, "--json").stdout)
+    info = json.loads(run_command("info", compressed, "--json").stdout)
     models = json.loads(run_command("models", "--json").stdout)
-    assert about["model"] == models["visual"]["fingerprint"]
-    assert (about["width"], about["height"], about["mode"], about["quality"]) == (451, 300, "RGB", 50.0)
-    assert f"quality 50, model visual ({about['model']})" in run_command("info", compressed).stdout
-    assert about["model"] in run_command("models").stdout
+    assert info["model"] == models["visual"]["fingerprint"]
+    assert (info["width"], info["height"], info["mode"], info["quality"]) == (451, 300, "RGB", 50.0)
+    assert f"quality 50, model visual ({info['model']})" in run_command("info", compressed).stdout
+    assert info["model"] in run_command("models").stdout
 
 
 def test_the_release_is_said() -> None:

@@ -28,7 +28,7 @@ from aecodec.picture.clipping import (
     read_clipping,
     write_clipping,
 )
-from tests.common import assert_close, photograph, psnr_of, read_latents, shipped_photograph, whole
+from tests.common import assert_close, full_window, photograph, psnr_of, read_latents, shipped_photograph
 
 MASK = np.indices((9, 7)).sum(0) % 5 == 1
 
@@ -79,9 +79,9 @@ def test_gray_and_transparent_pictures_keep_white_too() -> None:
     alpha = np.full((*pixels.shape[:2], 1), 255, np.uint8)
     alpha[:200] = 0
     file = aecodec.compress(Image.fromarray(np.dstack([pixels, alpha])))
-    found = np.asarray(aecodec.decompress(file))
+    decoded = np.asarray(aecodec.decompress(file))
     white = (pixels == 255).all(2) & (alpha[..., 0] > 0)
-    assert (found[white] != 255).any(1).mean() < 0.005
+    assert (decoded[white] != 255).any(1).mean() < 0.005
 
 
 @pytest.mark.parametrize("options", [{"enhance": True}, {"reduce": 2}])
@@ -116,11 +116,11 @@ def test_a_few_highlights_have_no_box() -> None:
 def test_regions_are_those_of_the_whole() -> None:
     pixels = product(255, True)
     file = aecodec.compress(pixels)
-    whole = np.asarray(aecodec.decompress(file))
+    full = np.asarray(aecodec.decompress(file))
     for region in [(0, 0, 500, 400), (33, 65, 1, 1), (250, 130, 250, 270), (7, 390, 90, 10)]:
         left, top, width, height = region
         part = aecodec.decompress(file, region=region)
-        assert_close(np.asarray(part), whole[top : top + height, left : left + width])
+        assert_close(np.asarray(part), full[top : top + height, left : left + width])
 
 
 def test_pixels_do_not_depend_on_the_tiles() -> None:
@@ -130,8 +130,10 @@ def test_pixels_do_not_depend_on_the_tiles() -> None:
     finish = Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
     model = model_with(learned.fingerprint)
     latents = read_latents(model, learned, container.payload, container.coded_size)
-    found = [reconstruct(model, latents, whole(container.coded_size), core, finish) for core in (34, 5)]
-    assert_close(found[0], found[1])
+    decoded = [
+        reconstruct(model, latents, full_window(container.coded_size), core, finish) for core in (34, 5)
+    ]
+    assert_close(decoded[0], decoded[1])
 
 
 @given(st.integers(0, 15), st.booleans(), st.floats(0, 255, width=32), st.floats(-0.01, 0.01))
@@ -153,18 +155,18 @@ def test_what_machines_compute_differently_stays_within_a_level(
 def test_reach_draws_to_both_ends() -> None:
     clipper = Clipper((Clipping(3, True), Clipping(5, True)))
     levels = np.array([0, 5, 6, 9, 10, 128, 249, 250, 251, 252, 255], np.float32)
-    found = clipper(levels[None, :, None].repeat(3, 2), (slice(0, 1), slice(0, 11)))
-    assert found[0, :, 0].tolist() == [0, 0, 2, 8, 10, 128, 249, 251, 253, 255, 255]
+    clipped = clipper(levels[None, :, None].repeat(3, 2), (slice(0, 1), slice(0, 11)))
+    assert clipped[0, :, 0].tolist() == [0, 0, 2, 8, 10, 128, 249, 251, 253, 255, 255]
 
 
 def test_patches_are_set_and_reach_counts_beside_them() -> None:
-    whole = np.zeros((4, 4), np.bool_)
-    whole[0, 0] = True
-    clipper = Clipper((Clipping(4, False, 8, whole), Clipping()))
-    found = clipper(np.full((32, 32, 3), 251, np.float32), (slice(0, 32), slice(0, 32)))
-    assert (found[:16, :16] == 255).all()
-    assert (found[16:] == 251).all()
-    assert (found[:, 16:] == 251).all()
+    pure_patches = np.zeros((4, 4), np.bool_)
+    pure_patches[0, 0] = True
+    clipper = Clipper((Clipping(4, False, 8, pure_patches), Clipping()))
+    clipped = clipper(np.full((32, 32, 3), 251, np.float32), (slice(0, 32), slice(0, 32)))
+    assert (clipped[:16, :16] == 255).all()
+    assert (clipped[16:] == 251).all()
+    assert (clipped[:, 16:] == 251).all()
     shifted = clipper(np.full((9, 9, 3), 100, np.float32), (slice(4, 13), slice(4, 13)))
     assert (shifted[:4, :4] == 255).all()
     assert (shifted[4:] == 100).all()
@@ -174,17 +176,17 @@ def test_patches_are_set_and_reach_counts_beside_them() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_runs_come_back(shape: tuple[int, int], seed: int) -> None:
     random = np.random.default_rng(seed)
-    whole: NDArray[np.bool_] = random.random(shape) < (0.02, 0.5, 0.9, 1)[seed]
-    whole[-1, random.integers(shape[1])] = True
-    np.testing.assert_array_equal(expand_runs(compress_runs(whole), *shape), whole)
+    pure_patches: NDArray[np.bool_] = random.random(shape) < (0.02, 0.5, 0.9, 1)[seed]
+    pure_patches[-1, random.integers(shape[1])] = True
+    np.testing.assert_array_equal(expand_runs(compress_runs(pure_patches), *shape), pure_patches)
 
 
 def test_box_comes_back() -> None:
     size = 7 * 16 - 5, 9 * 16 - 15
     ends = Clipping(7, False, 16, MASK), Clipping(2, True)
     white, black = read_clipping(write_clipping(ends), size)
-    np.testing.assert_array_equal(white.whole, MASK)
-    assert replace(white, whole=None) == replace(ends[0], whole=None)
+    np.testing.assert_array_equal(white.pure_patches, MASK)
+    assert replace(white, pure_patches=None) == replace(ends[0], pure_patches=None)
     assert black == ends[1]
     assert write_clipping((Clipping(), Clipping())) == b""
 

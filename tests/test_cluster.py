@@ -39,9 +39,9 @@ SETTINGS = {  # what makes deaths count where they happen, and twice enough
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
     """The address of a scheduler, and the process whose children are its workers."""
     folder = tmp_path_factory.mktemp("cluster")
-    about, environment = folder / "scheduler.json", {**os.environ, **SETTINGS}
+    scheduler_file, environment = folder / "scheduler.json", {**os.environ, **SETTINGS}
     start = [sys.executable, "-m"]
-    common = ["--scheduler-file", str(about), "--no-dashboard"]
+    common = ["--scheduler-file", str(scheduler_file), "--no-dashboard"]
     roles = (
         [*start, "distributed.cli.dask_scheduler", *common, "--host", "127.0.0.1", "--port", "0"],
         [*start, "distributed.cli.dask_worker", *common, "--nworkers", str(WORKERS), "--nthreads", "1"],
@@ -51,8 +51,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
         options = {"cwd": ROOT, "env": environment, "stdout": log, "stderr": log}
         processes = [subprocess.Popen(role, **options) for role in roles]  # type: ignore[call-overload]
         try:
-            wait_until(lambda: about.exists() and len(workers_of(processes[1].pid)) == WORKERS)
-            yield json.loads(about.read_text())["address"], processes[1].pid
+            wait_until(lambda: scheduler_file.exists() and len(workers_of(processes[1].pid)) == WORKERS)
+            yield json.loads(scheduler_file.read_text())["address"], processes[1].pid
         finally:
             for process in reversed(processes):
                 process.terminate()
@@ -108,16 +108,16 @@ def test_a_worker_is_killed_midway(cluster: tuple[str, int], pictures: Path) -> 
 
 def work_and_die(job: Job) -> Record:
     """Writes a file; its process dies before or after it did so once, or whenever it is tried."""
-    deaths, kind = job.source.with_suffix(".deaths"), job.source.stem
+    deaths, fate = job.source.with_suffix(".deaths"), job.source.stem
     with deaths.open("a") as file:
         file.write("x")
     first = deaths.stat().st_size == 1
-    if kind == "poison" or (kind == "early" and first):
+    if fate == "poison" or (fate == "early" and first):
         os.kill(os.getpid(), signal.SIGKILL)
     write(job.target, b"made", force=False)
-    if kind == "late" and first:
+    if fate == "late" and first:
         os.kill(os.getpid(), signal.SIGKILL)
-    if kind == "odd" and first:
+    if fate == "odd" and first:
         raise RuntimeError("once")
     return {"output": str(job.target), "bytes_after": 4, "notes": ()}
 
@@ -125,9 +125,9 @@ def work_and_die(job: Job) -> Record:
 def test_deaths_before_and_after_writing_and_always(cluster: tuple[str, int], tmp_path: Path) -> None:
     names = ("early", "late", "odd", "poison", *(f"sound{number}" for number in range(6)))
     jobs = [Job(tmp_path / f"{name}.png", tmp_path / f"{name}.aec") for name in names]
-    found = list(outcomes(jobs, work_and_die, Batch(cluster=cluster[0])))
-    assert sorted(job.source.stem for job, _ in found) == sorted(names)
-    by_name = {job.source.stem: outcome for job, outcome in found}
+    outcomes_of_jobs = list(outcomes(jobs, work_and_die, Batch(cluster=cluster[0])))
+    assert sorted(job.source.stem for job, _ in outcomes_of_jobs) == sorted(names)
+    by_name = {job.source.stem: outcome for job, outcome in outcomes_of_jobs}
     poisoned = by_name.pop("poison")
     assert isinstance(poisoned, aecodec.AecodecError)
     assert "not done by the cluster: KilledWorker" in str(poisoned)

@@ -167,7 +167,7 @@ def test_boxes_that_may_be_skipped_are() -> None:
 
 
 def test_there_may_be_as_many_boxes_as_skippable_types() -> None:
-    container = Container(1, 1, False, b"", unknown={kind: bytes([kind]) for kind in SKIPPED})
+    container = Container(1, 1, False, b"", unknown={box_type: bytes([box_type]) for box_type in SKIPPED})
     assert parse(serialise(container)) == container
 
 
@@ -273,10 +273,10 @@ def test_truncated_at_every_length(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [SMALL_FILE, LOSSLESS_FILE])
 def test_every_flipped_bit_is_noticed(data: bytes) -> None:
-    whole = int.from_bytes(data, "big")
+    bits = int.from_bytes(data, "big")
     for bit in range(8 * len(data)):
         with pytest.raises(BitstreamError):
-            parse((whole ^ 1 << bit).to_bytes(len(data), "big"))
+            parse((bits ^ 1 << bit).to_bytes(len(data), "big"))
 
 
 def test_pixel_limit_is_the_readers() -> None:

@@ -33,11 +33,11 @@ def run(*command: object) -> str:
 
 def test_the_mime_type_is_that_of_the_package() -> None:
     root = ElementTree.parse(PACKAGING / "aecodec.xml").getroot()
-    (kind,) = root.findall("mime:mime-type", NAMESPACE)
-    match, glob = kind.find("mime:magic/mime:match", NAMESPACE), kind.find("mime:glob", NAMESPACE)
+    (mime_type,) = root.findall("mime:mime-type", NAMESPACE)
+    match, glob = mime_type.find("mime:magic/mime:match", NAMESPACE), mime_type.find("mime:glob", NAMESPACE)
     assert match is not None
     assert glob is not None
-    assert kind.get("type") == MIME
+    assert mime_type.get("type") == MIME
     assert glob.get("pattern") == f"*{SUFFIX}"
     assert match.get("offset") == "0"
     assert match.attrib["value"].encode().decode("unicode_escape").encode("latin-1") == MAGIC

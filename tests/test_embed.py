@@ -45,8 +45,8 @@ def originals() -> list[embedding.Embedding]:
     return [embedding.embed(photograph(name)) for name in NAMES]
 
 
-def pairs_of(each: list[embedding.Embedding]) -> list[tuple[int, int, float]]:
-    vectors, crops = np.stack([one.vector for one in each]), np.stack([one.crops for one in each])
+def pairs_of(embeddings: list[embedding.Embedding]) -> list[tuple[int, int, float]]:
+    vectors, crops = np.stack([one.vector for one in embeddings]), np.stack([one.crops for one in embeddings])
     return embedding.similar_pairs(vectors, crops)
 
 
@@ -90,9 +90,9 @@ def test_the_thumbnail_shows_the_picture(originals: list[embedding.Embedding]) -
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (40, 30)])
 def test_any_size_is_embedded(size: tuple[int, int]) -> None:
-    found = embedding.embed(Image.linear_gradient("L").resize(size))
-    assert np.isfinite(found.crops).all()
-    assert np.linalg.norm(found.vector) == pytest.approx(0 if size == (1, 1) else 1, abs=1e-5)
+    embedded = embedding.embed(Image.linear_gradient("L").resize(size))
+    assert np.isfinite(embedded.crops).all()
+    assert np.linalg.norm(embedded.vector) == pytest.approx(0 if size == (1, 1) else 1, abs=1e-5)
 
 
 def test_flat_pictures_are_no_duplicates() -> None:
@@ -104,10 +104,10 @@ def test_pairs_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     vectors = random.integers(-9, 9, (9, 63)).astype(np.float32)  # whose sums are exact
     crops = random.integers(-9, 9, (9, 18, 63)).astype(np.float32)
-    whole = embedding.similar_pairs(vectors, crops, 600.0)
-    assert whole
+    at_once = embedding.similar_pairs(vectors, crops, 600.0)
+    assert at_once
     monkeypatch.setattr(embedding, "PRODUCTS_AT_ONCE", 1)
-    assert embedding.similar_pairs(vectors, crops, 600.0) == whole
+    assert embedding.similar_pairs(vectors, crops, 600.0) == at_once
 
 
 def test_groups_join_what_pairs_connect() -> None:
@@ -115,10 +115,10 @@ def test_groups_join_what_pairs_connect() -> None:
 
 
 def test_a_map_of_one_picture_has_a_place(originals: list[embedding.Embedding]) -> None:
-    places = embedding.in_two_dimensions(np.stack([originals[0].thumbnail]))
-    np.testing.assert_array_equal(places, [[0, 0]])
-    places = embedding.in_two_dimensions(np.stack([each.thumbnail for each in originals]))
-    np.testing.assert_allclose([places.min(0), places.max(0)], [[0, 0], [1, 1]])
+    positions = embedding.in_two_dimensions(np.stack([originals[0].thumbnail]))
+    np.testing.assert_array_equal(positions, [[0, 0]])
+    positions = embedding.in_two_dimensions(np.stack([original.thumbnail for original in originals]))
+    np.testing.assert_allclose([positions.min(0), positions.max(0)], [[0, 0], [1, 1]])
 
 
 def test_what_is_no_picture_or_file_is_refused() -> None:
@@ -178,7 +178,7 @@ def test_resume_takes_what_is_there_and_a_bad_file_does_not_stop(folder: Path, t
     assert "text.png" in result.stderr
     assert "3 of 4 files embedded, 1 failed" in result.stderr
     with np.load(vectors) as arrays:
-        assert [bool(each.any()) for each in arrays["thumbnails"]] == [False, True, True]
+        assert [bool(thumbnail.any()) for thumbnail in arrays["thumbnails"]] == [False, True, True]
 
 
 def test_what_cannot_be_done_is_one_line(folder: Path, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_narrower_halo_is_that_of_other_tiles(
     height: int, width: int, core: int, halo: int, less: int
 ) -> None:
     cells = np.arange(height * width).reshape(height, width)
-    wide, narrow = (list(tiles(height, width, core, each)) for each in (halo, min(less, halo)))
+    wide, narrow = (list(tiles(height, width, core, cells)) for cells in (halo, min(less, halo)))
     for tile, expected in zip(wide, narrow, strict=True):
         seen = narrow_halo(tile, less)
         np.testing.assert_array_equal(cells[tile.outer][seen.outer], cells[expected.outer])
@@ -123,11 +123,11 @@ def test_a_narrower_halo_is_that_of_other_tiles(
 def test_each_part_is_worked_on_once(monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
     monkeypatch.setenv("AECODEC_THREADS", threads)
     done: list[int] = []
-    told: list[tuple[str, int, int]] = []
-    with progress_listener(lambda *what: told.append(what)):
+    reports: list[tuple[str, int, int]] = []
+    with progress_listener(lambda *what: reports.append(what)):
         for_each("counting", range(20), done.append)
     assert sorted(done) == list(range(20))
-    assert told == [("counting", count, 20) for count in range(1, 21)]
+    assert reports == [("counting", count, 20) for count in range(1, 21)]
 
 
 def test_parts_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,9 +25,9 @@ def part(name: str) -> Pixels:
 @pytest.mark.parametrize("name", EDGED)
 def test_what_was_never_coded_is_left_as_it_is(name: str) -> None:
     picture = Picture(EDGED[name](), notes=("kept",))
-    found = restoration.enhance(picture)
-    assert found.notes == ("kept", NOTE)
-    assert found.pixels is picture.pixels
+    enhanced = restoration.enhance(picture)
+    assert enhanced.notes == ("kept", NOTE)
+    assert enhanced.pixels is picture.pixels
 
 
 @pytest.mark.parametrize("name", EDGED)

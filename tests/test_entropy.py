@@ -261,9 +261,9 @@ def test_levels_are_as_they_are_defined(
 @pytest.mark.parametrize("loudest", [LOUDEST, (2**16 - 1) // WEIGHT_SUM])
 def test_sums_of_the_loudest_do_not_wrap(number: int, loudest: int) -> None:
     shape = (32 + 2 * FARTHEST, 3, 4) if number == 1 else (32 + 2 * FARTHEST, 6, 4)
-    found = around(np.full(shape, loudest, np.uint16), number)
-    np.testing.assert_array_equal(found, around(np.full(shape, loudest, np.int64), number))
-    assert found.max() == {1: WEIGHT_SUM // 2, 2: WEIGHT_SUM}[number] * loudest
+    sums = around(np.full(shape, loudest, np.uint16), number)
+    np.testing.assert_array_equal(sums, around(np.full(shape, loudest, np.int64), number))
+    assert sums.max() == {1: WEIGHT_SUM // 2, 2: WEIGHT_SUM}[number] * loudest
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -101,9 +101,9 @@ def test_hexadecimal_exif_that_is_none_is_left_out_with_a_note() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of what it cannot read
 def test_damaged_exif_never_leaves_turned_pixels_to_be_turned_again() -> None:
-    whole, random = make_exif(6), np.random.default_rng(0)
+    exif_data, random = make_exif(6), np.random.default_rng(0)
     for _ in range(300):
-        data = bytearray(whole[: random.integers(6, len(whole) + 1)])
+        data = bytearray(exif_data[: random.integers(6, len(exif_data) + 1)])
         data[random.integers(len(data))] = random.integers(256)
         image = PICTURE.copy()
         image.info["exif"] = bytes(data)

@@ -37,19 +37,19 @@ def coded(picture: Picture, quality: float = 40) -> Encoded:
 def test_a_sample_tells_about_the_psnr(gray: bool) -> None:
     pixels = photograph(*SIZE)
     picture = Picture(np.repeat(pixels[:, :, 1:2], 3, 2) if gray else pixels, gray)
-    found = coded(picture)
-    about, exact = found.fidelity(), found.fidelity(exact=True)
-    assert (about.sampled, exact.sampled) == (True, False)
-    assert about.psnr == pytest.approx(exact.psnr, abs=1.5)
-    assert about.psnr != exact.psnr
+    file = coded(picture)
+    sampled, exact = file.fidelity(), file.fidelity(exact=True)
+    assert (sampled.sampled, exact.sampled) == (True, False)
+    assert sampled.psnr == pytest.approx(exact.psnr, abs=1.5)
+    assert sampled.psnr != exact.psnr
 
 
 @pytest.mark.usefixtures("small_samples")
 def test_a_sample_of_all_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoded, "SAMPLE_CORE", 34)
     monkeypatch.setattr(encoded, "SAMPLES", 1)
-    found = coded(Picture(photograph(*SIZE)))
-    assert found.fidelity().psnr == pytest.approx(found.psnr, abs=1e-3)
+    file = coded(Picture(photograph(*SIZE)))
+    assert file.fidelity().psnr == pytest.approx(file.psnr, abs=1e-3)
 
 
 def test_samples_are_spread_and_the_same_each_time() -> None:
@@ -58,9 +58,9 @@ def test_samples_are_spread_and_the_same_each_time() -> None:
     assert sample == encoded.sample_of(size)
     assert len(sample) == encoded.SAMPLES**2
     for axis in range(2):
-        places = [tile.place[axis].start * CELL / size[axis] for tile in sample]
-        assert min(places) < 0.17
-        assert max(places) > 0.8
+        positions = [tile.place[axis].start * CELL / size[axis] for tile in sample]
+        assert min(positions) < 0.17
+        assert max(positions) > 0.8
 
 
 @pytest.mark.parametrize("quality", [20, 80])
@@ -69,8 +69,8 @@ def test_what_the_encoder_knows_of_y_is_what_the_decoder_finds(quality: float) -
     file = coded(Picture(pixels), quality)
     assert file.latents is not None
     assert file.latents.y_hat is not None
-    found = psnr_of(pixels, np.asarray(decompress(file.data)))
-    assert file.fidelity().psnr == pytest.approx(found, abs=1e-3)
+    decoded_psnr = psnr_of(pixels, np.asarray(decompress(file.data)))
+    assert file.fidelity().psnr == pytest.approx(decoded_psnr, abs=1e-3)
 
 
 @pytest.mark.usefixtures("small_samples")

@@ -26,9 +26,9 @@ FILES = sorted(GOLDEN.glob("*.aec"))
 
 
 def test_there_are_golden_files() -> None:
-    about = [aecodec.info(path.read_bytes()) for path in FILES]
-    assert {each.coding for each in about} == {"learned", "lossless"}
-    assert {each.model for each in about} >= {load_model(path).fingerprint.hex() for path in list_models()}
+    infos = [aecodec.info(path.read_bytes()) for path in FILES]
+    assert {info.coding for info in infos} == {"learned", "lossless"}
+    assert {info.model for info in infos} >= {load_model(path).fingerprint.hex() for path in list_models()}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

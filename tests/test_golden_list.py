@@ -26,13 +26,13 @@ def lines_of(text: str) -> list[str]:
 
 def missing_or_changed(text: str, folder: Path) -> list[str]:
     """The names on a list of files that a folder lacks, or has with other bytes."""
-    found = []
+    names = []
     for line in lines_of(text):
         digest, name = line.split()
         path = folder / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def shortened(text: str) -> list[int]:

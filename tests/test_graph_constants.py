@@ -19,7 +19,7 @@ def test_numbers(value: int) -> None:
 
 def test_fields_of_a_graph_are_all_of_it(model: Model) -> None:
     graph = model.files["synthesis.onnx"]
-    assert b"".join(whole for _, whole, _ in fields(memoryview(graph))) == graph
+    assert b"".join(field for _, field, _ in fields(memoryview(graph))) == graph
 
 
 def test_only_the_input_is_another(model: Model) -> None:

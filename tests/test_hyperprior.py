@@ -146,9 +146,11 @@ def reference_expectation(z: Integers, quality: float, channel: int, row: int, c
         )
     if number:
         sides = [(0, 1), (0, -1), (1, 0), (-1, 0)] if number == 2 else [(1, 1), (1, -1), (-1, 1), (-1, -1)]
-        found = [(row + y, column + x) for y, x in sides if 0 <= row + y < height and 0 <= column + x < width]
+        neighbours = [
+            (row + y, column + x) for y, x in sides if 0 <= row + y < height and 0 <= column + x < width
+        ]
         for other in range(channels):
-            mean = Fraction(sum(int(z[other, *place]) for place in found), len(found))
+            mean = Fraction(sum(int(z[other, *place]) for place in neighbours), len(neighbours))
             expected += Fraction(int(TABLES.z_around[number - 1, channel, other]), unit) * mean
     return expected
 
@@ -160,8 +162,8 @@ def test_contexts_are_the_reference(size: tuple[int, int], quality: float, seed:
         for place, context, origin in zip(step.places, step.context, step.origin, strict=True):
             row, column = divmod(int(place), size[1])
             expected = reference_expectation(z, quality, step.channel, row, column)
-            own = min(max(floor(4 * expected), -24), 63) + 24
-            assert context == order[row, column] * CONTEXTS + own
+            context_in_pass = min(max(floor(4 * expected), -24), 63) + 24
+            assert context == order[row, column] * CONTEXTS + context_in_pass
             assert origin == min(max(floor(expected), TABLES.z_low), TABLES.z_high)
 
 

@@ -33,6 +33,7 @@ from tests.common import (
     make_exif,
     noise,
     picture_of_mode,
+    png_chunk,
     read_exif,
 )
 
@@ -139,8 +140,8 @@ def notes_of_gamma(
     tmp_path: Path, gamma: int, more: tuple[tuple[bytes, bytes], ...] = (), **options: object
 ) -> tuple[str, ...]:
     chunks = PngImagePlugin.PngInfo()
-    for kind, content in ((b"gAMA", struct.pack(">I", gamma)), *more):
-        chunks.add(kind, content)
+    for chunk_type, content in ((b"gAMA", struct.pack(">I", gamma)), *more):
+        chunks.add(chunk_type, content)
     image = Image.fromarray(noise(9, 7))
     return read_picture(saved(tmp_path / "a.png", image, pnginfo=chunks, **options)).notes
 
@@ -155,10 +156,6 @@ def test_deep_avif_is_refused(tmp_path: Path, flag: int, bits: int) -> None:
     path.write_bytes(data)
     with pytest.raises(ImageError, match=f"has {bits} bits a sample"):
         read_picture(path)
-
-
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
@@ -325,11 +322,11 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, beside its error
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_truncated_pictures_are_refused(tmp_path: Path, format: str) -> None:
-    whole, path = encode_image(Image.fromarray(noise(9, 7)), format), tmp_path / "a"
-    path.write_bytes(whole)
+    data, path = encode_image(Image.fromarray(noise(9, 7)), format), tmp_path / "a"
+    path.write_bytes(data)
     expected = read_picture(path)
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
         with suppress(ImageError):
             assert_same_picture(read_picture(path), expected)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-import zlib
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from aecodec.picture import Picture, code_points, text, xmp
 from aecodec.picture.embedding import extended_segments
 from aecodec.picture.reading import from_pillow, read_picture
 from aecodec.picture.writing import encode_image, notes_of_writing, to_pillow
-from tests.common import METADATA, make_icc, noise
+from tests.common import METADATA, make_icc, noise, png_chunk
 
 HEAD = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
 FOOT = "</rdf:RDF></x:xmpmeta>"
@@ -53,16 +52,13 @@ def segment(marker: int, content: bytes) -> bytes:
 
 def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
     data = file_of("PNG")
-    made = [
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    ]
-    return data[:33] + b"".join(made) + data[33:]
+    made = b"".join(png_chunk(chunk_type, content) for chunk_type, content in chunks)
+    return data[:33] + made + data[33:]
 
 
-def webp_with(kind: bytes, content: bytes) -> bytes:
+def webp_with(chunk_type: bytes, content: bytes) -> bytes:
     data = bytearray(file_of("WEBP", exif=METADATA[Box.EXIF]))
-    data += kind + struct.pack("<I", len(content)) + content
+    data += chunk_type + struct.pack("<I", len(content)) + content
     data[4:8] = struct.pack("<I", len(data) - 8)
     return bytes(data)
 
@@ -124,8 +120,8 @@ LEFT = {
 
 @pytest.mark.parametrize(("data", "note"), LEFT.values(), ids=LEFT)
 def test_what_is_left_is_noted(data: bytes, note: str) -> None:
-    [found] = read(data).notes
-    assert found.startswith(note)
+    [written_note] = read(data).notes
+    assert written_note.startswith(note)
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF", "BMP", "GIF"])
@@ -162,13 +158,13 @@ def test_extended_xmp_is_put_together() -> None:
     main = packet(f"{NOTE % digest} {TITLE}")
     picture = read(file_of("JPEG", xmp=main, extra=extended_segments(more, digest)))
     assert picture.notes == ()
-    found = picture.metadata[Box.XMP]
-    assert b'dc:title="cat"' in found
-    assert b"y" * 100_000 in found
-    assert b"HasExtendedXMP" not in found
-    assert xmp.tree(found.decode()) is not None
+    merged = picture.metadata[Box.XMP]
+    assert b'dc:title="cat"' in merged
+    assert b"y" * 100_000 in merged
+    assert b"HasExtendedXMP" not in merged
+    assert xmp.tree(merged.decode()) is not None
     again = read(encode_image(to_pillow(picture), "JPEG"))
-    assert again.metadata[Box.XMP] == found
+    assert again.metadata[Box.XMP] == merged
     assert again.notes == ()
 
 
@@ -249,12 +245,12 @@ def test_a_profile_fits_the_mode_it_is_written_with(format: str, gray: bool) -> 
 def test_profiles_made_of_code_points_look_right() -> None:
     wide = code_points.profile(code_points.Colour(12, 13))
     assert wide
-    shown = ImageCms.profileToProfile(
+    converted = ImageCms.profileToProfile(
         Image.new("RGB", (1, 1), (128, 100, 60)),
         ImageCms.ImageCmsProfile(io.BytesIO(wide)),
         ImageCms.createProfile("sRGB"),
     )
-    assert shown.getpixel((0, 0)) == pytest.approx((133, 99, 53), abs=1)  # by the matrices of CSS Color 4
+    assert converted.getpixel((0, 0)) == pytest.approx((133, 99, 53), abs=1)  # by the matrices of CSS Color 4
     assert code_points.profile(code_points.Colour(9, 16)) is None
     assert code_points.profile(code_points.Colour(77, 13)) is None
 
@@ -278,10 +274,10 @@ def test_boxes_of_later_releases_are_named() -> None:
     ],
 )
 def test_damaged_boxes_that_may_be_skipped_are_noted(box: Box, content: bytes, note: str) -> None:
-    [found] = decompress_picture(
+    [written_note] = decompress_picture(
         aecodec.compress(Picture(noise(16, 8), metadata={box: content}), lossless=True)
     ).notes
-    assert found.startswith(note)
+    assert written_note.startswith(note)
 
 
 def test_png_text_with_exif_is_no_text() -> None:

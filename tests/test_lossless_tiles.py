@@ -15,7 +15,7 @@ from aecodec.container import TILE, Box, Coding, Container, parse, serialise
 from aecodec.errors import BitstreamError, LimitError, TruncatedError
 from aecodec.fields import write_varint
 from aecodec.picture import lossless
-from aecodec.picture.lossless import read_pixels, tile_places, write_lossless, write_pixels, write_tiles
+from aecodec.picture.lossless import read_pixels, tile_windows, write_lossless, write_pixels, write_tiles
 from tests.common import noise
 
 
@@ -34,8 +34,8 @@ def test_a_long_page_is_lossless_and_no_larger_than_png() -> None:
     image.save(png, "PNG", optimize=True)
     file = aecodec.compress(image)
     assert parse(file).coding is Coding.LOSSLESS_TILES
-    about = aecodec.info(file)
-    assert (about.coding, about.mode, about.width, about.height) == ("lossless", "RGB", 240, 16_500)
+    info = aecodec.info(file)
+    assert (info.coding, info.mode, info.width, info.height) == ("lossless", "RGB", 240, 16_500)
     assert len(file) < len(png.getvalue())
     np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
@@ -46,9 +46,9 @@ def test_every_mode_is_kept(mode: str, size: tuple[int, int]) -> None:
     pixels = noise(*size)
     image = Image.fromarray(np.dstack([pixels, pixels[..., :1]])).convert(mode)
     file = aecodec.compress(image, lossless=True)
-    found = aecodec.decompress(file)
-    assert found.mode == aecodec.info(file).mode == mode
-    np.testing.assert_array_equal(np.asarray(found), np.asarray(image))
+    decoded = aecodec.decompress(file)
+    assert decoded.mode == aecodec.info(file).mode == mode
+    np.testing.assert_array_equal(np.asarray(decoded), np.asarray(image))
     left, top = size[0] // 2, size[1] // 2
     region = (left, top, size[0] - left, size[1] - top)
     part = aecodec.decompress(file, region=region)
@@ -72,8 +72,8 @@ def test_many_pixels_are_lossless_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tiles_cover_the_picture_row_by_row() -> None:
-    places = list(tile_places(TILE + 1, 2 * TILE))
-    assert places == [
+    windows = list(tile_windows(TILE + 1, 2 * TILE))
+    assert windows == [
         (slice(0, TILE), slice(0, TILE)),
         (slice(0, TILE), slice(TILE, TILE + 1)),
         (slice(TILE, 2 * TILE), slice(0, TILE)),
@@ -92,14 +92,14 @@ def test_regions_decode_only_the_tiles_they_need(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(lossless, "read_lossless", noted)
     pixels = np.tile(noise(64, 2), (1, width // 64, 1))
     payload = write_tiles(pixels)
-    found = read_pixels(payload, (width, 2), True, (slice(1, 2), slice(TILE - 1, TILE + 1)))
-    np.testing.assert_array_equal(found, pixels[1:2, TILE - 1 : TILE + 1])
+    region = read_pixels(payload, (width, 2), True, (slice(1, 2), slice(TILE - 1, TILE + 1)))
+    np.testing.assert_array_equal(region, pixels[1:2, TILE - 1 : TILE + 1])
     assert len(decoded) == 2
 
 
 WIDTH, HEIGHT = TILE + 5, 3
 PIXELS: Pixels = np.tile(noise(64, HEIGHT), (1, WIDTH // 64 + 1, 1))[:, :WIDTH]
-FIRST, SECOND = (write_lossless(Image.fromarray(PIXELS[place])) for place in tile_places(WIDTH, HEIGHT))
+FIRST, SECOND = (write_lossless(Image.fromarray(PIXELS[window])) for window in tile_windows(WIDTH, HEIGHT))
 OPAQUE = write_lossless(Image.fromarray(PIXELS[:, TILE:]).convert("RGBA"))
 
 

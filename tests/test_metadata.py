@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-import zlib
 from functools import cache
 from typing import Any
 
@@ -21,7 +20,7 @@ from aecodec.container import Box
 from aecodec.picture import Picture, code_points, photoshop, text
 from aecodec.picture.reading import read_picture
 from aecodec.picture.writing import encode_image, notes_of_writing, to_pillow
-from tests.common import MAKE, XMP, make_icc, noise
+from tests.common import MAKE, XMP, make_icc, noise, png_chunk
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
 IPTC = b"\x1c\x02\x78\x00\x07Caption\x1c\x02\x19\x00\x03cat"
@@ -38,11 +37,10 @@ def exif_with(gps: bool) -> bytes:
     return exif.tobytes()
 
 
-def png_with(kind: bytes, content: bytes) -> bytes:
+def png_with(chunk_type: bytes, content: bytes) -> bytes:
     """A PNG with a chunk before its pixels."""
     data = file_of("PNG")
-    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    return data[:33] + chunk + data[33:]
+    return data[:33] + png_chunk(chunk_type, content) + data[33:]
 
 
 def file_of(format: str, **options: Any) -> bytes:
@@ -107,7 +105,7 @@ def said(picture: Picture) -> dict[str, object]:
     exif.load(picture.metadata.get(Box.EXIF, b""))
     comments = [one.value for one in words.chunks if one.keyword == "Comment"]
     profile = picture.metadata.get(Box.ICC)
-    found: dict[str, object] = {
+    contents: dict[str, object] = {
         "icc": profile if profile != code_points.profile(P3) else None,
         "exif": exif.get(MAKE),
         "gps": tuple(map(float, exif.get_ifd(ExifTags.IFD.GPSInfo).get(2, ()))),
@@ -118,7 +116,7 @@ def said(picture: Picture) -> dict[str, object]:
         "dpi": tuple(round(value) for value in words.dpi or ()),
         "cicp": Box.COLOUR in picture.metadata or profile == code_points.profile(P3),
     }
-    return {kind: content for kind, content in found.items() if content}
+    return {kind: content for kind, content in contents.items() if content}
 
 
 @cache
@@ -141,12 +139,12 @@ def test_what_goes_in_is_kept(kind: str, source: str) -> None:
         "dpi": (300, 150),
         "cicp": True,
     }
-    found = said(picture)
+    contents = said(picture)
     assert picture.notes == ()
-    assert kind in found
-    assert set(found) == ({"exif", "gps"} if kind == "gps" else {kind})
-    assert found[kind] == expected.get(kind, found[kind])
-    assert said(decompress_picture(data)) == found
+    assert kind in contents
+    assert set(contents) == ({"exif", "gps"} if kind == "gps" else {kind})
+    assert contents[kind] == expected.get(kind, contents[kind])
+    assert said(decompress_picture(data)) == contents
 
 
 def test_texts_keep_their_languages() -> None:
@@ -164,14 +162,14 @@ def test_each_kind_comes_back_or_is_noted(kind: str, source: str, target: str) -
     image = to_pillow(decompress_picture(data))
     notes = notes_of_writing(image, target)
     with warnings.catch_warnings(action="error"):
-        found = said(read_picture(io.BytesIO(encode_image(image, target))))
-    if found.get(kind) == said(picture)[kind]:
+        contents = said(read_picture(io.BytesIO(encode_image(image, target))))
+    if contents.get(kind) == said(picture)[kind]:
         assert notes == ()
     else:
         name = {"cicp": "Display P3", "gps": "EXIF"}.get(kind, NOTES.get(kind, kind.upper()))
         assert len(notes) == 1
         assert name in notes[0]
-        assert kind not in found
+        assert kind not in contents
         assert (kind, target) not in MUST
 
 

@@ -35,8 +35,8 @@ def encoded(format: str, seed: int = 0) -> bytes:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: two pictures with a suffix, two without, files of ours, and a text."""
-    for name, kind in {"a.png": "PNG", "b.jpg": "JPEG", "IMG_1": "JPEG", "IMG_2": "WEBP"}.items():
-        (tmp_path / name).write_bytes(encoded(kind))
+    for name, pillow_format in {"a.png": "PNG", "b.jpg": "JPEG", "IMG_1": "JPEG", "IMG_2": "WEBP"}.items():
+        (tmp_path / name).write_bytes(encoded(pillow_format))
     for name in ("x.aec", "y.aec", "packed"):
         (tmp_path / name).write_bytes(compress(Image.new("L", (8, 8))))
     (tmp_path / "notes").write_text("no picture")
@@ -244,7 +244,7 @@ def test_a_loop_of_links_is_the_failure_of_its_file(folder: Path, loop: Path) ->
     assert loop.is_symlink()
 
 
-def found_in(folder: Path, inputs: Inputs, batch: Batch | None = None) -> list[Job]:
+def jobs_in(folder: Path, inputs: Inputs, batch: Batch | None = None) -> list[Job]:
     return plan([folder], inputs, ".aec", batch or Batch(recursive=True))
 
 
@@ -252,9 +252,9 @@ def test_pictures_without_suffix_and_links_to_nowhere_are_found(folder: Path) ->
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.png")
     os.mkfifo(folder / "pipe")
-    names = [job.source.name for job in found_in(folder, pictures())]
+    names = [job.source.name for job in jobs_in(folder, pictures())]
     assert names == ["IMG_1", "IMG_2", "a.png", "b.jpg", "empty.png", "gone.jpg"]
-    assert [job.source.name for job in found_in(folder, compressed())] == ["packed", "x.aec", "y.aec"]
+    assert [job.source.name for job in jobs_in(folder, compressed())] == ["packed", "x.aec", "y.aec"]
 
 
 def test_what_cannot_be_searched_is_named_and_counted(folder: Path) -> None:
@@ -285,12 +285,12 @@ def test_a_stage_does_not_read_what_it_wrote(folder: Path) -> None:
         (folder / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "out" / name).write_bytes(encoded("PNG"))
     batch = Batch(output_dir=Path("out"), recursive=True, force=True)
-    assert {job.source.name for job in found_in(Path(), pictures(pairs=True), batch)} == {
+    assert {job.source.name for job in jobs_in(Path(), pictures(pairs=True), batch)} == {
         "IMG_1", "IMG_2", "a.png", "b.jpg", "empty.png",
     }  # fmt: skip
-    assert [job.source.name for job in found_in(Path("out"), pictures(pairs=True), batch)] == ["new.png"] * 2
-    found = [job.source.name for job in found_in(Path(), pictures(), batch)]
-    assert found.count("new.png") == 2  # what compress writes is none of its inputs
+    assert [job.source.name for job in jobs_in(Path("out"), pictures(pairs=True), batch)] == ["new.png"] * 2
+    names = [job.source.name for job in jobs_in(Path(), pictures(), batch)]
+    assert names.count("new.png") == 2  # what compress writes is none of its inputs
 
 
 def test_pipes_count_what_went_through_them(folder: Path) -> None:

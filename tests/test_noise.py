@@ -28,10 +28,10 @@ def noisy(pixels: Pixels, sigma: float, gray: bool = False) -> Pixels:
 @pytest.mark.parametrize("name", DRAWN)
 def test_what_was_drawn_is_left_as_it_is(name: str) -> None:
     picture = Picture(DRAWN[name]())
-    found, sigma = denoise_measured(picture)
+    denoised, sigma = denoise_measured(picture)
     assert sigma == 0
-    assert found.notes == ("no noise was measured: left as it is",)
-    np.testing.assert_array_equal(found.pixels, picture.pixels)
+    assert denoised.notes == ("no noise was measured: left as it is",)
+    np.testing.assert_array_equal(denoised.pixels, picture.pixels)
 
 
 @pytest.mark.parametrize("quality", [75, 92])
@@ -39,8 +39,8 @@ def test_what_was_drawn_is_left_as_it_is(name: str) -> None:
 def test_a_jpeg_of_what_was_drawn_is_not_blurred(name: str, quality: int) -> None:
     clean = DRAWN[name]()
     damaged = jpeg(clean, quality)
-    found = restoration.denoise(Picture(damaged)).pixels
-    assert psnr_of(clean, found) > psnr_of(clean, damaged) - 0.05
+    denoised = restoration.denoise(Picture(damaged)).pixels
+    assert psnr_of(clean, denoised) > psnr_of(clean, damaged) - 0.05
 
 
 @pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
@@ -74,9 +74,9 @@ def test_a_saturated_colour_hides_no_noise() -> None:
 def test_noise_of_a_photograph_is_removed_blindly(method: str) -> None:
     clean = shipped_photograph("chelsea")[:160, :160]
     damaged = noisy(clean, 20)
-    found, sigma = denoise_measured(Picture(damaged), method=method)
+    denoised, sigma = denoise_measured(Picture(damaged), method=method)
     assert sigma == estimate_noise(damaged)
-    assert psnr_of(clean, found.pixels) > psnr_of(clean, damaged) + 3
+    assert psnr_of(clean, denoised.pixels) > psnr_of(clean, damaged) + 3
 
 
 def test_the_noise_can_be_had() -> None:

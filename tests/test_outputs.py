@@ -268,8 +268,8 @@ def threads(_: Job) -> Record:
 
 def test_processes_share_the_threads_and_nothing_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AECODEC_THREADS", "6")
-    found = list(outcomes([Job(Path(n), Path("x")) for n in "ab"], threads, Batch(jobs=2)))
-    assert [outcome for _, outcome in found] == [{"threads": "3"}] * 2
+    outcomes_of_jobs = list(outcomes([Job(Path(n), Path("x")) for n in "ab"], threads, Batch(jobs=2)))
+    assert [outcome for _, outcome in outcomes_of_jobs] == [{"threads": "3"}] * 2
     assert os.environ["AECODEC_THREADS"] == "6"
 
 

@@ -26,12 +26,12 @@ from aecodec.model.registry import DECODER_FILES, Model, model_named
 from aecodec.model.tiling import ANALYSIS_HALO, DECODER_HALO, cell_grid, tiles
 from tests.common import (
     assert_close,
+    full_window,
     photograph,
     psnr_of,
     read_latents,
     run_python,
     shipped_photograph,
-    whole,
     write_latents,
 )
 
@@ -47,7 +47,7 @@ def coded(model: Model, photo: Pixels) -> tuple[LearnedHeader, bytes]:
 
 
 def pixels_of(model: Model, coded: tuple[LearnedHeader, bytes], size: tuple[int, int]) -> Pixels:
-    return reconstruct(model, read_latents(model, *coded, size), whole(size))
+    return reconstruct(model, read_latents(model, *coded, size), full_window(size))
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -59,7 +59,7 @@ def test_symbols_hardly_depend_on_the_tiles(model: Model, photo: Pixels, core: i
     sizes = [len(model.coder.encode(latents, 0)) for latents in (one, tiled)]
     assert sizes[1] == pytest.approx(sizes[0], rel=5e-3)
     figures = [
-        psnr_of(photo, reconstruct(model, latents, whole(photo.shape[:2]))) for latents in (one, tiled)
+        psnr_of(photo, reconstruct(model, latents, full_window(photo.shape[:2]))) for latents in (one, tiled)
     ]
     assert figures[1] == pytest.approx(figures[0], abs=0.02)
 
@@ -78,8 +78,8 @@ def test_what_cannot_be_read_back_is_not_written(
 ) -> None:
     decode = Coder.decode
 
-    def misread(coder: Coder, *given: Any) -> Latents:
-        latents = decode(coder, *given)
+    def misread(coder: Coder, *arguments: Any) -> Latents:
+        latents = decode(coder, *arguments)
         latents.symbols[-1, -1, -1] += 1
         return latents
 
@@ -92,7 +92,9 @@ def test_what_cannot_be_read_back_is_not_written(
 @pytest.mark.parametrize("quality", [0.0, QUALITY, 100.0])
 def test_pixels_do_not_depend_on_the_tiles(model: Model, photo: Pixels, core: int, quality: float) -> None:
     latents, size = encode_latents(model, photo, quality), photo.shape[:2]
-    assert_close(reconstruct(model, latents, whole(size), core), reconstruct(model, latents, whole(size)))
+    assert_close(
+        reconstruct(model, latents, full_window(size), core), reconstruct(model, latents, full_window(size))
+    )
 
 
 @pytest.mark.parametrize("region", [(0, 1, 0, 1), (95, 203, 64, 97), (150, 160, 0, 260)])
@@ -102,7 +104,7 @@ def test_a_region_is_cut_out_of_the_picture(
     top, bottom, left, right = region
     part = slice(top, min(bottom, photo.shape[0])), slice(left, min(right, photo.shape[1]))
     latents = read_latents(model, *coded, photo.shape[:2])
-    expected = reconstruct(model, latents, whole(photo.shape[:2]))[part]
+    expected = reconstruct(model, latents, full_window(photo.shape[:2]))[part]
     for core in (2, 32):
         assert_close(reconstruct(model, latents, part, core), expected)
 
@@ -150,11 +152,11 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_decoder(model: Model, q
     symbols = latents.symbols.copy()
     symbols[:, :, :2] *= -1
     y, other = (
-        decode_y_of_symbols(model, each, tile)
-        for each in (replace(latents, y_hat=None), replace(latents, symbols=symbols, y_hat=None))
+        decode_y_of_symbols(model, changed_latents, tile)
+        for changed_latents in (replace(latents, y_hat=None), replace(latents, symbols=symbols, y_hat=None))
     )
     assert np.abs(y - other)[:, :, beyond(3, 2)].max() == 0  # seven blocks at 1/16 see no farther
-    images = [model.synthesis(quality, each)[0] for each in (y, other)]
+    images = [model.synthesis(quality, latent)[0] for latent in (y, other)]
     change = 255 * np.abs(images[0] - images[1])
     assert change[:, :, :CELL].max() > 1
     assert change[:, :, beyond(DECODER_HALO, CELL)].max() < 1e-3  # of a level
@@ -258,7 +260,7 @@ def test_the_decoder_finds_the_latent_within_half_a_step_of_its_reconstruction_p
     latents, listener = encode_latents(model, photo, QUALITY, effort=0), Listener(model.synthesis)
     fresh = Model(model.name, model.manifest, model.files)
     fresh.__dict__["synthesis"] = listener
-    reconstruct(fresh, latents, whole(photo.shape[:2]))
+    reconstruct(fresh, latents, full_window(photo.shape[:2]))
     error = np.abs(listener.inputs[0] - analyse(model, photo, QUALITY)[0])
     beyond = np.abs(model.tables.reconstruction_offset)[latents.scale_index]
     assert (error - beyond)[latents.scale_index >= model.tables.skip_below].max() < 0.501

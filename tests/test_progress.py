@@ -49,7 +49,7 @@ def said_on_terminal(*arguments: object) -> str:
     return said.decode()
 
 
-def shown(said: str) -> list[tuple[str, int, int]]:
+def bars_of(said: str) -> list[tuple[str, int, int]]:
     """The task of each bar that was drawn, the tiles done, and of how many."""
     return [(task, int(done), int(of)) for task, done, of in re.findall(r"\] (\w+) (\d+)/(\d+)", said)]
 
@@ -66,7 +66,7 @@ def test_examples_of_the_documentation() -> None:
 
 def test_nobody_is_told_after_watching() -> None:
     seen: list[tuple[str, int, int]] = []
-    with progress_listener(lambda *given: seen.append(given)):
+    with progress_listener(lambda *report: seen.append(report)):
         assert len(list(track("first", tiles(2, 2, 1, 0)))) == 4
     assert len(list(track("second", tiles(2, 2, 1, 0)))) == 4
     assert seen == [("first", done, 4) for done in (1, 2, 3, 4)]
@@ -74,7 +74,7 @@ def test_nobody_is_told_after_watching() -> None:
 
 def test_parts_of_passes_are_told_as_one() -> None:
     seen: list[tuple[str, int, int]] = []
-    with progress_listener(lambda *given: seen.append(given)):
+    with progress_listener(lambda *report: seen.append(report)):
         for number in range(3):
             with as_part_of_passes("each", number, 3):
                 assert len(list(track("each", tiles(1, 2, 1, 0)))) == 2
@@ -99,33 +99,35 @@ def test_the_end_of_a_long_pass_is_foreseen(
 
 def test_all_steps_of_a_descent_are_one_pass() -> None:
     seen: list[tuple[str, int, int]] = []
-    with progress_listener(lambda *given: seen.append(given)):
+    with progress_listener(lambda *report: seen.append(report)):
         compress(photograph(100, 80), effort=5)
-    assert [each for each in seen if each[0] == "refining"] == [("refining", n, 16) for n in range(1, 17)]
+    assert [report for report in seen if report[0] == "refining"] == [
+        ("refining", n, 16) for n in range(1, 17)
+    ]
     assert seen.count(("rounding", 1, 1)) == 1  # of the draft
 
 
 def test_both_ways_of_a_large_picture_are_shown(large: Path, tmp_path: Path) -> None:
     said = said_on_terminal("compress", large, tmp_path / "large.aec")
-    assert shown(said) == passes(analysing=ANALYSED, rounding=LONG, decoding=LONG)
+    assert bars_of(said) == passes(analysing=ANALYSED, rounding=LONG, decoding=LONG)
     line = said.rpartition("\r\033[K")[2]  # the bar is gone before the result is said
     assert "large.aec: " in line
     said = said_on_terminal("decompress", tmp_path / "large.aec", tmp_path / "back.png")
-    assert shown(said) == passes(decoding=LONG)
+    assert bars_of(said) == passes(decoding=LONG)
 
 
 def test_files_of_a_batch_are_counted(large: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.png"
     Image.fromarray(photograph(60, 50)).save(small)
     said = said_on_terminal("compress", large, small, "-d", tmp_path / "out")
-    assert [bar for bar in shown(said) if bar[0] == "files"] == [("files", n, 2) for n in range(3)]
-    assert ("analysing", ANALYSED, ANALYSED) in shown(said)
+    assert [bar for bar in bars_of(said) if bar[0] == "files"] == [("files", n, 2) for n in range(3)]
+    assert ("analysing", ANALYSED, ANALYSED) in bars_of(said)
 
 
 def test_no_bar_for_what_is_small_or_quiet(large: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.png"
     Image.fromarray(photograph(60, 50)).save(small)
-    assert shown(said_on_terminal("compress", small)) == []
+    assert bars_of(said_on_terminal("compress", small)) == []
     assert said_on_terminal("compress", large, tmp_path / "large.aec", "--quiet") == ""
 
 

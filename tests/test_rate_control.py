@@ -82,9 +82,9 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
     """One alpha plane and one sample each way, although the picture is reduced, as nothing else fits."""
     image, written = Image.fromarray(photograph(300, 260)), []
 
-    def noted(plane: Image.Image, *given: Any, **options: Any) -> bytes:
+    def noted(plane: Image.Image, *arguments: Any, **options: Any) -> bytes:
         written.append((plane.mode, "all" if plane.size == image.size else "sample"))
-        return write_lossless(plane, *given, **options)
+        return write_lossless(plane, *arguments, **options)
 
     image.putalpha(Image.new("L", image.size, 128))
     monkeypatch.setattr(aecodec.picture.lossless, "write_lossless", noted)
@@ -96,8 +96,8 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_rows_that_occur_again_are_all_coded(height: int) -> None:
     """Of which a sample could know nothing, and which lossless coding serves best."""
     pixels = np.tile(photograph(256, height), (1280 // height, 1, 1))
-    whole = len(write_lossless(Image.fromarray(pixels), (0,)))
-    assert LosslessCandidate(Picture(pixels)).quick_try.result() == whole
+    size = len(write_lossless(Image.fromarray(pixels), (0,)))
+    assert LosslessCandidate(Picture(pixels)).quick_try.result() == size
     data = aecodec.compress(pixels, 50 if height < 64 else 90, tune="psnr")
     assert aecodec.info(data).coding == "lossless"
 
@@ -125,23 +125,23 @@ def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
     pixels = photograph(300, 420)
     pixels[: round(420 * (1 - share))] = 128
     quick = len(write_lossless(Image.fromarray(pixels), (0,)))
-    found = LosslessCandidate(Picture(pixels)).quick_try.result()
+    estimate = LosslessCandidate(Picture(pixels)).quick_try.result()
     detailed = 8 * quick > DETAILED * 420 * 300
     assert detailed == (share > 0.1)
-    assert share / 1.15 < found / quick < 1.15 if detailed else found == quick
+    assert share / 1.15 < estimate / quick < 1.15 if detailed else estimate == quick
 
 
 def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[LosslessCandidate] = []
     encode, check = encoder.encode_latents, encoder.Encoder.check
 
-    def before(*given: Any, **more: Any) -> Any:
+    def before(*arguments: Any, **more: Any) -> Any:
         assert "quick_try" not in kept[0].__dict__
-        return encode(*given, **more)
+        return encode(*arguments, **more)
 
-    def noted(*given: Any) -> Any:
+    def noted(*arguments: Any) -> Any:
         assert "quick_try" in kept[0].__dict__
-        return check(*given)
+        return check(*arguments)
 
     def make(picture: Picture) -> LosslessCandidate:
         kept.append(LosslessCandidate(picture))
@@ -252,8 +252,8 @@ class Files:
 def test_the_search_is_short_and_never_over(steepness: float, jump: float, limit: int) -> None:
     files = Files(steepness, jump)
     reachable = max(size for n in range(101) if (size := files.size(n)) <= limit)
-    found = within_bytes(files.write, files.guess, limit)
-    assert 0.9 * reachable <= len(found) <= limit
+    file = within_bytes(files.write, files.guess, limit)
+    assert 0.9 * reachable <= len(file) <= limit
     assert files.guessed <= 4
     assert files.written <= (3 if jump == 1 else 12)
 
@@ -265,8 +265,8 @@ def test_rough_sizes_that_are_far_off_cost_time_but_no_bytes(error: float) -> No
     def guess(quality: float) -> Any:
         return File(round(error * files.size(quality)))
 
-    found = within_bytes(files.write, guess, 2000)
-    assert 0.97 * 2000 <= len(found) <= 2000
+    file = within_bytes(files.write, guess, 2000)
+    assert 0.97 * 2000 <= len(file) <= 2000
     assert files.written <= 6
 
 

@@ -168,9 +168,9 @@ CUT = {
 
 @pytest.mark.parametrize("name", CUT)
 def test_of_a_cut_file_there_is_what_there_is(name: str) -> None:
-    kind, options = CUT[name]
-    data = saved(Image.fromarray(photograph(300, 200)), kind, **options)
-    whole, cut = read(data).pixels, data[: int(0.6 * len(data))]
+    pillow_format, options = CUT[name]
+    data = saved(Image.fromarray(photograph(300, 200)), pillow_format, **options)
+    complete, cut = read(data).pixels, data[: int(0.6 * len(data))]
     with pytest.raises(
         ImageError, match=r"about \d+ % of its pixels are missing( or coarse)?: pass --tolerant"
     ):
@@ -179,27 +179,27 @@ def test_of_a_cut_file_there_is_what_there_is(name: str) -> None:
     missing = int(picture.notes[0].split("about ")[1].split(" %")[0])
     assert 15 < missing < 75
     if name == "progressive JPEG":  # all of which is coarse
-        assert psnr_of(whole, picture.pixels) > 25
+        assert psnr_of(complete, picture.pixels) > 25
     else:
-        same = (picture.pixels == whole).all(2).mean()
+        same = (picture.pixels == complete).all(2).mean()
         assert abs(100 * (1 - same) - missing) < 15, (same, missing)
     assert len(picture.notes) == 1
 
 
-@pytest.mark.parametrize("kind", ["photograph", "flat", "dark below"])
+@pytest.mark.parametrize("motif", ["photograph", "flat", "dark below"])
 @pytest.mark.parametrize(
     ("name", "options"), [*CUT.values(), ("JPEG", {"restart_marker_blocks": 2})], ids=str
 )
-def test_no_cut_file_passes_for_whole(name: str, options: dict[str, Any], kind: str) -> None:
+def test_no_cut_file_passes_for_whole(name: str, options: dict[str, Any], motif: str) -> None:
     pixels = photograph(40, 33)
-    if kind != "photograph":
-        pixels[:: 1 if kind == "flat" else 33] = 200
-    pixels[10:] = 0 if kind == "dark below" else pixels[10:]
+    if motif != "photograph":
+        pixels[:: 1 if motif == "flat" else 33] = 200
+    pixels[10:] = 0 if motif == "dark below" else pixels[10:]
     data = saved(Image.fromarray(pixels), name, **options)
-    whole = read(data).pixels
+    complete = read(data).pixels
     for length in {*range(0, len(data), len(data) // 40 + 1), *range(len(data) - 20, len(data))}:
         with suppress(ImageError):
-            np.testing.assert_array_equal(read(data[:length]).pixels, whole)
+            np.testing.assert_array_equal(read(data[:length]).pixels, complete)
 
 
 @pytest.mark.parametrize("interlace", [0, 1])
@@ -344,12 +344,12 @@ def test_floats_whose_white_nobody_knows_are_refused(value: float) -> None:
         from_pillow(Image.fromarray(np.array([[0.5, value]], np.float32)), TO_8)
 
 
-@pytest.mark.parametrize("kind", ["named", "in memory"])
+@pytest.mark.parametrize("source", ["named", "in memory"])
 @pytest.mark.parametrize("channels", [2, 3, 4])
-def test_a_deep_png_that_was_loaded_is_not_cut_unsaid(tmp_path: Path, channels: int, kind: str) -> None:
+def test_a_deep_png_that_was_loaded_is_not_cut_unsaid(tmp_path: Path, channels: int, source: str) -> None:
     data = deep_png({2: 4, 3: 2, 4: 6}[channels], channels)
     (tmp_path / "a.png").write_bytes(data)
-    with Image.open(tmp_path / "a.png" if kind == "named" else io.BytesIO(data)) as image:
+    with Image.open(tmp_path / "a.png" if source == "named" else io.BytesIO(data)) as image:
         image.load()
         with pytest.raises(ImageError, match="has 16 bits a sample"):
             from_pillow(image)

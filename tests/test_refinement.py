@@ -89,13 +89,13 @@ def test_curvature_is_measured_once(model: Model, photo: Pixels) -> None:
     drafted = refinement.draft(model, photo, QUALITY, refines=True)
     assert drafted.state
     assert not drafted.state.curvature.any()
-    found = []
+    curvatures = []
     for _ in range(2):
         refinement.refine(model, photo, drafted.latents, drafted.state, 0.3, 1.0, 28)
-        found.append(drafted.state.curvature.copy())
-    np.testing.assert_array_equal(*found)
-    assert found[0].min() >= refinement.LEAST_CURVATURE
-    assert found[0].std() > 0.2
+        curvatures.append(drafted.state.curvature.copy())
+    np.testing.assert_array_equal(*curvatures)
+    assert curvatures[0].min() >= refinement.LEAST_CURVATURE
+    assert curvatures[0].std() > 0.2
 
 
 def test_curvature_is_that_of_each_position() -> None:
@@ -103,8 +103,8 @@ def test_curvature_is_that_of_each_position() -> None:
     expected = np.array([[[1.0, 5, 9, 30]]], np.float32)
     rounding = rng.uniform(-0.5, 0.5, (2000, 1, 4)).astype(np.float32)
     elsewhere = rng.standard_normal(rounding.shape, np.float32)  # what other latents' errors do here
-    found = refinement.estimate_curvature(expected * rounding + elsewhere, rounding)
-    np.testing.assert_allclose(found, np.maximum(expected, refinement.LEAST_CURVATURE), rtol=0.1)
+    curvature = refinement.estimate_curvature(expected * rounding + elsewhere, rounding)
+    np.testing.assert_allclose(curvature, np.maximum(expected, refinement.LEAST_CURVATURE), rtol=0.1)
     unknown = refinement.estimate_curvature(np.zeros_like(rounding), np.zeros_like(rounding))
     np.testing.assert_array_equal(unknown, np.full((1, 1, 4), refinement.CURVATURE))
 

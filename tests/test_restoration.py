@@ -23,8 +23,8 @@ from aecodec.restoration.noise import estimate_noise
 PHOTOGRAPH = np.asarray(data.astronaut())[:160, 100:300]
 
 
-def psnr(reference: np.ndarray, found: np.ndarray) -> float:
-    return float(peak_signal_noise_ratio(reference, found, data_range=255))
+def psnr(reference: np.ndarray, restored: np.ndarray) -> float:
+    return float(peak_signal_noise_ratio(reference, restored, data_range=255))
 
 
 def noisy(pixels: np.ndarray, sigma: float) -> np.ndarray:
@@ -47,18 +47,18 @@ def test_enlarged_sizes_are_exact(scale: int, method: str) -> None:
 
 
 def test_tiles_of_restoration_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = without_noise(PHOTOGRAPH, 20, False)
+    in_one = without_noise(PHOTOGRAPH, 20, False)
     monkeypatch.setattr(filtering, "CORE", 5)
     parts = without_noise(PHOTOGRAPH, 20, False)
-    assert np.abs(parts.astype(int) - whole).max() <= 1
+    assert np.abs(parts.astype(int) - in_one).max() <= 1
 
 
 @pytest.mark.parametrize(("scale", "method"), [(2, "learned"), (3, "learned"), (2, "srcnn"), (4, "srcnn")])
 def test_tiles_of_upscaling_leave_no_trace(scale: int, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = upscaling.enlarged(PHOTOGRAPH, scale, method)
+    in_one = upscaling.enlarged(PHOTOGRAPH, scale, method)
     monkeypatch.setattr(upscaling, "CORE", 50)
     parts = upscaling.enlarged(PHOTOGRAPH, scale, method)
-    assert np.abs(parts.astype(int) - whole).max() <= 1
+    assert np.abs(parts.astype(int) - in_one).max() <= 1
 
 
 def test_gray_stays_gray_and_alpha_passes_through() -> None:
@@ -69,9 +69,9 @@ def test_gray_stays_gray_and_alpha_passes_through() -> None:
     alpha = gray.point(lambda value: 255 * (value > 128))
     transparent = Image.fromarray(PHOTOGRAPH)
     transparent.putalpha(alpha)
-    for found in (aecodec.denoise(transparent, 20), aecodec.enhance(transparent)):
-        assert found.mode == "RGBA"
-        assert found.getchannel("A").tobytes() == alpha.tobytes()
+    for restored in (aecodec.denoise(transparent, 20), aecodec.enhance(transparent)):
+        assert restored.mode == "RGBA"
+        assert restored.getchannel("A").tobytes() == alpha.tobytes()
     assert aecodec.upscale(transparent, 2).getchannel("A").size == (400, 320)
 
 
@@ -83,8 +83,8 @@ def test_denoising_removes_noise() -> None:
 
 def test_floats_are_denoised_as_bytes_are() -> None:
     damaged = noisy(PHOTOGRAPH, 25)
-    found = without_noise((damaged / 255).astype(np.float32), 25, False)
-    assert np.abs(255 * found - without_noise(damaged, 25, False)).max() <= 0.51
+    denoised = without_noise((damaged / 255).astype(np.float32), 25, False)
+    assert np.abs(255 * denoised - without_noise(damaged, 25, False)).max() <= 0.51
 
 
 @pytest.mark.parametrize("sigma", [10, 25, 50])
@@ -101,24 +101,24 @@ def test_enhancing_helps_a_jpeg(tmp_path: Path) -> None:
     path = tmp_path / "photograph.jpg"
     Image.fromarray(PHOTOGRAPH).save(path, quality=10)
     damaged = np.asarray(Image.open(path))
-    found = np.asarray(aecodec.enhance(Image.open(path)))
-    assert psnr(PHOTOGRAPH, found) > psnr(PHOTOGRAPH, damaged) + 0.5
+    enhanced = np.asarray(aecodec.enhance(Image.open(path)))
+    assert psnr(PHOTOGRAPH, enhanced) > psnr(PHOTOGRAPH, damaged) + 0.5
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_networks_beat_bicubic_interpolation(scale: int) -> None:
     small = upscaling.downscale(PHOTOGRAPH, scale)
-    found = {
+    psnr_of_method = {
         method: psnr(PHOTOGRAPH, upscaling.enlarged(small, scale, method)[:160, :200])
         for method in ("learned", "srcnn", "bicubic")
     }
-    assert found["learned"] > found["srcnn"] > found["bicubic"]
+    assert psnr_of_method["learned"] > psnr_of_method["srcnn"] > psnr_of_method["bicubic"]
 
 
 def test_non_local_means_denoises() -> None:
     damaged = noisy(PHOTOGRAPH, 25)
-    found = stages.denoise(Picture(damaged), 25, "nlm").pixels
-    assert psnr(PHOTOGRAPH, found) > psnr(PHOTOGRAPH, damaged) + 3
+    denoised = stages.denoise(Picture(damaged), 25, "nlm").pixels
+    assert psnr(PHOTOGRAPH, denoised) > psnr(PHOTOGRAPH, damaged) + 3
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_stages_of_a_later_release_are_skipped_with_a_note_or_refused_by_name() 
 
 def test_a_file_records_its_stages() -> None:
     file = aecodec.compress(noisy(PHOTOGRAPH, 25), 40, denoise=25, reduce=2)
-    about = aecodec.info(file)
-    assert (about.noise, about.scale, about.enhanced) == (25, 2, False)
+    info = aecodec.info(file)
+    assert (info.noise, info.scale, info.enhanced) == (25, 2, False)
     assert aecodec.decompress(file).size == (200, 160)
     part = aecodec.decompress(file, region=(31, 17, 50, 40))
     assert part.tobytes() == aecodec.decompress(file).crop((31, 17, 81, 57)).tobytes()
@@ -279,7 +279,7 @@ def test_an_enhancement_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_reduction_that_hurts_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
     large = upscaling.enlarged
-    monkeypatch.setattr(decoding, "enlarged", lambda *given: 255 - large(*given))
+    monkeypatch.setattr(decoding, "enlarged", lambda *arguments: 255 - large(*arguments))
     assert aecodec.info(aecodec.compress(PHOTOGRAPH, 0, reduce="auto")).scale == 1
 
 
@@ -342,13 +342,13 @@ def test_every_method_takes_every_mode_and_size(name: str, size: tuple[int, int]
         if mode.endswith("A"):
             image = image.convert("LA" if mode == "LA" else "RGBA").convert(mode)
             image.putalpha(200)
-        found = stage(image)
+        staged = stage(image)
         gray, transparent = mode in ("1", "L", "LA"), mode.endswith("A")
-        assert found.mode == ("L" if gray else "RGB") + "A" * transparent
-        assert found.size == (scale * size[0], scale * size[1])
+        assert staged.mode == ("L" if gray else "RGB") + "A" * transparent
+        assert staged.size == (scale * size[0], scale * size[1])
         if transparent:
-            assert found.getchannel("A").getextrema() == (200, 200)
-        near = np.asarray(found.convert("RGB").resize(size, Image.Resampling.BOX), int)
+            assert staged.getchannel("A").getextrema() == (200, 200)
+        near = np.asarray(staged.convert("RGB").resize(size, Image.Resampling.BOX), int)
         assert np.abs(near - np.asarray(image.convert("RGB"))).mean() < 60
 
 
@@ -356,10 +356,10 @@ def test_every_method_takes_every_mode_and_size(name: str, size: tuple[int, int]
 def test_what_is_flat_has_no_noise(method: str) -> None:
     pixels = np.full((40, 50, 3), 128, np.uint8)
     pixels[5:20, 30:] = noisy(pixels[5:20, 30:], 20)
-    found = stages.denoise(Picture(pixels), 20, method).pixels
-    np.testing.assert_array_equal(found[20:], pixels[20:])
-    np.testing.assert_array_equal(found[:, :30], pixels[:, :30])
-    assert found[5:20, 30:].std() < pixels[5:20, 30:].std() / 2
+    denoised = stages.denoise(Picture(pixels), 20, method).pixels
+    np.testing.assert_array_equal(denoised[20:], pixels[20:])
+    np.testing.assert_array_equal(denoised[:, :30], pixels[:, :30])
+    assert denoised[5:20, 30:].std() < pixels[5:20, 30:].std() / 2
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
@@ -370,5 +370,5 @@ def test_flat_pictures_stay_flat(size: tuple[int, int], level: int) -> None:
     assert np.abs(stages.enhance(Picture(flat)).pixels.astype(int) - level).max() <= 1
     for method in upscaling.METHODS:
         for scale in upscaling.SCALES:
-            found = stages.upscale(Picture(flat), scale, method).pixels
-            assert np.abs(found.astype(int) - level).max() <= (6 if min(size) == 1 else 1)
+            enlarged = stages.upscale(Picture(flat), scale, method).pixels
+            assert np.abs(enlarged.astype(int) - level).max() <= (6 if min(size) == 1 else 1)

@@ -147,9 +147,9 @@ def test_a_clean_drawing_is_left_as_it_is(command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(60, 1), (1, 60), (1, 1)])
 def test_one_row_or_column_is_denoised(method: str, size: tuple[int, int], tmp_path: Path) -> None:
     Image.fromarray(photograph(*size)).save(tmp_path / "row.png")
-    for number, given in enumerate(((), ("--sigma", "20"))):
+    for number, options in enumerate(((), ("--sigma", "20"))):
         target = tmp_path / f"{number}.png"
-        result = run_command("denoise", "--method", method, *given, tmp_path / "row.png", target)
+        result = run_command("denoise", "--method", method, *options, tmp_path / "row.png", target)
         assert result.returncode == 0, result.stderr
         with Image.open(target) as image:
             assert image.size == size
@@ -171,8 +171,8 @@ def test_outputs_that_are_jpeg(photo: Path, tmp_path: Path) -> None:
         result = run_command(command, clear, "-o", out, "-f", "--background", "#f00", "--jpeg-quality", "30")
         assert result.returncode == 0, result.stderr
         assert out.stat().st_size < best
-        with Image.open(out) as found:
-            assert found.getpixel((5, 5))[0] > found.getpixel((5, 5))[1]
+        with Image.open(out) as written:
+            assert written.getpixel((5, 5))[0] > written.getpixel((5, 5))[1]
         refusal(
             run_command(command, clear, "-o", out, "-f", "--background", "reddish"),
             2,

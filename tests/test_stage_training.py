@@ -99,8 +99,8 @@ def test_an_export_computes_what_was_trained(
         with torch.no_grad():
             expected = task.network.eval()(*arrays, *scale)
         network = Network((tmp_path / "networks" / f"{graph}.onnx").read_bytes())
-        found = network(0, *(array[0].numpy() for array in arrays))
-        np.testing.assert_allclose(found[0], expected[0].numpy(), atol=2e-3)
+        exported = network(0, *(array[0].numpy() for array in arrays))
+        np.testing.assert_allclose(exported[0], expected[0].numpy(), atol=2e-3)
 
 
 def test_noise_is_as_strong_as_said_and_gray_where_the_picture_is() -> None:
@@ -113,15 +113,15 @@ def test_noise_is_as_strong_as_said_and_gray_where_the_picture_is() -> None:
 
 def test_a_gray_crop_becomes_a_gray_jpeg() -> None:
     image = restoration.gray(restoration.to_tensor(IMAGES[0][None, :64, :64])).expand(-1, 3, -1, -1)[0]
-    found = restoration.through_jpeg(image, 20, "4:2:0")
-    assert torch.equal(found[0], found[2])
-    assert 0 < float((found - image).abs().mean()) < 0.1
+    jpeg = restoration.through_jpeg(image, 20, "4:2:0")
+    assert torch.equal(jpeg[0], jpeg[2])
+    assert 0 < float((jpeg - image).abs().mean()) < 0.1
 
 
 def test_our_own_codec_spoils_pictures_for_training() -> None:
-    found = restoration.coded(IMAGES[0][:64, :64], 0)
-    assert found.shape == (64, 64, 3)
-    assert not np.array_equal(found, IMAGES[0][:64, :64])
+    spoiled = restoration.coded(IMAGES[0][:64, :64], 0)
+    assert spoiled.shape == (64, 64, 3)
+    assert not np.array_equal(spoiled, IMAGES[0][:64, :64])
 
 
 def test_the_commands_train_and_export(tmp_path: Path) -> None:

@@ -99,10 +99,10 @@ def test_exif_is_kept_as_it_was_edited(format: str, seen: bool) -> None:
         aecodec.compress(image, lossless=True)
         del image.getexif()[GPS]
         block = parse(aecodec.compress(image, lossless=True)).boxes[Box.EXIF]
-    found = Image.Exif()
-    found.load(block)
-    assert found[MAKE] == "maker"
-    assert not found.get_ifd(GPS)
+    entries = Image.Exif()
+    entries.load(block)
+    assert entries[MAKE] == "maker"
+    assert not entries.get_ifd(GPS)
     assert struct.pack("<I", 1519) not in block
 
 
@@ -121,12 +121,12 @@ def test_texts_and_comments_that_were_taken_out_stay_out() -> None:
     Image.fromarray(noise(16, 8)).save(file, "PNG", pnginfo=info, dpi=(300, 300))
     with Image.open(file) as image:
         del image.info["parameters"], image.info["dpi"]
-        found = text.unpack(parse(aecodec.compress(image, lossless=True)).boxes[Box.TEXT])[0]
-        assert found == text.Text((text.TextChunk("Title", "cat"),))
+        stored = text.unpack(parse(aecodec.compress(image, lossless=True)).boxes[Box.TEXT])[0]
+        assert stored == text.Text((text.TextChunk("Title", "cat"),))
 
 
 @pytest.mark.parametrize(
-    ("given", "kinds"),
+    ("names", "kinds"),
     [
         ("exif", ("exif",)),
         ("exif,icc", ("exif", "icc")),
@@ -136,16 +136,16 @@ def test_texts_and_comments_that_were_taken_out_stay_out() -> None:
         ((), ()),
     ],
 )
-def test_kinds(given: str | list[str], kinds: tuple[str, ...]) -> None:
-    assert kinds_of(given) == kinds
+def test_kinds(names: str | list[str], kinds: tuple[str, ...]) -> None:
+    assert kinds_of(names) == kinds
 
 
-@pytest.mark.parametrize("given", ["iptc", ["exif", "x"], 5, [5], [b"exif"]])
-def test_other_kinds_are_refused(given: object) -> None:
+@pytest.mark.parametrize("names", ["iptc", ["exif", "x"], 5, [5], [b"exif"]])
+def test_other_kinds_are_refused(names: object) -> None:
     with pytest.raises(MetadataError, match=r"^strip .*choose of exif, gps, icc, xmp, text, all$"):
-        aecodec.compress(Image.new("RGB", (4, 4)), strip=given)
+        aecodec.compress(Image.new("RGB", (4, 4)), strip=names)
     with pytest.raises(ValueError, match="strip"):
-        aecodec.decompress(aecodec.compress(Image.new("RGB", (4, 4))), strip=given)
+        aecodec.decompress(aecodec.compress(Image.new("RGB", (4, 4))), strip=names)
 
 
 @pytest.mark.parametrize("kind", ["exif", "icc", "xmp", "text", "all"])
@@ -156,7 +156,7 @@ def test_kinds_go_from_both_directions(kind: str) -> None:
     assert set(aecodec.info(aecodec.compress(picture, lossless=True, strip=kind)).metadata) == left
     image = aecodec.decompress(aecodec.compress(picture, lossless=True), strip=[kind])
     names = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp", "text": "comment"}
-    assert set(image.info) == {names[each] for each in left}
+    assert set(image.info) == {names[box] for box in left}
 
 
 def test_a_profile_that_is_not_srgb_is_noted_as_it_goes() -> None:
@@ -180,28 +180,28 @@ def test_gps_goes_and_all_else_stays_where_it_is(order: str) -> None:
     assert struct.pack(order + "I", 1519) not in after
     assert after[6 + 100 : 6 + 150] == before[6 + 100 : 6 + 150]  # maker, Exif directory
     assert after[6 + 210 : 6 + 300] == before[6 + 210 : 6 + 300]  # maker's note, thumbnail's directory
-    found = Image.Exif()
-    found.load(after)
-    assert found[MAKE] == "maker"
-    assert found.get_ifd(EXIF_IFD)[0x927C] == b"the maker's own note"
-    assert found.get_ifd(ExifTags.IFD.IFD1) == {0x0103: 6}
-    assert GPS not in found
+    entries = Image.Exif()
+    entries.load(after)
+    assert entries[MAKE] == "maker"
+    assert entries.get_ifd(EXIF_IFD)[0x927C] == b"the maker's own note"
+    assert entries.get_ifd(ExifTags.IFD.IFD1) == {0x0103: 6}
+    assert GPS not in entries
     assert exif.without_gps(after) == after
     assert exif.without_gps(before[6:]) == after  # as older files hold it
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_gps_goes_from_every_format(format: str) -> None:
-    whole = Image.Exif()
-    whole[MAKE], whole[ORIENTATION] = "maker", 6
-    whole.get_ifd(EXIF_IFD)[TAKEN] = "2020:01:02 03:04:05"
-    whole.get_ifd(GPS).update({1: "N", 2: (52.0, 30.0, 15.19)})
-    with image_with(whole.tobytes(), format) as image:
+    entries = Image.Exif()
+    entries[MAKE], entries[ORIENTATION] = "maker", 6
+    entries.get_ifd(EXIF_IFD)[TAKEN] = "2020:01:02 03:04:05"
+    entries.get_ifd(GPS).update({1: "N", 2: (52.0, 30.0, 15.19)})
+    with image_with(entries.tobytes(), format) as image:
         data = aecodec.compress(image, lossless=True, strip="gps")
         there = aecodec.compress(image, lossless=True)
-    for found in (aecodec.decompress(data).getexif(), aecodec.decompress(there, strip=("gps",)).getexif()):
-        assert found.get_ifd(EXIF_IFD)[TAKEN] == "2020:01:02 03:04:05"
-        assert not found.get_ifd(GPS)
+    for stripped in (aecodec.decompress(data).getexif(), aecodec.decompress(there, strip=("gps",)).getexif()):
+        assert stripped.get_ifd(EXIF_IFD)[TAKEN] == "2020:01:02 03:04:05"
+        assert not stripped.get_ifd(GPS)
 
 
 def test_exif_of_gps_alone_goes() -> None:
@@ -211,10 +211,10 @@ def test_exif_of_gps_alone_goes() -> None:
 
 
 def test_exif_that_cannot_be_edited_goes_as_a_whole() -> None:
-    random, whole = np.random.default_rng(0), located()
+    random, block = np.random.default_rng(0), located()
     gone = 0
     for _ in range(400):
-        data = bytearray(whole[: random.integers(6, len(whole) + 1)])
+        data = bytearray(block[: random.integers(6, len(block) + 1)])
         data[random.integers(6, len(data) + 1) - 1] = random.integers(256)
         picture = strip(Picture(noise(4, 4), metadata={Box.EXIF: bytes(data)}), "gps")
         if Box.EXIF not in picture.metadata:
@@ -224,9 +224,9 @@ def test_exif_that_cannot_be_edited_goes_as_a_whole() -> None:
             gone += 1
             continue
         with warnings.catch_warnings(action="ignore"), suppress(SyntaxError):  # of what Pillow cannot read
-            found = Image.Exif()
-            found.load(picture.metadata[Box.EXIF])
-            assert not found.get_ifd(GPS)
+            entries = Image.Exif()
+            entries.load(picture.metadata[Box.EXIF])
+            assert not entries.get_ifd(GPS)
     assert 0 < gone < 400
 
 

@@ -35,12 +35,12 @@ def compressed(mode: str, tune: str = "visual") -> bytes:
     return aecodec.compress(large(mode), 50, tune=tune, effort=0)
 
 
-def error(found: Image.Image, expected: Image.Image) -> float:
+def error(reduced: Image.Image, expected: Image.Image) -> float:
     """Mean absolute difference in levels."""
-    assert (found.mode, found.size) == (expected.mode, expected.size)
-    if found.mode == "RGBA":  # colours count as far as they are seen
-        found, expected = found.convert("RGBa"), expected.convert("RGBa")
-    return float(np.abs(np.asarray(found).astype(int) - np.asarray(expected)).mean())
+    assert (reduced.mode, reduced.size) == (expected.mode, expected.size)
+    if reduced.mode == "RGBA":  # colours count as far as they are seen
+        reduced, expected = reduced.convert("RGBa"), expected.convert("RGBa")
+    return float(np.abs(np.asarray(reduced).astype(int) - np.asarray(expected)).mean())
 
 
 @pytest.mark.parametrize(("mode", "limit"), [("RGB", 64), ("RGBA", 130), ("L", 30)])
@@ -54,9 +54,9 @@ def test_a_thumbnail_is_near_the_full_picture_made_small(mode: str, limit: int) 
 @pytest.mark.parametrize(("factor", "tune"), [(16, "visual"), (8, "psnr"), (4, "visual")])
 def test_each_factor_is_near_the_means_of_blocks(factor: int, tune: str) -> None:
     data = compressed("RGB", tune)
-    found = thumbnail.decode_reduced(parse(data), factor)
+    reduced = thumbnail.decode_reduced(parse(data), factor)
     expected = aecodec.decompress(data).reduce(factor)
-    assert error(Image.fromarray(found.pixels), expected) < (3 if factor == 4 else 2)
+    assert error(Image.fromarray(reduced.pixels), expected) < (3 if factor == 4 else 2)
 
 
 def test_of_a_large_picture_little_is_synthesised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +65,9 @@ def test_of_a_large_picture_little_is_synthesised(monkeypatch: pytest.MonkeyPatc
     run = Network.__call__
 
     def counted(self: Network, quality: float, *inputs: Floats) -> list[Floats]:
-        found = run(self, quality, *inputs)
-        sizes.extend(array.shape[1] * array.shape[2] for array in found if len(array) == 3)
-        return found
+        outputs = run(self, quality, *inputs)
+        sizes.extend(array.shape[1] * array.shape[2] for array in outputs if len(array) == 3)
+        return outputs
 
     monkeypatch.setattr(Network, "__call__", counted)
     aecodec.decompress(compressed("RGB"), thumbnail=64)
@@ -82,10 +82,10 @@ def test_a_flat_page_with_a_small_drawing_keeps_it() -> None:
     pixels[500:640, 700:900] = shipped_photograph("astronaut")[:140, :200]
     data = aecodec.compress(pixels, 40, effort=0)
     assert aecodec.info(data).coding == "learned"
-    found = thumbnail.decode_reduced(parse(data), 16).pixels
+    reduced = thumbnail.decode_reduced(parse(data), 16).pixels
     expected = np.asarray(aecodec.decompress(data).reduce(16)).astype(int)
-    assert np.abs(found[31:40, 43:56] - expected[31:40, 43:56]).mean() < 6
-    assert np.abs(found - expected).mean() < 1
+    assert np.abs(reduced[31:40, 43:56] - expected[31:40, 43:56]).mean() < 6
+    assert np.abs(reduced - expected).mean() < 1
 
 
 @pytest.mark.parametrize(

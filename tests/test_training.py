@@ -130,8 +130,8 @@ def test_training_and_run_time_expect_the_same_of_a_hyper_latent() -> None:
         values = expected[step.channel, step.places]
         np.testing.assert_allclose(np.clip(values, *Z_LIMITS), step.origin + 0.5, atol=0.52)
         quarters = np.clip(4 * values, 4 * EXPECTED_RANGE[0], 4 * EXPECTED_RANGE[1] - 1)
-        own = step.context % CONTEXTS + 4 * EXPECTED_RANGE[0]
-        np.testing.assert_allclose(quarters, own + 0.5, atol=0.6)
+        lower_quarters = step.context % CONTEXTS + 4 * EXPECTED_RANGE[0]
+        np.testing.assert_allclose(quarters, lower_quarters + 0.5, atol=0.6)
 
 
 def test_training_and_run_time_reconstruct_the_same() -> None:
@@ -143,10 +143,10 @@ def test_training_and_run_time_reconstruct_the_same() -> None:
     with torch.no_grad():
         expected = trained.quantiser(y, means, index.float()).numpy()
     symbols = trained.quantiser.symbols(y - means, index).detach().numpy()
-    found = means.numpy() + dequantise(
+    reconstructed = means.numpy() + dequantise(
         export.initial_tables(trained), symbols, index.numpy().astype(np.uint8)
     )
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(reconstructed, expected, atol=1e-5)
 
 
 def test_symbols_are_rounded_towards_zero_where_that_saves_more_than_it_costs() -> None:
@@ -154,16 +154,16 @@ def test_symbols_are_rounded_towards_zero_where_that_saves_more_than_it_costs() 
     residual = torch.tensor([-7.51, -1.6, -0.52, 0.49, 0.55, 0.9, 1.55, 2.45])
 
     def symbols(level: int) -> list[float]:
-        level_of_each = torch.full(residual.shape, level)
-        return [float(symbol) for symbol in quantiser.symbols(residual, level_of_each)]
+        levels = torch.full(residual.shape, level)
+        return [float(symbol) for symbol in quantiser.symbols(residual, levels)]
 
     assert symbols(60) == [-8, -2, -1, 0, 1, 1, 2, 2]  # of a wide scale all magnitudes cost alike
     assert symbols(8) == [-7, -1, 0, 0, 0, 1, 1, 2]
     nearest = residual.round()
     for level in range(0, 64, 4):
-        found = torch.tensor(symbols(level))
-        assert (found.abs() <= nearest.abs()).all()
-        assert ((nearest - found).abs() <= 1).all()
+        rounded = torch.tensor(symbols(level))
+        assert (rounded.abs() <= nearest.abs()).all()
+        assert ((nearest - rounded).abs() <= 1).all()
 
 
 def test_training_rounds_nearly_as_files_do() -> None:
@@ -226,8 +226,8 @@ def test_the_gradient_through_the_means_is_what_autograd_finds(monkeypatch: pyte
         means = torch.where(passes < step, means, refine(features, means, y * (passes < step), weights))
     (expected,) = torch.autograd.grad(-(derivatives * means).sum(), y)
     with torch.no_grad():
-        found = network.bits_gradient(y, features, derivatives, passes.expand_as(y), weights)
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+        gradient = network.bits_gradient(y, features, derivatives, passes.expand_as(y), weights)
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 
 def test_the_gradient_of_a_lookup() -> None:
@@ -400,7 +400,7 @@ def test_the_gradient_of_a_model_is_of_what_it_is_tuned_for(tune: str) -> None:
 
     def half_error(y: Floats) -> float:
         decoded = image + (np.clip(model.synthesis(40, y)[0], 0, 1) - image) * inside
-        images = (torch.from_numpy(each[None]).double() for each in (decoded, image))
+        images = (torch.from_numpy(pixels[None]).double() for pixels in (decoded, image))
         return worth / 2 * float(graphs_error(tune, *images))
 
     features, nothing = model.first_means(40, np.rint(z))[0], np.zeros_like(y)
@@ -456,8 +456,10 @@ def test_a_run_is_resumed_only_with_what_it_was_made_with(
 def test_photographs_beyond_the_memory_are_decoded_as_they_are_drawn(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kind in ("tar", "tar.gz"):
-        with tarfile.open(tmp_path / f"photographs.{kind}", "w:gz" if kind == "tar.gz" else "w") as archive:
+    for suffix in ("tar", "tar.gz"):
+        with tarfile.open(
+            tmp_path / f"photographs.{suffix}", "w:gz" if suffix == "tar.gz" else "w"
+        ) as archive:
             archive.add(photographs, "photographs")
     kept = Photographs([photographs])
     monkeypatch.setattr("aecodec.training.data.MEMORY", 0)
@@ -485,17 +487,17 @@ def test_a_run_resumes_and_its_export_compresses(tmp_path: Path, monkeypatch: py
     assert aecodec.info(file).bpp < 5
 
 
-def whole_numbers(model: bytes) -> list[NDArray[np.int8]]:
+def matrices_of_8_bits(model: bytes) -> list[NDArray[np.int8]]:
     """The matrices of a graph that its products of 8 bits take, one each."""
     graph = onnx.load_from_string(model).graph
-    found = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
-    return [found[node.input[1]] for node in graph.node if node.op_type == "MatMulInteger"]
+    weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    return [weights[node.input[1]] for node in graph.node if node.op_type == "MatMulInteger"]
 
 
 @pytest.mark.parametrize("name", TUNED.values())
 def test_pairs_of_products_of_8_bits_fit_into_16(name: str) -> None:
     """In which processors without VNNI add them up, and saturate."""
-    matrices = whole_numbers(model_named(name).files["analysis.onnx"])
+    matrices = matrices_of_8_bits(model_named(name).files["analysis.onnx"])
     assert all(matrix.dtype == np.int8 for matrix in matrices)
     largest = [int(np.abs(matrix.astype(int)).max()) for matrix in matrices]
     assert len(largest) >= 12
@@ -511,8 +513,8 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis() -> None:
     for quality in (5.0, 50.0, 100.0):
         weights = anchor_weights(torch.tensor([quality]))
         with torch.no_grad():
-            y, changed = (network.analysis(each, weights) for each in (picture, other))
-            z, z_changed = (network.hyper_analysis(each) for each in (y, changed))
+            y, changed = (network.analysis(image, weights) for image in (picture, other))
+            z, z_changed = (network.hyper_analysis(latent) for latent in (y, changed))
         assert float((y - changed)[..., :2].abs().max()) > 0.1
         for change, beyond in ((y - changed, 2 * (1 + ANALYSIS_HALO)), (z - z_changed, 1 + ANALYSIS_HALO)):
             assert float(change[..., beyond:].abs().max()) < 0.02  # of a step
@@ -550,12 +552,14 @@ def test_products_of_8_bits_are_nearly_those_of_floats(fresh: Codec) -> None:
             block.project.weight.normal_(std=0.02)
     picture = IMAGES[1][:192, :256].transpose(2, 0, 1).astype(np.float32) / 255
     errors, outputs = [], []
-    assert whole_numbers(export.graph(fresh, "analysis", TUNINGS["psnr"]))  # in which all branches are zero
+    assert matrices_of_8_bits(
+        export.graph(fresh, "analysis", TUNINGS["psnr"])
+    )  # in which all branches are zero
     for changed in (network, smooth_analysis(copy.deepcopy(network), IMAGES)):
         with torch.no_grad():
             y = changed.analysis(torch.from_numpy(picture)[None], anchor_weights(torch.tensor([60.0])))[0]
         model = export.graph(changed, "analysis", TUNINGS["psnr"])
-        assert len(whole_numbers(model)) == 2 * len(network.analysis.blocks)
+        assert len(matrices_of_8_bits(model)) == 2 * len(network.analysis.blocks)
         errors.append(np.sqrt(np.square(Network(model)(60.0, picture)[0] - y.numpy()).mean()))
         outputs.append(y)
     assert float((outputs[1] - outputs[0]).abs().max()) < 1e-3
@@ -619,7 +623,7 @@ def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) ->
     calls = []
 
     def compiled(network: Codec, dynamic: bool) -> Callable[..., object]:
-        return lambda *given: calls.append(given) or network(*given)
+        return lambda *arguments: calls.append(arguments) or network(*arguments)
 
     monkeypatch.setattr(torch, "compile", compiled)
     task = RateDistortion(IMAGES, [], batch=2, tuning=SMALL, compiled=True, config=NARROW)

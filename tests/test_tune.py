@@ -49,8 +49,8 @@ def test_efforts_go_by_what_the_model_is_tuned_for(
 
 @pytest.mark.parametrize("tune", TUNED)
 def test_a_file_names_the_model_of_its_tuning(tune: str) -> None:
-    about = aecodec.info(aecodec.compress(photograph(70, 50), tune=tune))
-    assert about.model == model_named(TUNED[tune]).fingerprint.hex()
+    info = aecodec.info(aecodec.compress(photograph(70, 50), tune=tune))
+    assert info.model == model_named(TUNED[tune]).fingerprint.hex()
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_a_file_names_the_model_of_its_tuning(tune: str) -> None:
     ],
 )
 def test_pictures_are_made_for_the_eye_unless_psnr_decides(asked: dict[str, Any], tune: str) -> None:
-    about = aecodec.info(aecodec.compress(photograph(170, 150), **asked))
-    assert about.model == model_named(TUNED[tune]).fingerprint.hex()
+    info = aecodec.info(aecodec.compress(photograph(170, 150), **asked))
+    assert info.model == model_named(TUNED[tune]).fingerprint.hex()
 
 
 def test_nothing_else_can_be_tuned_for() -> None:

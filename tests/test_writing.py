@@ -35,10 +35,10 @@ def half_transparent(mode: str) -> Image.Image:
 def test_opaque_pictures_become_opaque_files(format: str, mode: str) -> None:
     image = picture_of_mode(mode, 40, 30)
     image.putalpha(255)
-    with opened(encode_image(image, format)) as found:
-        assert found.mode == mode.removesuffix("A")
+    with opened(encode_image(image, format)) as written:
+        assert written.mode == mode.removesuffix("A")
         if format == "BMP":
-            assert found.tobytes() == image.convert(found.mode).tobytes()
+            assert written.tobytes() == image.convert(written.mode).tobytes()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "BMP"])
@@ -48,8 +48,8 @@ def test_transparent_ones_need_a_background(format: str, mode: str) -> None:
     with pytest.raises(aecodec.ImageError, match=f"which {format} cannot hold: .*--background COLOUR"):
         encode_image(image, format)
     for background in ("white", "#0f8", "#102030"):
-        with opened(encode_image(fitted(image, format, background), format)) as found:
-            assert found.mode == ("L" if mode == "LA" and background == "white" else "RGB")
+        with opened(encode_image(fitted(image, format, background), format)) as written:
+            assert written.mode == ("L" if mode == "LA" and background == "white" else "RGB")
 
 
 @pytest.mark.parametrize(("background", "colour"), [("red", (255, 0, 0)), ("#0f8", (0, 255, 136))])
@@ -57,11 +57,11 @@ def test_a_background_shows_as_far_as_the_picture_is_transparent(
     background: str, colour: tuple[int, int, int]
 ) -> None:
     image = half_transparent("RGBA")
-    found = np.asarray(flattened(image, background)).astype(float)
+    flat = np.asarray(flattened(image, background)).astype(float)
     levels = np.asarray(image).astype(float)
     share = levels[:, :, 3:] / 255
     expected = share * levels[:, :, :3] + (1 - share) * np.array(colour)
-    assert np.abs(found - expected).max() <= 1
+    assert np.abs(flat - expected).max() <= 1
 
 
 @pytest.mark.parametrize("background", ["nothing", "#12", "#00000080", "", "rgb(1,2)"])
@@ -73,9 +73,9 @@ def test_what_is_no_colour_is_refused(background: str) -> None:
 
 def test_python_composes_too() -> None:
     data = aecodec.compress(half_transparent("RGBA"), 50)
-    plain, found = aecodec.decompress(data), aecodec.decompress(data, background="white")
-    assert (plain.mode, found.mode) == ("RGBA", "RGB")
-    np.testing.assert_array_equal(found, flattened(plain, "white"))
+    plain, composed = aecodec.decompress(data), aecodec.decompress(data, background="white")
+    assert (plain.mode, composed.mode) == ("RGBA", "RGB")
+    np.testing.assert_array_equal(composed, flattened(plain, "white"))
     gray = aecodec.compress(half_transparent("LA"), 50)
     assert aecodec.decompress(gray, background="black").mode == "L"
     assert aecodec.decompress(gray, background="red").mode == "RGB"
@@ -84,8 +84,8 @@ def test_python_composes_too() -> None:
 def test_metadata_stays_on_a_background() -> None:
     image = half_transparent("RGBA")
     image.info.update(dict(zip(KEYS, METADATA.values(), strict=True)))
-    found = flattened(image, "white")
-    assert {key: found.info[key] for key in KEYS} == {key: image.info[key] for key in KEYS}
+    flat = flattened(image, "white")
+    assert {key: flat.info[key] for key in KEYS} == {key: image.info[key] for key in KEYS}
 
 
 def test_jpegs_have_the_quality_that_is_asked_for() -> None:
@@ -112,9 +112,9 @@ def usual_size(image: Image.Image) -> int:
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_fast_pngs_hold_the_same_pixels(mode: str) -> None:
     image = mirrored(shipped_photograph("astronaut")).convert(mode)
-    with opened(encode_image(image, "PNG")) as found:
-        assert found.mode == mode
-        assert found.tobytes() == image.tobytes()
+    with opened(encode_image(image, "PNG")) as written:
+        assert written.mode == mode
+        assert written.tobytes() == image.tobytes()
 
 
 def test_large_photographs_are_written_fast_and_hardly_larger() -> None:
@@ -141,5 +141,5 @@ def test_small_pictures_are_written_as_small_as_can_be() -> None:
 def test_long_and_narrow_pictures_are_written() -> None:
     for size in ((1, SMALL + 1), (SMALL + 1, 1), (2**20, 3), (7, 2**19)):
         image = Image.fromarray(noise(*size))
-        with opened(encode_image(image, "PNG")) as found:
-            assert found.tobytes() == image.tobytes()
+        with opened(encode_image(image, "PNG")) as written:
+            assert written.tobytes() == image.tobytes()

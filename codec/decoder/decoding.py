@@ -26,7 +26,7 @@ OF_PIXELS = (Box.ALPHA, Box.CLIPPING)  # boxes that are not metadata
 
 
 def decode_picture(container: Container, region: tuple[int, int, int, int] | None = None) -> Picture:
-    """The Picture of a container, or its region (left, top, width, height); its notes say what is not known.
+    """The Picture of a container, or of a region (left, top, width, height). Notes tell of unknown boxes.
 
     Raises BitstreamError, UnknownModelError, and RegionError for a region that is not inside.
     """
@@ -74,7 +74,7 @@ def decode_pixels(
 ) -> Pixels:
     """The pixels (H, W, 3) under a window, rows and columns.
 
-    `latents` are given where they were read before, and `model` where that of the file is at hand.
+    `latents` and `model` may be passed by a caller that has already read them.
     """
     return colours(container, decode_samples(container, window, latents, model))
 
@@ -110,9 +110,9 @@ def decode_learned(
     """The pixels (H, W, 3) under a window, rows and columns, of a learned picture, after its stages."""
     model, stages, size = model or model_with(header.fingerprint), container.stages, container.coded_size
     finish = finish_of(container)
-    whole = slice(0, size[0]), slice(0, size[1])
+    full_window = slice(0, size[0]), slice(0, size[1])
     staged = bool(stages.enhance or stages.upscale)
-    together = tiles_at_once(len(decoder_tiles(size, whole if staged else window)))
+    together = tiles_at_once(len(decoder_tiles(size, full_window if staged else window)))
     model.load_ahead(header.quality, *MEANS, "synthesis", together=together)
     if latents is None:
         latents = model.coder.decode(container.payload, cell_grid(*size), header.quality, header.cdf_set)
@@ -121,7 +121,7 @@ def decode_learned(
     enhancer = networks.network_with(ENHANCE, stages.enhance) if stages.enhance else None
     if stages.upscale:
         networks.network_with(network_name(stages.scale), stages.upscale)
-    pixels = reconstruct(model, latents, whole)
+    pixels = reconstruct(model, latents, full_window)
     if enhancer:
         pixels = restored(enhancer, pixels, finish=None if stages.upscale else finish)
     if stages.upscale:

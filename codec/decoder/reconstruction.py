@@ -45,12 +45,11 @@ def decode_y(
     scale_index: ScaleIndices,
     residuals: Callable[[Places, Floats], Floats],
 ) -> Floats:
-    """y_hat (M, h, w) of a tile: pass after pass, means plus what `residuals` says of the pass's latents.
+    """y_hat (M, h, w) of a tile: pass after pass, the means plus the residuals of the pass's latents.
 
     `scale_index` (M, h, w) is the tile's. In each pass `residuals` gets the places (n,) of the coded latents
-    in the flat tile and their means (n,), and gives the distances (n,) from these to y_hat. Each network
-    outputs a correction that is added to the means it was given. Means of latents that are already decoded
-    are ignored.
+    in the flat tile and their means (n,), and returns y_hat minus these means (n,). Each network outputs a
+    correction that is added to its input means. Means of latents that are already decoded are ignored.
     """
     features, means = model.first_means(quality, slice_tile(z, tile.outer, 1).astype(np.float32))
     pass_of, coded = context_passes(scale_index.shape), scale_index >= model.tables.skip_below
@@ -93,9 +92,9 @@ def reconstruct_tile(model: Model, latents: Latents, tile: Tile, finish: Finish 
 def reconstruct(
     model: Model, latents: Latents, region: Window, core: int = CORE, finish: Finish | None = None
 ) -> Pixels:
-    """The pixels (H, W, 3) of a region, rows and columns, of the picture that latents say.
+    """The pixels (H, W, 3) of a region, rows and columns, of the picture of some latents.
 
-    `finish` is what is done before levels are rounded.
+    `finish` is applied to levels before they are rounded.
     """
     pixels = np.empty((*(span.stop - span.start for span in region), 3), np.uint8)
 

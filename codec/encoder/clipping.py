@@ -1,7 +1,7 @@
-"""Chooses how white and black are kept: so that the fewest pixels change, for next to nothing.
+"""Chooses how white and black are kept: the way by which the fewest pixels change for a few bytes.
 
-A picture without areas of pure white or black has no box. Of others the decoded picture is compared with
-the source once for each size of patches, which fills histograms that say what each way would do.
+A picture without areas of pure white or black has no box. For others the decoded picture is compared with the
+source once for each size of patches. The histograms of this comparison give the effect of each way.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ EXCHANGE = 1.1
 WORTH = 0.7  # of the pixels that change without a box: what leaves more is not worth any byte
 KEPT = 0.0005  # of white or black pixels; where fewer change, the way that is worth the most is taken
 BOX_FIELDS = 3  # bytes: type, length, and the number of boxes where there are no others
-ELSEWHERE, NEAR, WHOLE = range(3)
+ELSEWHERE, NEAR, INSIDE = range(3)  # where a pixel lies: NEAR is in a patch that touches a pure one
 
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to keep an end, the share of the end's pixels that still change, and by what error falls."""
+    """A way to keep an end, and its effect."""
 
     end: Clipping
-    changed: float
-    gain: float  # squared levels, summed over samples
+    changed: float  # share of the end's pixels that still change
+    gain: float  # by which the squared error falls: squared levels, summed over samples
 
     @property
     def bytes(self) -> int:
-        """What it takes in the box, and black's byte beside white's."""
+        """The bytes of the box of this end, with one byte for the other end."""
         return len(write_clipping((self.end, Clipping())))
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a picture became, for pixels elsewhere, near whole patches and in them."""
+    """Histograms of decoded pixels that lie INSIDE pure patches, NEAR them and ELSEWHERE."""
 
     samples: Counts  # (3, FARTHEST, 256): by decoded distance from the end, and by source
     pure: Counts  # (3, 256): pixels that are the end in the source, by their farthest sample
@@ -72,9 +72,9 @@ def choose_clipping(source: Pixels, decoded: Pixels, size: int) -> bytes:
 
 
 def choose_end(source: Pixels, decoded: Pixels, level: int, error: float, size: int, taken: int) -> Clipping:
-    """The way to keep a level that changes the fewest of its pixels, of those that may be afforded.
+    """The affordable way to keep a level by which the fewest of its pixels change.
 
-    `taken` are bytes that the other end takes.
+    `taken` are the bytes that the other end takes.
     """
     pure = pure_pixels(source, level)
     if pure.mean() < LEAST_SHARE:
@@ -89,26 +89,26 @@ def choose_end(source: Pixels, decoded: Pixels, level: int, error: float, size: 
 
 
 def ways_with(source: Pixels, decoded: Pixels, level: int, pure: Bits, patch: int) -> Iterator[Way]:
-    """All that may be done at a level with patches of a size; 0 for none."""
-    whole = whole_patches(pure, patch) if patch else None
-    if whole is not None and not whole.any():
+    """Every way to keep a level with patches of a size. `patch` 0 stands for no patches."""
+    pure_patches = whole_patches(pure, patch) if patch else None
+    if pure_patches is not None and not pure_patches.any():
         return
-    found = compare(source, decoded, level, pure, Clipping(patch=patch, whole=whole))
+    comparison = compare(source, decoded, level, pure, Clipping(patch=patch, pure_patches=pure_patches))
     for reach, everywhere in product(REACHES, (False, True)):
         if everywhere <= (reach > 0) and (everywhere or patch or not reach):
-            end = Clipping(reach, everywhere, patch, whole)
-            yield Way(end, *effect(found, level, end))
+            end = Clipping(reach, everywhere, patch, pure_patches)
+            yield Way(end, *effect(comparison, level, end))
 
 
 def compare(source: Pixels, decoded: Pixels, level: int, pure: Bits, end: Clipping) -> Comparison:
-    """Counts of what a level and others became where the patches of an end put them."""
+    """Histograms of decoded pixels, by where they lie relative to the pure patches of an end."""
     samples, ends = np.zeros(3 * FARTHEST * 256, np.int64), np.zeros(3 * 256, np.int64)
     near = beside(end)
     for rows in strips(source):
         place = rows, slice(0, source.shape[1])
         where = np.full((*source[place].shape[:2], 1), ELSEWHERE)
-        if near is not None and end.whole is not None:
-            where = where + under(near, place, end.patch) + under(end.whole, place, end.patch)
+        if near is not None and end.pure_patches is not None:
+            where = where + under(near, place, end.patch) + under(end.pure_patches, place, end.patch)
         distance = np.abs(level - decoded[place].astype(np.int64))
         code = (where * FARTHEST + distance) * 256 + source[place]
         samples += np.bincount(code[distance < FARTHEST], minlength=len(samples))
@@ -117,16 +117,16 @@ def compare(source: Pixels, decoded: Pixels, level: int, pure: Bits, end: Clippi
     return Comparison(samples.reshape(3, FARTHEST, 256), ends.reshape(3, 256))
 
 
-def effect(found: Comparison, level: int, end: Clipping) -> tuple[float, float]:
+def effect(comparison: Comparison, level: int, end: Clipping) -> tuple[float, float]:
     """The share of pixels of a level that still change, and the squared error that an end saves."""
     distances, gain, changed = np.arange(256), 0.0, 0
     drawn = np.rint(draw(distances.astype(np.float32), end.reach))
-    outcomes = {ELSEWHERE: drawn if end.everywhere else distances, NEAR: drawn, WHOLE: 0 * drawn}
+    outcomes = {ELSEWHERE: drawn if end.everywhere else distances, NEAR: drawn, INSIDE: 0 * drawn}
     for where, after in outcomes.items():
         squares = [np.square(np.abs(level - d)[:, None] - np.arange(256.0)) for d in (distances, after)]
-        gain += float((found.samples[where] * (squares[0] - squares[1])[:FARTHEST]).sum())
-        changed += int(found.pure[where][after > 0].sum())
-    return changed / int(found.pure.sum()), gain
+        gain += float((comparison.samples[where] * (squares[0] - squares[1])[:FARTHEST]).sum())
+        changed += int(comparison.pure[where][after > 0].sum())
+    return changed / int(comparison.pure.sum()), gain
 
 
 def whole_patches(pure: Bits, patch: int) -> Bits:

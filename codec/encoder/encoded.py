@@ -50,8 +50,8 @@ class Encoded:
     @cached_property
     def pixels(self) -> Pixels:
         """The pixels (H, W, 3) that a decoder shows, which may not be changed."""
-        whole = slice(0, self.container.height), slice(0, self.container.width)
-        return decode_pixels(self.container, whole, self.latents, self.model)
+        full_window = slice(0, self.container.height), slice(0, self.container.width)
+        return decode_pixels(self.container, full_window, self.latents, self.model)
 
     @cached_property
     def psnr(self) -> float:
@@ -68,23 +68,24 @@ class Encoded:
         return slim
 
     def fidelity(self, exact: bool = False) -> Fidelity:
-        """How near the file comes to its source, of a large one by a sample unless it is to be exact."""
+        """The PSNR of the file. That of a large picture is measured on a sample, unless `exact` is set."""
         staged = self.container.stages.enhance or self.container.stages.upscale
         weighted = self.source.alpha is not None and not self.keeps_hidden
         small = self.source.pixels.size <= 3 * MEASURED_WHOLE
         if exact or self.latents is None or "psnr" in self.__dict__ or staged or weighted or small:
             return Fidelity(self.psnr, sampled=False)
-        given = self.model, self.latents, self.source.pixels, self.source.gray
-        return Fidelity(sampled_psnr(*given, finish_of(self.container)), sampled=True)
+        finish = finish_of(self.container)
+        psnr = sampled_psnr(self.model, self.latents, self.source.pixels, self.source.gray, finish)
+        return Fidelity(psnr, sampled=True)
 
 
 def sample_of(size: tuple[int, int]) -> list[Tile]:
-    """Tiles of a picture of `size` (H, W), one somewhere in each part of it, the same each time."""
+    """Tiles of a picture of `size` (H, W), one of each of SAMPLES x SAMPLES parts, by a fixed random seed."""
     every, random = list(tiles(*cell_grid(*size), SAMPLE_CORE, DECODER_HALO)), np.random.default_rng(0)
     height, width = (-(-side // SAMPLE_CORE) for side in cell_grid(*size))  # in tiles
-    places = np.arange(SAMPLES)
-    rows = (places[:, None] + random.random((SAMPLES, SAMPLES))) * height / SAMPLES
-    columns = (places + random.random((SAMPLES, SAMPLES))) * width / SAMPLES
+    strata = np.arange(SAMPLES)
+    rows = (strata[:, None] + random.random((SAMPLES, SAMPLES))) * height / SAMPLES
+    columns = (strata + random.random((SAMPLES, SAMPLES))) * width / SAMPLES
     chosen = np.unique(rows.astype(np.intp) * width + columns.astype(np.intp))
     return [every[number] for number in chosen]
 

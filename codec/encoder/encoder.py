@@ -62,8 +62,8 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
     if options.psnr is not None:
         return encoder.encode_to_psnr(options.psnr)
     if options.reduce == "auto":
-        return encoder.encode_downscaled_if_better(options.own_quality)
-    return encoder.encode_or_keep(options.own_quality)
+        return encoder.encode_downscaled_if_better(options.quality_or_default)
+    return encoder.encode_or_keep(options.quality_or_default)
 
 
 def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
@@ -222,7 +222,7 @@ class Encoder:
         return self.model.coder.encode(latents, cdf_set), header
 
     def check(self, payload: bytes, header: LearnedHeader, latents: Latents) -> None:
-        """Raises AecodecError where a payload, read back, says something else than its latents."""
+        """Raise AecodecError where a payload, read back, differs from its latents."""
         size = latents.z.shape[1], latents.z.shape[2]
         read = self.model.coder.decode(payload, size, header.quality, header.cdf_set)
         if not (np.array_equal(read.z, latents.z) and np.array_equal(read.symbols, latents.symbols)):

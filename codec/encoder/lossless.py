@@ -80,12 +80,12 @@ class LosslessCandidate:
         return size if detailed else self.losslessly((0,)).size
 
     def sample(self) -> LosslessCandidate:
-        """Some rows of each part of the picture, in places that no pattern is likely to share."""
+        """A candidate of some rows of each part of the picture, at random so as not to follow a pattern."""
         rows, of = SAMPLED
         starts = np.arange(0, self.height, of)
         starts += np.random.default_rng(0).integers(0, of - rows, len(starts), endpoint=True)
-        places = np.minimum(starts, max(self.height - rows, 0))[:, None] + np.arange(rows)
-        chosen = np.unique(places[places < self.height])
+        sampled_rows = np.minimum(starts, max(self.height - rows, 0))[:, None] + np.arange(rows)
+        chosen = np.unique(sampled_rows[sampled_rows < self.height])
         alpha = None if self.picture.alpha is None else self.picture.alpha[chosen]
         return LosslessCandidate(replace(self.picture, pixels=self.picture.pixels[chosen], alpha=alpha))
 
@@ -99,7 +99,9 @@ class LosslessCandidate:
         apart = Lossless(write_pixels(pixels, efforts=efforts), self.alpha)
         if alpha is None:
             return apart
-        return min(Lossless(write_pixels(pixels, alpha, efforts), {}), apart, key=lambda found: found.size)
+        return min(
+            Lossless(write_pixels(pixels, alpha, efforts), {}), apart, key=lambda candidate: candidate.size
+        )
 
     def serves(self, limit: int) -> bool:
         """Whether pixels and alpha have at most `limit` bytes; a quick try may deny it of many."""

@@ -84,10 +84,10 @@ def check_strip(name: str, value: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class CompressOptions(ReadOptions):
-    """What `compress` is asked for besides the picture. The command has an option of each field's name.
+    """The options of `compress`. The command has an option for each field, of the same name.
 
-    Raises, as the object is made, QualityError, TargetError, StageError, ImageError or MetadataError for what
-    is not offered and for what excludes each other.
+    When the object is made, QualityError, TargetError, StageError, ImageError or MetadataError is raised for
+    a value that is not offered, and for options that exclude each other.
     """
 
     quality: float | None = option(
@@ -159,15 +159,15 @@ class CompressOptions(ReadOptions):
 
     @property
     def model_name(self) -> str:
-        """The model that is asked for, or that which suits the rest."""
+        """The name of the chosen model; by default that of the model which fits the other options."""
         if self.model is not None:
             return self.model
         by_psnr = self.psnr is not None or self.enhance or self.reduce == "auto"
         return TUNED[self.tune or ("psnr" if by_psnr else "visual")]
 
     @property
-    def own_quality(self) -> float:
-        """The quality where nothing takes its place."""
+    def quality_or_default(self) -> float:
+        """The quality, or DEFAULT_QUALITY where it is None. A search does not use it."""
         return DEFAULT_QUALITY if self.quality is None else self.quality
 
     @property
@@ -177,7 +177,7 @@ class CompressOptions(ReadOptions):
 
     @property
     def targets(self) -> dict[str, float]:
-        """Those that are given, by name."""
+        """The targets that are not None, by name."""
         every = {"max_bytes": self.max_bytes, "bpp": self.bpp, "psnr": self.psnr}
         return {name: target for name, target in every.items() if target is not None}
 
@@ -187,5 +187,5 @@ class CompressOptions(ReadOptions):
         return self.reduce == "auto" or bool(self.targets)
 
     def limit(self, pixels: int) -> float | None:
-        """The most bytes that a file of so many pixels may have, if that is asked for."""
+        """The most bytes of a file of so many pixels by `max_bytes` or `bpp`; None where both are None."""
         return self.max_bytes if self.bpp is None else self.bpp * pixels / 8

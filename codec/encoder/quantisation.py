@@ -54,14 +54,14 @@ def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> t
 def quantise(
     tables: FrequencyTables, residual: Floats, scale_index: ScaleIndices, thresholds: Floats
 ) -> Floats:
-    """Symbols (N,), still as floats, for residuals (N,) of y from its means at coded scale indices (N,).
+    """Symbols (N,), as floats, of residuals (N,) with coded scale indices (N,).
 
-    Each is rounded to the nearest integer, or one step nearer to zero where it is below its threshold, of
-    `FrequencyTables.rdoq_thresholds`.
+    A residual is rounded to the nearest integer. Where it is below its threshold, of
+    `FrequencyTables.rdoq_thresholds`, the symbol is one step nearer to zero.
     """
     residual = np.clip(residual, -SYMBOL_LIMIT, SYMBOL_LIMIT)
     symbols: Floats = np.rint(residual)
-    places = np.flatnonzero(symbols != 0)  # of truths, as of floats it takes five times as long
+    places = np.flatnonzero(symbols != 0)  # of booleans, as np.flatnonzero of floats takes five times as long
     nearest = symbols[places]
     lowered = np.abs(residual[places]) < thresholds[tables.entries(nearest, scale_index[places])]
     symbols[places] = nearest - np.copysign(lowered, nearest)
@@ -77,20 +77,20 @@ def quantise_all(
     core: int = CORE,
     y_hat: Floats | None = None,
 ) -> Symbols:
-    """The symbols (M, 2h, 2w) of y: see `quantise`. `y_hat`, if given, becomes the decoder's y."""
+    """The symbols (M, 2h, 2w) of y: see `quantise`. `y_hat`, unless None, is set to the decoder's y."""
     symbols = np.empty(y.shape, np.int16)
     thresholds = model.tables.rdoq_thresholds(lagrangian(quality))
 
     def quantise_tile(tile: Tile) -> None:
-        exact = np.ascontiguousarray(slice_tile(y, tile.outer, 2))  # of which samples are taken faster
+        exact = np.ascontiguousarray(slice_tile(y, tile.outer, 2))  # `take` is faster on it
         index = np.ascontiguousarray(slice_tile(scale_index, tile.outer, 2))
         part = np.zeros(index.shape, np.int16)
 
         def residuals(places: Places, means: Floats) -> Floats:
-            own = index.take(places)
-            chosen = quantise(model.tables, exact.take(places) - means, own, thresholds)
+            scale_indices = index.take(places)
+            chosen = quantise(model.tables, exact.take(places) - means, scale_indices, thresholds)
             part.reshape(-1)[places] = chosen
-            return dequantise(model.tables, chosen, own)
+            return dequantise(model.tables, chosen, scale_indices)
 
         decoded = decode_y(model, z, quality, tile, index, residuals)
         slice_tile(symbols, tile.place, 2)[:] = slice_tile(part, tile.inner, 2)

@@ -42,7 +42,7 @@ def search(
     first: float = FIRST,
     most: int = MOST_TRIALS,
 ) -> list[Trial]:
-    """Files at qualities whose values approach a window; ends in it, next to it or at an end of quality."""
+    """Trials whose values approach a window. The last is in it, next to it, or at an end of quality."""
     low, high = window
     trials: list[Trial] = []
     quality = first
@@ -64,8 +64,11 @@ def search(
 
 
 def next_quality(below: list[Trial], above: list[Trial], aim: float, slope: float) -> float:
-    """Where the value is `aim`: between both sides; from one by the usual slope, then by that seen, then its
-    end of quality."""
+    """The quality at which the value should be `aim`.
+
+    With trials on both sides it is interpolated. With trials on one side it is extrapolated, from one trial
+    by `slope`, from two by the slope between them. With more on one side it is the end of quality.
+    """
     if not (below and above):
         side = below or above
         last, end = side[-1], 100.0 if below else 0.0
@@ -86,10 +89,13 @@ def search_roughly_first(
     encode_roughly: Callable[[float], Encoded],
     measure: Callable[[Encoded], float],
     window: tuple[float, float],
-    kind: str,
+    target: str,
 ) -> list[Trial]:
-    """As `search`, from the quality on that rough files say."""
-    slope = SLOPES[kind]
+    """The trials of `search`. It starts from the quality that a search among rough files ended at.
+
+    `target` is "bytes" or "psnr".
+    """
+    slope = SLOPES[target]
     guesses = search(encode_roughly, measure, window, slope, most=ROUGH_TRIALS)
     nearest = min(guesses, key=lambda trial: abs(trial.value - sum(window) / 2))
     return search(encode, measure, window, slope, nearest.quality)

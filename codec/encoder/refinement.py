@@ -105,8 +105,8 @@ def encode_latents(
 ) -> Latents:
     """The latents of a picture (H, W, 3) at a quality, refined as `effort` says.
 
-    `drafted` is its draft at this quality if there is one. Refinement changes it; without a state it is of no
-    use to an effort.
+    `drafted` is its draft at this quality, if there is one. Refinement changes the draft. A draft without a
+    state is made anew for an effort above 0.
     """
     if drafted is None or (effort and drafted.state is None):
         drafted = draft(model, pixels, quality, effort > 0, core)
@@ -117,8 +117,8 @@ def encode_latents(
     for step, damping in enumerate(np.linspace(first, last, steps)):
         with as_part_of_passes("refining", step, steps):
             refine(model, pixels, latents, state, share, float(damping), core)
-            given = latents.z, latents.scale_index, quality, core
-            latents = replace(latents, symbols=quantise_all(model, state.y, *given, state.y_hat))
+            symbols = quantise_all(model, state.y, latents.z, latents.scale_index, quality, core, state.y_hat)
+            latents = replace(latents, symbols=symbols)
     return latents
 
 
@@ -172,7 +172,8 @@ def half_gradients(
 ) -> tuple[Floats, Floats]:
     """Half the gradients (M, h, w), in bits a step, of distortion and of rate with respect to y_hat.
 
-    All are of a tile with its halo, and so is `y_hat`. Of a symbol's own bits a part counts: see OWN_SHARE.
+    Both gradients and `y_hat` are of a tile with its halo. The bits of the symbol at a position count in part
+    only: see OWN_SHARE.
     """
     rows, columns = scale_window(tile.outer, CELL)
     image = read_tile(pixels, tile.outer)
@@ -181,8 +182,8 @@ def half_gradients(
     features, _ = model.first_means(latents.quality, slice_tile(latents.z, tile.outer, 1).astype(np.float32))
     derivatives = derivatives_of_bits(model.tables, latents, tile)
     pass_of = context_passes(y_hat.shape).astype(np.float32)
-    given = y_hat, image, inside, features, derivatives, pass_of
-    of_distortion, of_rate = model.gradient(latents.quality, *given)
+    inputs = y_hat, image, inside, features, derivatives, pass_of
+    of_distortion, of_rate = model.gradient(latents.quality, *inputs)
     return of_distortion, np.asarray((of_rate + OWN_SHARE * derivatives) / 2, np.float32)
 
 

@@ -24,8 +24,8 @@ from aecodec.entropy.hyperprior import hyper_steps, scale_indices
 from aecodec.entropy.tables import ESCAPE_BITS, FrequencyTables
 from aecodec.errors import BitstreamError
 
-# By the end mark a stream is known that is too short or too long. Being large it also fills the coder's
-# state, without which the first symbols could cost nothing.
+# A stream that is too short or too long does not end in the end mark. The mark is large so that it fills the
+# coder's state: with an empty state the first symbols could cost nothing.
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 
@@ -34,18 +34,17 @@ Place = TypeVar("Place", bound=np.signedinteger[Any])
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """What a stream says: hyper-latent (Z, h, w), symbols and scale indices (M, 2h, 2w), at a quality; and
-    y_hat (M, 2h, 2w), what the decoder makes of them, where an encoder knows."""
+    """The content of a stream, at a quality."""
 
-    z: Integers
-    symbols: Symbols
-    scale_index: ScaleIndices
+    z: Integers  # (Z, h, w)
+    symbols: Symbols  # (M, 2h, 2w)
+    scale_index: ScaleIndices  # (M, 2h, 2w)
     quality: float
-    y_hat: Floats | None = None
+    y_hat: Floats | None = None  # (M, 2h, 2w), as the decoder computes it, where an encoder has it already
 
 
 def by_value(keys: NDArray[Any], places: NDArray[Place]) -> Iterator[tuple[int, NDArray[Place]]]:
-    """Each key (N,) that occurs, ascending, with its places (N,) in their order."""
+    """Each value of `keys` (N,), ascending, and those of `places` (N,) that have it, in their order."""
     ordered = places[np.argsort(keys, kind="stable")]
     counts = np.bincount(keys)
     ends = np.cumsum(counts)
@@ -105,8 +104,8 @@ class Coder:
         span = self.tables.z_high - self.tables.z_low
         for step in reversed(list(hyper_steps(self.tables, z, quality))):
             codes = (z[step.channel].reshape(-1)[step.places] - step.origin + span).astype(np.int32)
-            for context, own in reversed(list(by_value(step.context, np.arange(len(codes))))):
-                coder.encode_reverse(codes[own], self.z_model(cdf_set, context))
+            for context, in_context in reversed(list(by_value(step.context, np.arange(len(codes))))):
+                coder.encode_reverse(codes[in_context], self.z_model(cdf_set, context))
 
     def decode_hyper_latent(
         self, coder: Stack, size: tuple[int, int], quality: float, cdf_set: int
@@ -116,8 +115,8 @@ class Coder:
         span = self.tables.z_high - self.tables.z_low
         for step in hyper_steps(self.tables, z, quality):
             values = step.origin - span
-            for context, own in by_value(step.context, np.arange(len(values))):
-                values[own] += coder.decode(self.z_model(cdf_set, context), len(own))
+            for context, in_context in by_value(step.context, np.arange(len(values))):
+                values[in_context] += coder.decode(self.z_model(cdf_set, context), len(in_context))
             if (values < self.tables.z_low).any() or (values > self.tables.z_high).any():
                 raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
             z[step.channel].reshape(-1)[step.places] = values
@@ -181,11 +180,11 @@ class Coder:
         return -self.tables.z_channels * float(np.log2(likeliest))
 
     def groups(self, scale_index: ScaleIndices, symbols: Symbols, number: int) -> dict[int, Integers]:
-        """Places (n,) in the flat latent of a pass's symbols by adapted scale index; both ascend."""
+        """Places (n,) of a pass's symbols in the flat latent, by adapted scale index; both ascend."""
         groups: dict[int, list[Integers]] = {}
         for places, adapted in coded_scale_indices(self.tables, scale_index, symbols, number):
-            for index, own in by_value(adapted, places):
-                groups.setdefault(index, []).append(own)
+            for index, places_of_index in by_value(adapted, places):
+                groups.setdefault(index, []).append(places_of_index)
         return {index: np.concatenate(groups.pop(index)) for index in sorted(groups)}
 
     def best_cdf_set(self, z: Integers, quality: float) -> int:

@@ -1,17 +1,18 @@
-"""Context passes: the order in which latents are coded, and what earlier passes say of a latent's scale.
+"""Context passes: the order in which latents are coded, and how earlier passes adapt a latent's scale index.
 
-The symbols around a latent that are already known are compared with the magnitudes that their own scale
-indices predict. Their ratio adapts the latent's scale index.
+The magnitudes of the symbols around a latent that are already decoded are compared with the magnitudes that
+the scale indices of these symbols predict. The ratio adapts the scale index of the latent.
 
 The latents of a pass, and those that are known before it, lie on lattices. In each channel the first and the
 second pass have every other row, and of these every other column; the third has every other column of every
-row. They are copied into arrays of a quarter or half the size, in which all neighbours of a latent stand in
-its own place, or beside it:
+row. They are copied into arrays of a quarter or half the size, in which all neighbours of a latent have the
+same position as the latent, or one beside it:
 
     pass 1   diagonally in its channel 1; in its place, channels 2 away 2, channels 6 away 1
     pass 2   beside it in its channel 2; in its place, channels 1 and 3 away 2, channels 5 and 7 away 1
 
-(Weights. Of all channels up to 8 away, up to 3 doubly, these are what is known by then.)
+(The last number is the weight. Of other channels, those up to 3 away weigh 2, those up to 8 away 1. All that
+are decoded by then are listed.)
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from aecodec.entropy.tables import SCALE_LEVELS, FrequencyTables
 CONTEXT_PASSES = (
     3  # with two, half of the latents had no context, now a quarter (docs/experiments.md, wider networks)
 )
-LOUDEST = 200  # magnitude above which a neighbour says no more
+LOUDEST = 200  # larger magnitudes of a neighbour count as this one
 WEIGHT_SUM = 20  # of the neighbours of one latent in pass 2; in pass 1 it is 10
 FARTHEST = 8  # channels, as far as the farthest neighbour: a multiple of 4, after which passes repeat
 RATIOS = (6, 16, 26, 35, 45, 54, 64, 77, 93, 115, 147, 192, 288)  # of known to predicted magnitudes, in 2**-6
@@ -62,9 +63,10 @@ def context_passes(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def rows_of(number: int, channel: int) -> list[tuple[slice, slice, int]]:
-    """Where a pass's latents lie in a channel: rows, those on the lattice, and the first column.
+    """Where latents of a pass lie in a channel: their rows, the same rows on the lattice, the first column.
 
-    The columns are every other one. Number 3 stands for all that is known before pass 2.
+    Every other column from the first one belongs to the pass. Number 3 stands for all latents that are
+    decoded before pass 2.
     """
     if number < 2:
         row = (channel // 2 + number) % 2
@@ -80,25 +82,25 @@ def lattice_shape(shape: tuple[int, ...], number: int) -> tuple[int, int, int]:
 
 
 def on_lattice(array: NDArray[Sample], number: int) -> NDArray[Sample]:
-    """What a pass's latents have in an array (M, 2h, 2w) whose first channel is a multiple of 4."""
+    """The values of a pass's latents in an array (M, 2h, 2w) whose first channel is a multiple of 4."""
     lattice = np.empty(lattice_shape(array.shape, number), array.dtype)
     for channel in range(4):
-        for rows, places, column in rows_of(number, channel):
-            lattice[channel::4, places] = array[channel::4, rows, column::2]
+        for rows, lattice_rows, column in rows_of(number, channel):
+            lattice[channel::4, lattice_rows] = array[channel::4, rows, column::2]
     return lattice
 
 
 def flat_places(shape: tuple[int, ...], number: int, on_lattice: Places) -> Integers:
-    """Places (n,) in a flat latent (M, 2h, 2w) of places (n,) on the flat lattice of a pass."""
+    """Places (n,) in a flat latent (M, 2h, 2w), from places (n,) on the flat lattice of a pass."""
     channels, height, width = lattice_shape(shape, number)
-    starts = np.empty((channels, height), np.int32)  # of each row, less what its columns already say
+    starts = np.empty((channels, height), np.int32)  # of each row, less what its columns add below
     for channel in range(4):
-        for rows, places, column in rows_of(number, channel):
+        for rows, lattice_rows, column in rows_of(number, channel):
             row = (
                 np.arange(shape[1], dtype=np.int32)[rows]
                 + shape[1] * np.arange(channel, channels, 4)[:, None]
             )
-            starts[channel::4, places] = shape[2] * row + column
+            starts[channel::4, lattice_rows] = shape[2] * row + column
     starts -= np.arange(0, 2 * width * height * channels, 2 * width, dtype=np.int32).reshape(starts.shape)
     small: Integers = on_lattice.astype(np.int32)
     return 2 * small + starts.reshape(-1).take(small // width)
@@ -152,10 +154,11 @@ def beside(values: Sums, axis: int, after: bool) -> Sums:
 def coded_scale_indices(
     tables: FrequencyTables, scale_index: ScaleIndices, symbols: Symbols, number: int
 ) -> Iterator[tuple[Integers, ScaleIndices]]:
-    """Places (n,) in the flat latent of a pass's coded symbols, and their adapted scale indices, in parts.
+    """Places (n,) of a pass's coded symbols in the flat latent, and their adapted scale indices, in parts.
 
-    From scale indices and the symbols before it, both (M, 2h, 2w). How loud known symbols are around a
-    latent, compared with the mean magnitudes of their scale indices, selects a column of `scale_index_shift`.
+    `scale_index` and `symbols`, of which those of earlier passes are read, are (M, 2h, 2w). The magnitudes of
+    decoded symbols around a latent are compared with the mean magnitudes of their scale indices. The ratio
+    selects a column of `adapted_scale_index`.
     """
     plane = scale_index[0].size
     step = max(LATENTS_AT_ONCE // plane // 4, 4) * 4
@@ -176,7 +179,7 @@ def coded_scale_indices(
 def adapt_scale_indices(
     tables: FrequencyTables, scale_index: ScaleIndices, symbols: Symbols, number: int
 ) -> ScaleIndices:
-    """Scale indices (M, 2h, 2w), those of a pass's coded symbols adapted by the symbols before it."""
+    """Scale indices (M, 2h, 2w). Those of a pass's coded symbols are adapted by symbols of earlier passes."""
     adapted = scale_index.copy()
     for places, values in coded_scale_indices(tables, scale_index, symbols, number) if number else ():
         adapted.reshape(-1)[places] = values

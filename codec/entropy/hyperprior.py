@@ -1,4 +1,4 @@
-"""What the hyper-latent says, in integers: the scale index of every latent, and what of itself to expect.
+"""Integers from the hyper-latent: the scale index of each latent, and expectations of hyper-latent values.
 
 The scale index of each latent is an integer linear map of the hyper-latent's 3x3 neighbourhood
 (borders replicated) plus an offset for channel and quality, both in 2**-8: index = clamp(floor((sum +
@@ -90,13 +90,12 @@ def parts(length: int) -> Iterator[slice]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Values of one channel that are coded together: their places (N,) in the plane, raster order, and of
-    each (N,) the context, which selects its table, and the value that the table takes as zero."""
+    """N values of one channel that are coded together."""
 
     channel: int
-    places: Places
-    context: NDArray[np.int64]
-    origin: NDArray[np.int64]
+    places: Places  # (N,), flat indices in the plane, in raster order
+    context: NDArray[np.int64]  # (N,), selects the table of a value
+    origin: NDArray[np.int64]  # (N,), the value that the table takes as zero
 
 
 def hyper_pass_of(row: Any, column: Any) -> Any:
@@ -117,7 +116,8 @@ def hyper_passes(height: int, width: int) -> Places:
 def hyper_steps(tables: FrequencyTables, z: Integers, quality: float) -> Iterator[Step]:
     """The steps in which the hyper-latent (Z, h, w) is coded at a quality.
 
-    A step depends on values of earlier steps alone: a decoder writes each step's before it asks for the next.
+    A step depends on values of earlier steps alone. A decoder writes the values of a step before it asks for
+    the next.
     """
     flat, order = z.reshape(len(z), -1), hyper_passes(*z.shape[1:])
     offsets = interpolate(tables.z_offset, quality).reshape(HYPER_PASSES, len(z))
@@ -128,9 +128,9 @@ def hyper_steps(tables: FrequencyTables, z: Integers, quality: float) -> Iterato
         if number:
             expected += tables.z_around[number - 1].astype(np.int64) @ neighbour_means(z, number)[:, places]
         in_place = NEIGHBOUR_UNIT * tables.z_in_place[number].astype(np.int64)
-        for channel, own in enumerate(expected):
-            context = (CONTEXTS_PER_UNIT * own // EXPECTED_UNIT).clip(low, high - 1) - low
-            origin = (own // EXPECTED_UNIT).clip(tables.z_low, tables.z_high)
+        for channel, expected_values in enumerate(expected):
+            context = (CONTEXTS_PER_UNIT * expected_values // EXPECTED_UNIT).clip(low, high - 1) - low
+            origin = (expected_values // EXPECTED_UNIT).clip(tables.z_low, tables.z_high)
             yield Step(channel, places, number * CONTEXTS + context, origin)
             expected[channel + 1 :] += in_place[channel + 1 :, channel, None] * flat[channel].take(places)
 

@@ -38,8 +38,8 @@ class FrequencyTables:
         columns channel-major, then 3x3 neighbour.
     scale_offset: (A, M) int32, of the scale map at A anchor qualities, in 2**-8.
     z_low: the smallest value of a hyper-latent.
-    z_in_place: (3, Z, Z) int16, what channels say of those after them, pass by pass, in 2**-10.
-    z_around: (2, Z, Z) int16, what neighbours say, in the second and the third pass, in 2**-10.
+    z_in_place: (3, Z, Z) int16, weights that predict a channel from those before it, by pass, in 2**-10.
+    z_around: (2, Z, Z) int16, weights that predict a channel from neighbours, in passes 1 and 2, in 2**-10.
     z_offset: (A, 3 * Z) int32, of pass and channel, at A anchor qualities, in 2**-10.
     z_frequencies: (S, contexts, values) uint32, of the S CDF sets of the hyper-latent.
     y_frequencies: (total,) uint32, the tables of all scale indices one after the other, each of -L to L and
@@ -47,7 +47,7 @@ class FrequencyTables:
     y_support: (64,) int32, the L of each scale index.
     skip_below: the first scale index that is coded; latents of smaller ones are their means.
     magnitude: (64,) int32, the mean magnitude of a symbol of each scale index, in 2**-4.
-    scale_index_shift: (64, bins) int8, what context adds to a scale index, by how loud the neighbours are.
+    scale_index_shift: (64, bins) int8, added to a scale index, by the bin of the neighbours' magnitudes.
     reconstruction_offset: (64,) float32, by how much symbols other than zero are reconstructed nearer to the
         mean, by scale index.
     format: which specification the tables are made for; 1 is docs/format.md, with its constants.
@@ -112,19 +112,21 @@ class FrequencyTables:
         """Bits of each entry of `y_frequencies`, the escape's 16 included."""
         tables = [self.frequencies_at(level).astype(np.float64) for level in range(SCALE_LEVELS)]
         for_escape = [np.append(np.zeros(len(table) - 1), ESCAPE_BITS) for table in tables]
-        each = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
-        bits: Floats = np.concatenate(each).astype(np.float32)
+        bits_of_tables = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
+        bits: Floats = np.concatenate(bits_of_tables).astype(np.float32)
         return bits
 
     @cached_property
     def y_derivatives(self) -> Floats:
         """How fast bits rise with a symbol, at each entry of `y_frequencies`; 0 at the escapes.
 
-        Differences of the bits beside it, and so mere noise where symbols are rare.
+        They are differences of the bits of neighbouring entries, and noise where symbols are rare.
         """
         ends = zip(self.y_starts, self.y_starts[1:], strict=False)
-        each = [np.append(np.gradient(self.y_bits[first : last - 1]), 0) for first, last in ends]
-        return np.asarray(np.concatenate(each), np.float32)
+        derivatives_of_tables = [
+            np.append(np.gradient(self.y_bits[first : last - 1]), 0) for first, last in ends
+        ]
+        return np.asarray(np.concatenate(derivatives_of_tables), np.float32)
 
     @cached_property
     def z_bits(self) -> Floats:

@@ -31,8 +31,8 @@ def with_constant(graph: bytes, name: str, value: float) -> bytes:
     """
     try:
         return b"".join(
-            message(GRAPH, constant_inside(value_of, name, value)) if number == GRAPH else bytes(whole)
-            for number, whole, value_of in fields(memoryview(graph))
+            message(GRAPH, constant_inside(value_of, name, value)) if number == GRAPH else bytes(field)
+            for number, field, value_of in fields(memoryview(graph))
         )
     except IndexError as error:
         raise ModelError("a network cannot be loaded: its file is cut off") from error
@@ -41,12 +41,14 @@ def with_constant(graph: bytes, name: str, value: float) -> bytes:
 def constant_inside(graph: memoryview, name: str, value: float) -> bytes:
     """The GraphProto with its input as a constant."""
     kept = [
-        whole
-        for number, whole, content in fields(graph)
+        field
+        for number, field, content in fields(graph)
         if number != INPUT or (VALUE_NAME, name.encode()) not in named(content)
     ]
-    whole = b"".join(kept)
-    return whole if len(whole) == len(graph) else whole + message(INITIALIZER, tensor(name, value))
+    without_input = b"".join(kept)
+    if len(without_input) == len(graph):
+        return without_input
+    return without_input + message(INITIALIZER, tensor(name, value))
 
 
 def named(value_info: memoryview) -> list[tuple[int, bytes]]:
@@ -66,7 +68,7 @@ def message(number: int, content: bytes) -> bytes:
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """The number, the whole and the content of each field of a message; raises IndexError where cut off."""
+    """Number, bytes with the key, and content of each field of a message; raises IndexError where cut off."""
     place = 0
     while place < len(data):
         key, start = read_varint(data, place)
@@ -94,8 +96,8 @@ def read_varint(data: memoryview, place: int) -> tuple[int, int]:
 
 def varint(value: int) -> bytes:
     """A number as `read_varint` reads it."""
-    found = bytearray()
+    encoded = bytearray()
     while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*found, value])
+    return bytes([*encoded, value])

@@ -15,15 +15,15 @@ LEAST = 64  # bytes of a tensor that is worth a reference
 
 
 def without_shared(graph: bytes, files: Mapping[str, bytes]) -> bytes:
-    """The graph whose tensors that are in other graphs too, by file name, refer to these."""
-    places = {data: f"{file}:{name}" for file, name, data in tensors_of(files) if len(data) >= LEAST}
+    """The graph with references in place of tensors that other graphs, `files` by name, hold too."""
+    references = {data: f"{file}:{name}" for file, name, data in tensors_of(files) if len(data) >= LEAST}
 
     def refer(tensor: bytes) -> bytes:
         parts = {number: bytes(content) for number, _, content in fields(memoryview(tensor))}
-        if (place := places.get(parts.get(RAW_DATA, b""))) is None:
+        if (reference := references.get(parts.get(RAW_DATA, b""))) is None:
             return tensor
-        kept = [bytes(whole) for number, whole, _ in fields(memoryview(tensor)) if number != RAW_DATA]
-        return b"".join([*kept, message(DOCUMENTATION, place.encode())])
+        kept = [bytes(field) for number, field, _ in fields(memoryview(tensor)) if number != RAW_DATA]
+        return b"".join([*kept, message(DOCUMENTATION, reference.encode())])
 
     return with_tensors(graph, refer)
 
@@ -48,11 +48,11 @@ def with_shared(graph: bytes, files: Mapping[str, bytes]) -> bytes:
 
 
 def tensors_of(files: Mapping[str, bytes]) -> Iterator[tuple[str, str, bytes]]:
-    """File, name and data of each tensor with data in some graphs."""
+    """File, name and data of each tensor of some graphs that has data."""
     for file, graph in files.items():
         for number, _, content in fields(memoryview(graph)):
-            for kind, _, tensor in fields(content) if number == GRAPH else ():
-                if kind == INITIALIZER:
+            for field_number, _, tensor in fields(content) if number == GRAPH else ():
+                if field_number == INITIALIZER:
                     parts = {field: bytes(value) for field, _, value in fields(tensor)}
                     if RAW_DATA in parts:
                         yield file, parts[TENSOR_NAME].decode(), parts[RAW_DATA]
@@ -62,15 +62,15 @@ def with_tensors(graph: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """The model with each of its tensors changed; raises ModelError where its file is cut off."""
     try:
         parts = []
-        for number, whole, content in fields(memoryview(graph)):
+        for number, field, content in fields(memoryview(graph)):
             if number == GRAPH:
                 inside = [
-                    message(INITIALIZER, change(bytes(value))) if kind == INITIALIZER else bytes(part)
-                    for kind, part, value in fields(content)
+                    message(INITIALIZER, change(bytes(value))) if field_number == INITIALIZER else bytes(part)
+                    for field_number, part, value in fields(content)
                 ]
                 parts.append(message(GRAPH, b"".join(inside)))
             else:
-                parts.append(bytes(whole))
+                parts.append(bytes(field))
         return b"".join(parts)
     except IndexError as error:
         raise ModelError("a network cannot be loaded: its file is cut off") from error

@@ -101,9 +101,9 @@ def scale_window(window: Window, factor: int) -> Window:
     return rows, columns
 
 
-def window_within(part: Window, whole: Window) -> Window:
-    """A window counted from where another one starts."""
-    pairs = zip(part, whole, strict=True)
+def window_within(part: Window, outer: Window) -> Window:
+    """A window, counted from the start of an outer one."""
+    pairs = zip(part, outer, strict=True)
     rows, columns = (slice(span.start - of.start, span.stop - of.start) for span, of in pairs)
     return rows, columns
 

@@ -1,9 +1,8 @@
 """Pictures as the codec takes them: pixels, gray or not, alpha and metadata.
 
-`reading` makes them of files and Pillow images, `writing` makes files and Pillow images of them, `lossless`
-stores pixels as they are. `metadata` reads what else files carry, `leftovers` notes what is not read,
-`stripping` takes it out and `embedding` writes it, each with the help of `exif`, `xmp`, `text`, `photoshop`,
-`colour` and `code_points`.
+`reading` turns files and Pillow images into pictures, and `writing` turns pictures into these. `lossless`
+stores pixels unchanged. `metadata` reads metadata, `stripping` takes them out and `embedding` writes them;
+they use `exif`, `xmp`, `text`, `photoshop`, `colour` and `code_points`. `leftovers` notes what is not read.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Picture:
     gray: bool = False
     alpha: NDArray[np.uint8] | None = None  # (H, W)
     metadata: Mapping[Box, bytes] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()  # what is not as it was in its file, each a clause
+    notes: tuple[str, ...] = ()  # clauses, each of a difference to the file or image it was read from
 
 
 def to_gray(pixels: Pixels) -> Pixels:
@@ -38,7 +37,9 @@ def to_gray(pixels: Pixels) -> Pixels:
 
 def is_achromatic(pixels: Pixels) -> bool:
     """Whether the three channels of pixels (H, W, 3) are equal."""
-    return all((row == row[:, :1]).all() for row in pixels)  # a photograph in colour is told by its first row
+    return all(
+        (row == row[:, :1]).all() for row in pixels
+    )  # of a photograph in colour only the first row is read
 
 
 def psnr(reference: Pixels, decoded: Pixels, alpha: NDArray[np.uint8] | None = None) -> float | None:

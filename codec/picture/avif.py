@@ -1,4 +1,4 @@
-"""What the boxes of an AVIF file say that Pillow does not."""
+"""Reads from the boxes of an AVIF file what Pillow does not give."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEEP, TWELVE = 0x40, 0x20  # of the third byte of a configuration: more than 8 b
 
 
 def bits_per_sample(file: IO[bytes]) -> int:
-    """8, 10 or 12, the most that any configuration of a coder says (AV1-ISOBMFF, 2.3.3), or else 8."""
+    """8, 10 or 12: the largest of all coder configurations (AV1-ISOBMFF, 2.3.3); 8 where there is none."""
     bits = 8
     for box_type, place in boxes_of(file):
         if box_type in DESCRIPTIONS:
@@ -23,7 +23,7 @@ def bits_per_sample(file: IO[bytes]) -> int:
 
 
 def bits_of(configuration: bytes) -> int:
-    """The bits that a configuration says, by its third byte."""
+    """The bits per sample in the third byte of a configuration."""
     if len(configuration) < 3 or not configuration[2] & DEEP:
         return 8
     return 12 if configuration[2] & TWELVE else 10

@@ -1,7 +1,7 @@
-"""Pure white and pure black of a decoded picture: patches that are wholly so, and levels drawn to the ends.
+"""Pure white and pure black of a decoded picture: patches that are pure, and levels drawn to the ends.
 
 `aecodec.container` specifies the box. It is applied to the floats of the last network before they are
-rounded, so that what differs there by far less than a level still differs by at most one afterwards.
+rounded. Floats that differ by far less than a level between machines still differ by at most one afterwards.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Clipping:
     """What is done at one end of the levels."""
 
     reach: int = 0  # levels, 0 to 15: what is as near to the end becomes the end
-    everywhere: bool = False  # or only in patches beside and in `whole`
+    everywhere: bool = False  # or only in `pure_patches` and the patches that touch them
     patch: int = 0  # pixels each way: 8, 16 or 0 for none
-    whole: Bits | None = None  # (ceil(H / patch), ceil(W / patch)): patches that are the end in every pixel
+    pure_patches: Bits | None = None  # (ceil(H / patch), ceil(W / patch)), true where each pixel is the end
 
 
 def write_clipping(ends: tuple[Clipping, Clipping]) -> bytes:
@@ -43,15 +43,15 @@ def write_clipping(ends: tuple[Clipping, Clipping]) -> bytes:
         parts.append(
             bytes([end.reach | PATCHES.index(end.patch) << PATCH_SHIFT | EVERYWHERE * end.everywhere])
         )
-        if end.whole is not None:
-            runs = compress_runs(end.whole)
+        if end.pure_patches is not None:
+            runs = compress_runs(end.pure_patches)
             parts += [write_varint(len(runs)), runs]
     box = b"".join(parts)
     return box if any(box) else b""
 
 
 def read_clipping(box: bytes, size: tuple[int, int]) -> tuple[Clipping, Clipping]:
-    """What a box says of a picture of `size` (width, height); raises BitstreamError."""
+    """The white and the black end in a box of a picture of `size` (width, height); raises BitstreamError."""
     reader = Reader(box)
     white, black = (read_end(reader, size) for _ in ENDS)
     if reader.position < len(box):
@@ -76,9 +76,9 @@ def read_end(reader: Reader, size: tuple[int, int]) -> Clipping:
     return Clipping(reach, everywhere, patch, expand_runs(runs, rows, columns))
 
 
-def compress_runs(whole: Bits) -> bytes:
-    """Patches (h, w), row by row, as lengths of runs, the first of those that are not whole; deflated."""
-    edges = np.flatnonzero(np.diff(whole.ravel(), prepend=False, append=False))
+def compress_runs(pure_patches: Bits) -> bytes:
+    """Patches (h, w), row by row, as lengths of runs, deflated. The first run is of impure patches."""
+    edges = np.flatnonzero(np.diff(pure_patches.ravel(), prepend=False, append=False))
     lengths = np.diff(edges, prepend=0)
     coder = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return coder.compress(b"".join(write_varint(int(length)) for length in lengths)) + coder.flush()
@@ -95,8 +95,8 @@ def expand_runs(data: bytes, rows: int, columns: int) -> Bits:
         raise LimitError("white or black patches do not end as they should: the file is damaged")
     if not lengths[1:].all() or (left := count - int(lengths.sum())) < 0:
         raise LimitError("the runs of white or black patches do not fit the picture: the file is damaged")
-    whole = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return np.pad(whole, (0, left)).reshape(rows, columns)
+    pure_patches = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    return np.pad(pure_patches, (0, left)).reshape(rows, columns)
 
 
 def read_varints(data: bytes) -> NDArray[np.int64]:
@@ -117,7 +117,7 @@ def read_varints(data: bytes) -> NDArray[np.int64]:
 
 
 class Clipper:
-    """Draws levels to white and black as a box says."""
+    """Draws levels to white and black as the two ends in a box tell it."""
 
     def __init__(self, ends: tuple[Clipping, Clipping]) -> None:
         self.ends = [(level, end, beside(end)) for level, end in zip(ENDS, ends, strict=True)]
@@ -129,8 +129,8 @@ class Clipper:
             if end.reach:
                 drawn = draw(distance, end.reach)
                 distance = drawn if near is None else np.where(under(near, place, end.patch), drawn, distance)
-            if end.whole is not None:
-                distance = np.where(under(end.whole, place, end.patch), np.float32(0), distance)
+            if end.pure_patches is not None:
+                distance = np.where(under(end.pure_patches, place, end.patch), np.float32(0), distance)
             levels = np.abs(np.float32(level) - distance)
         return levels
 
@@ -141,10 +141,10 @@ def draw(distance: Floats, reach: int) -> Floats:
 
 
 def beside(end: Clipping) -> Bits | None:
-    """The patches within which an end's reach counts, those that touch whole ones; None for everywhere."""
-    if end.everywhere or end.whole is None:
+    """The patches in which an end's reach counts: pure ones and those that touch them. None: everywhere."""
+    if end.everywhere or end.pure_patches is None:
         return None
-    padded = np.pad(end.whole, 1)
+    padded = np.pad(end.pure_patches, 1)
     tall = padded[:-2] | padded[1:-1] | padded[2:]
     return np.asarray(tall[:, :-2] | tall[:, 1:-1] | tall[:, 2:])
 

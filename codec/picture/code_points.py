@@ -1,4 +1,4 @@
-"""Colours said in code points of ITU-T H.273, as PNG's cICP and AVIF's nclx do: the box of colour."""
+"""Colours as code points of ITU-T H.273, which PNG's cICP, AVIF's nclx and the box of colour hold."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Colour:
 
     @property
     def is_srgb(self) -> bool:
-        """Whether they are sRGB's, or not said."""
+        """Whether the code points are those of sRGB, or unspecified."""
         return self.primaries in (BT709, UNSPECIFIED) and self.transfer in (SRGB, UNSPECIFIED)
 
     @property
@@ -73,14 +73,14 @@ def pack(colour: Colour) -> bytes:
 
 
 def unpack(box: bytes) -> Colour:
-    """What a box says; raises ValueError."""
+    """The colours in a box; raises ValueError."""
     if len(box) != LENGTH or box[2:] != b"\0\1":
         raise ValueError(f"it is not {LENGTH} bytes that describe RGB in its full range")
     return Colour(box[0], box[1])
 
 
 def of_info(info: Mapping[Any, Any]) -> Colour | None:
-    """The colours that a Pillow image's `info` says, as it holds the box; None where it does not."""
+    """The colours of the box that a Pillow image's `info` holds; None where it holds none."""
     try:
         return unpack(info["cicp"])
     except (KeyError, TypeError, ValueError):
@@ -88,7 +88,7 @@ def of_info(info: Mapping[Any, Any]) -> Colour | None:
 
 
 def of_png(chunks: dict[bytes, bytes]) -> Colour | None:
-    """The colours that a PNG's cICP chunk says; None where there is none, or not of RGB."""
+    """The colours in a PNG's cICP chunk; None where there is no such chunk, or it is not of RGB."""
     try:
         return unpack(chunks[b"cICP"])
     except (KeyError, ValueError):
@@ -96,7 +96,7 @@ def of_png(chunks: dict[bytes, bytes]) -> Colour | None:
 
 
 def of_avif(data: bytes) -> Colour | None:
-    """The colours that an AVIF file says by its first nclx property (ISO/IEC 14496-12, 12.1.5)."""
+    """The colours in the first nclx property of an AVIF file (ISO/IEC 14496-12, 12.1.5)."""
     place = data.find(NCLX)
     if place < 0 or len(data) < place + 12:
         return None
@@ -105,7 +105,7 @@ def of_avif(data: bytes) -> Colour | None:
 
 
 def in_avif(data: bytes, colour: Colour) -> bytes:
-    """An AVIF file that says these colours, by its nclx property."""
+    """The AVIF file with these colours in its nclx property."""
     changed, place = bytearray(data), data.find(NCLX)
     if place >= 0:
         struct.pack_into(">HH", changed, place + len(NCLX), colour.primaries, colour.transfer)

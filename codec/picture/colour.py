@@ -21,7 +21,7 @@ SAME_COLOUR = 2  # levels of 255 by which they may differ
 
 
 def notes_of_png_colours(image: Image.Image) -> list[str]:
-    """What a PNG's gAMA and cHRM say that is not as usual, where it says nothing better of its colours."""
+    """Notes of an unusual gAMA and cHRM of a PNG that has no ICC profile and no sRGB chunk."""
     if image.info.get("icc_profile") or "srgb" in image.info:
         return []
     notes, gamma, primaries = [], image.info.get("gamma"), image.info.get("chromaticity")
@@ -36,12 +36,12 @@ def notes_of_png_colours(image: Image.Image) -> list[str]:
 
 
 def fits(profile: bytes, gray: bool) -> bool:
-    """Whether an ICC profile is one, and describes gray samples, or RGB."""
+    """Whether bytes are an ICC profile, and one of gray samples if `gray`, else of RGB."""
     return profile[SIGNATURE] == b"acsp" and profile[SPACE] == (b"GRAY" if gray else b"RGB ")
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether colours look the same without an ICC profile, which is to say, as sRGB."""
+    """Whether colours look the same if they are read as sRGB, without the ICC profile."""
     gray = profile[SPACE] == b"GRAY"
     samples = np.array(SAMPLES, np.uint8)[None]
     image = Image.fromarray(samples[:, :, 0] if gray else samples)
@@ -56,7 +56,7 @@ def is_srgb(profile: bytes) -> bool:
 
 
 def rgb_of_cmyk(image: Image.Image) -> tuple[Image.Image, str]:
-    """A CMYK image in sRGB, and a note that says how; an ICC profile describes inks and is left out."""
+    """A CMYK image in sRGB, and a note of the conversion. Its ICC profile describes inks and is left out."""
     converted, note = None, "CMYK without an ICC profile became RGB by a formula: colours may differ"
     if profile := image.info.get("icc_profile"):
         try:

@@ -57,9 +57,9 @@ def bits_of_avif(image: Image.Image) -> int | None:
 
 
 def to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, str]:
-    """An image of mode L, LA, RGB or RGBA in place of one of deeper samples, and a note that says how.
+    """An image of mode L, LA, RGB or RGBA made of one of deeper samples, and a note of the conversion.
 
-    The image itself stays as it is. Raises ImageError for samples whose white nobody can know.
+    The given image is not changed. Raises ImageError for samples whose level of white is unknown.
     """
     if image.mode == "F":
         converted, how = of_floats(np.asarray(image))
@@ -84,7 +84,7 @@ def to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, str]:
 
 
 def array_to_8_bits(array: Samples) -> tuple[NDArray[np.uint8], str]:
-    """The same of an array of 16-bit integers, whose white is 65535, or floats, and a note that says how."""
+    """An array of 16-bit integers, whose white is 65535, or of floats, in 8 bits; and a note of how."""
     if array.dtype.kind == "f":
         return of_floats(array)
     if array.dtype.newbyteorder("=") == np.uint16:  # in any order of its bytes
@@ -99,9 +99,9 @@ def rounded(samples: Samples, white: int) -> NDArray[np.uint8]:
 
 
 def of_floats(samples: Samples) -> tuple[NDArray[np.uint8], str]:
-    """Floats as the nearest of 256 levels: 1 is white, or 255 where any is above 1; and a note that says so.
+    """Floats as the nearest of 256 levels, and a note. White is 1, or 255 where any float is above 1.
 
-    Raises ImageError where both cannot be meant.
+    Raises ImageError for floats outside 0 to 255.
     """
     low, high = (float(bound(samples, initial=0)) for bound in (np.min, np.max))
     if not (low >= 0 and high <= 255):  # also where there is a NaN
@@ -128,23 +128,23 @@ def opaque_but(samples: Samples, key: int | tuple[int, ...]) -> NDArray[np.uint8
 
 
 def with_info(converted: Image.Image, image: Image.Image) -> Image.Image:
-    """The converted image with all that the other says of itself but the colour that is transparent."""
+    """The converted image with format and `info` of the original, but without its transparent colour."""
     converted.info = {key: value for key, value in image.info.items() if key != "transparency"}
     converted.format = image.format
     return converted
 
 
 def cut_to_8_bits(image: Image.Image) -> Image.Image:
-    """The image as Pillow has it, a transparent colour of 16 bits cut as it has cut the pixels."""
-    copied = image.copy()
+    """The image that Pillow cut to 8 bits, with its transparent colour of 16 bits cut likewise."""
+    reduced = image.copy()
     if isinstance(key := image.info.get("transparency"), tuple):
-        copied.info["transparency"] = tuple(value >> 8 for value in key)
-    copied.format = image.format
-    return copied
+        reduced.info["transparency"] = tuple(value >> 8 for value in key)
+    reduced.format = image.format
+    return reduced
 
 
 def tag(image: Image.Image, number: int) -> int | None:
-    """A number that a TIFF file says; None where it does not."""
+    """The value of a tag of a TIFF file; None where the file does not have the tag."""
     value: int | None = getattr(image, "tag_v2", {}).get(number)
     return value
 

@@ -35,7 +35,7 @@ HOLDS = {
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What goes into a file; what is missing is empty."""
+    """Metadata that go into a file. A missing kind is empty."""
 
     icc: bytes = b""
     exif: bytes = b""
@@ -50,7 +50,7 @@ class Carried:
 
 
 def embed(image: Image.Image, format: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The arguments of Pillow's `save` by which a format keeps what an image carries, and the notes."""
+    """Arguments of Pillow's `save` that keep an image's metadata, and notes of what a format cannot hold."""
     carried, notes = carried_by(image), []
     if format != "PNG" and not carried.text.comment:
         carried = with_comment_of_chunks(carried)
@@ -63,7 +63,7 @@ def embed(image: Image.Image, format: str) -> tuple[dict[str, Any], tuple[str, .
 
 
 def carried_by(image: Image.Image) -> Carried:
-    """What an image's `info` holds."""
+    """The metadata in an image's `info`."""
     blocks = [image.info.get(key) or b"" for key in ("icc_profile", "exif", "xmp")]
     icc, block, packet = (data.encode() if isinstance(data, str) else bytes(data) for data in blocks)
     block = exif.canonical(block) if block else b""
@@ -71,7 +71,7 @@ def carried_by(image: Image.Image) -> Carried:
 
 
 def with_comment_of_chunks(carried: Carried) -> Carried:
-    """What a PNG calls its comment is one elsewhere."""
+    """The text of a PNG with the keyword of comments becomes the comment, as other formats have one."""
     chunks = carried.text.chunks
     comment = next((one.value.encode() for one in chunks if one.keyword == COMMENT_IN_PNG), b"")
     rest = tuple(one for one in chunks if one.keyword != COMMENT_IN_PNG or not comment)
@@ -79,7 +79,10 @@ def with_comment_of_chunks(carried: Carried) -> Carried:
 
 
 def limit_colours(carried: Carried, format: str, mode: str) -> tuple[Carried, list[str]]:
-    """What can be said of colours in a file: code points, or a profile that fits the mode of its pixels."""
+    """Leave out a profile that a format cannot hold, or that does not fit `mode`.
+
+    Code points become a profile in formats that hold no code points.
+    """
     gray = mode in GRAY and format != "WEBP" and (format, mode) != ("AVIF", "LA")
     notes = []
     if format == "BMP":
@@ -99,7 +102,7 @@ def limit_colours(carried: Carried, format: str, mode: str) -> tuple[Carried, li
 
 
 def limit_exif(carried: Carried, format: str, mode: str) -> tuple[Carried, list[str]]:
-    """No EXIF that a format's writer has to read and cannot."""
+    """Leave out EXIF that a format's writer would have to read and cannot."""
     if carried.exif and format in ("AVIF", "TIFF"):
         try:
             tags = Image.Exif()

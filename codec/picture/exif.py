@@ -1,6 +1,6 @@
-"""EXIF of Pillow images: a block of its own stays as it is, but for the orientation of turned pixels.
+"""EXIF of Pillow images. The block of a file is kept byte for byte, but for the orientation of turned pixels.
 
-A block begins with PREFIX, as in a JPEG, whatever the format of its file.
+A block begins with PREFIX, as in a JPEG, in every format.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ DESCRIPTIVE_TAGS = {
 
 
 def block_of(image: Image.Image) -> bytes | None:
-    """The block that an image's `info` holds, as its `getexif()` was edited; None where there is none.
+    """The block in an image's `info`, with edits of its `getexif()`; None where there is no block.
 
-    Pillow raises what it will where it cannot be read.
+    Pillow raises errors of many types where the block cannot be read.
     """
     block = image.info.get("exif")
     if block is None and (text := image.info.get(IN_PNG)):
@@ -56,7 +56,7 @@ def canonical(block: bytes) -> bytes:
 
 
 def as_edited(image: Image.Image, block: bytes) -> bytes:
-    """The block, or, where the caller changed what `getexif()` gives since it was read, that."""
+    """The block. Where the caller has changed what `getexif()` gives, a block of that."""
     if not is_readable(block):
         return block
     before, now = Image.Exif(), copy(image.getexif())
@@ -70,11 +70,11 @@ def as_edited(image: Image.Image, block: bytes) -> bytes:
 
 
 def contents(exif: Image.Exif, known: set[ExifTags.Base]) -> str:
-    """All that EXIF says, but for an orientation that is not `known`, which Pillow takes from XMP."""
+    """All entries of EXIF as text, but for an orientation that is not `known`: Pillow has it from XMP."""
     tags = {tag: value for tag, value in exif.items() if tag != ExifTags.Base.Orientation or tag in known}
-    kinds = [kind for kind in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) if kind in exif]
-    directories = [exif.get_ifd(kind) for kind in kinds]
-    return repr([sorted(each.items(), key=itemgetter(0)) for each in (tags, *directories)])
+    present = [tag for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) if tag in exif]
+    directories = [exif.get_ifd(tag) for tag in present]
+    return repr([sorted(entries.items(), key=itemgetter(0)) for entries in (tags, *directories)])
 
 
 def block_of_tags(image: Image.Image) -> bytes | None:
@@ -175,15 +175,15 @@ class Directory:
         return next((place for place in self.entries(block) if block[place : place + 2] == wanted), None)
 
     def contents(self, block: bytes | bytearray) -> list[tuple[bytes, bytes]]:
-        """The entries, with the values that they point to, but for those of GPS."""
-        found = []
+        """The entries and the values that they point to. The entry of GPS is left out."""
+        entries = []
         for place in self.entries(block):
-            tag, kind, count, offset = struct.unpack_from(self.order + "HHII", block, place)
-            size, start = SIZES.get(kind, 1) * count, self.base + offset
+            tag, field_type, count, offset = struct.unpack_from(self.order + "HHII", block, place)
+            size, start = SIZES.get(field_type, 1) * count, self.base + offset
             if tag != ExifTags.IFD.GPSInfo:
                 value = block[start : start + size] if size > 4 else b""
-                found.append((bytes(block[place : place + ENTRY]), bytes(value)))
-        return found
+                entries.append((bytes(block[place : place + ENTRY]), bytes(value)))
+        return entries
 
     def value(self, block: bytes | bytearray, entry: int) -> int:
         """The number in an entry that points to a directory."""
@@ -198,7 +198,7 @@ class Directory:
         return int(struct.unpack_from(self.order + "I", block, end)[0]) if end + 4 <= len(block) else 0
 
     def remove(self, block: bytearray, entry: int) -> None:
-        """Take an entry out: those after it, and the offset of the next directory, move up."""
+        """Take an entry out. Later entries and the offset of the next directory move up."""
         end = self.entries(block).stop + 4
         block[entry:end] = (block[entry + ENTRY : end] + bytes(ENTRY))[: len(block[entry:end])]
         struct.pack_into(self.order + "H", block, self.start, self.count(block) - 1)
@@ -222,8 +222,8 @@ def wipe(block: bytearray, directory: Directory) -> None:
     """Set a directory and its values to 0; raises ValueError where they are not all there."""
     entries = directory.entries(block)
     for entry in entries:
-        kind, count, offset = struct.unpack_from(directory.order + "HII", block, entry + 2)
-        if (size := SIZES.get(kind, 1) * count) > 4:
+        field_type, count, offset = struct.unpack_from(directory.order + "HII", block, entry + 2)
+        if (size := SIZES.get(field_type, 1) * count) > 4:
             start = directory.base + offset
             if start + size > len(block):
                 raise ValueError("a value is cut off")

@@ -14,10 +14,10 @@ WITH_A_PRIMARY = ("HEIF", "MPO")  # formats in which one picture stands for all
 
 @contextmanager
 def at_frame(image: Image.Image, frame: int | None) -> Iterator[tuple[str, ...]]:
-    """Within, the image stands at a frame, counted from 0; afterwards where it stood.
+    """A context in which an image is at a frame, counted from 0. Afterwards it is where it was.
 
-    Gives notes of what is not kept. Without a number one frame is taken as it is, and so is the picture that
-    stands for the others. Raises ImageError for other files of several, and for a frame that is not there.
+    Gives notes of frames that are not kept. Without a number the only frame is taken, or the primary picture
+    of formats that have one. Raises ImageError for other files of several frames, and for a missing frame.
     """
     count, position = getattr(image, "n_frames", 1), image.tell()
     if frame is None:
@@ -34,7 +34,7 @@ def at_frame(image: Image.Image, frame: int | None) -> Iterator[tuple[str, ...]]
 
 
 def notes_of(format: str | None, count: int, position: int) -> tuple[str, ...]:
-    """What to say of a file of so many frames that stands at one; raises ImageError where none is meant."""
+    """Notes of the frames that are not kept; raises ImageError for a format without a primary picture."""
     if count == 1:
         return ()
     if format not in WITH_A_PRIMARY:

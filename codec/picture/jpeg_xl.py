@@ -23,7 +23,7 @@ TIFF_MARKS = (b"II*\0", b"MM\0*")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a codestream says of itself (ISO/IEC 18181-1, annexes D and E)."""
+    """Size, depth and animation in the header of a codestream (ISO/IEC 18181-1, annexes D and E)."""
 
     width: int
     height: int
@@ -46,7 +46,7 @@ class BitReader:
         return taken
 
     def choose(self, *choices: tuple[int, int]) -> int:
-        """One of four numbers by two bits: an offset, and what so many further bits add to it."""
+        """A number. Two bits choose an offset and a count of further bits, whose value is added."""
         offset, bits = choices[self.take(2)]
         return offset + self.take(bits)
 

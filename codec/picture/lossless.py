@@ -59,7 +59,7 @@ def write_tiles(
 ) -> bytes:
     """The same in tiles, however large the picture is."""
     parts = []
-    for place in tile_places(pixels.shape[1], pixels.shape[0]):
+    for place in tile_windows(pixels.shape[1], pixels.shape[0]):
         data = write_lossless(image_of(pixels[place], None if alpha is None else alpha[place]), efforts)
         parts += [write_varint(len(data)), data]
     return b"".join(parts)
@@ -77,7 +77,7 @@ def read_tiles(payload: bytes, size: tuple[int, int], tiled: bool) -> Iterator[L
 
     Raises BitstreamError.
     """
-    windows = tile_places(*size) if tiled else iter([(slice(0, size[1]), slice(0, size[0]))])
+    windows = tile_windows(*size) if tiled else iter([(slice(0, size[1]), slice(0, size[0]))])
     reader = Reader(payload)
     for place in windows:
         length = reader.varint("tile's length") if tiled else len(payload)
@@ -113,8 +113,8 @@ def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window
     return pixels
 
 
-def tile_places(width: int, height: int) -> Iterator[Window]:
-    """The tiles of a picture, row by row: all but the last of a row or column have TILE pixels each way."""
+def tile_windows(width: int, height: int) -> Iterator[Window]:
+    """The windows of tiles, row by row. All but the last of a row or column have TILE pixels each way."""
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             yield slice(top, min(top + TILE, height)), slice(left, min(left + TILE, width))
@@ -126,9 +126,9 @@ def fits_lossless(width: int, height: int) -> bool:
 
 
 def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS) -> bytes:
-    """The smallest of lossless WebPs of an image, of efforts 0 to 6: the lowest also finds what others miss.
+    """The smallest of the lossless WebPs of an image by some efforts, 0 to 6. The lowest is at times smallest.
 
-    With an alpha plane they say so even if it is opaque. Raises ImageError where the image does not fit.
+    Its header tells of an alpha plane even if that is opaque. Raises ImageError where the image does not fit.
     """
     if not fits_lossless(*image.size):
         limits = f"sides end at {LOSSLESS_MAX_SIDE}, pictures at {LOSSLESS_MAX_PIXELS}"
@@ -146,7 +146,7 @@ def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS
 
 
 def lossless_fields(data: bytes) -> tuple[int, int, bool]:
-    """Width, height and whether there is alpha, as a lossless WebP file says; BitstreamError for any other.
+    """Width, height and whether there is alpha, of a lossless WebP file; raises BitstreamError for another.
 
     The header is that of the WebP Lossless Bitstream Specification, section 3.
     """

@@ -19,17 +19,17 @@ METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
 def read_metadata(
     image: Image.Image, block: bytes | None, content: bytes
 ) -> tuple[dict[Box, bytes], list[str]]:
-    """The boxes of what a Pillow image carries, and notes of what is left out.
+    """The boxes of a Pillow image's metadata, and notes of what is left out.
 
-    `block` is its EXIF, `content` the file that it is from, as far as that is known.
+    `block` is its EXIF. `content` are the bytes of its file, as far as they are known.
     """
     packet, notes = packet_of(image)
     texts, odd = text.of_image(image)
-    colour, about_colour = colour_of(image, content)
+    colour, notes_of_colour = colour_of(image, content)
     icc = image.info.get("icc_profile") or b""
     boxes = {Box.ICC: icc, Box.EXIF: block or b"", Box.XMP: packet, Box.TEXT: text.pack(texts)}
     boxes[Box.COLOUR] = code_points.pack(colour) if colour else b""
-    notes += [*odd, *about_colour, *leftovers.notes(image, content)]
+    notes += [*odd, *notes_of_colour, *leftovers.notes(image, content)]
     return {box: bytes(data) for box, data in boxes.items() if data}, notes
 
 
@@ -44,15 +44,15 @@ def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:
 
 
 def packet_of(image: Image.Image) -> tuple[bytes, list[str]]:
-    """The XMP of an image, with a JPEG's extension and without claims about what is left out; and notes."""
+    """The XMP of an image, and notes. It includes a JPEG's extension, and nothing about what is left out."""
     packet, notes = image.info.get("xmp") or b"", []
     packet = packet.encode() if isinstance(packet, str) else bytes(packet)
     if digest := xmp.extension_of(packet):
-        whole = xmp.extended(packet, extension_in(image, digest))
-        if whole is None:
+        combined = xmp.extended(packet, extension_in(image, digest))
+        if combined is None:
             notes.append("its extended XMP is left out: it is not there as a whole, or cannot be read")
-            whole = xmp.without_extension(packet)
-        packet = b"" if whole is None or xmp.is_empty(whole) else whole
+            combined = xmp.without_extension(packet)
+        packet = b"" if combined is None or xmp.is_empty(combined) else combined
     if xmp.speaks_of_gain_map(packet):
         notes.append("its gain map is left out, and what its XMP says of it")
     elif xmp.names_of_containers(packet):
@@ -68,16 +68,16 @@ def extension_in(image: Image.Image, digest: str) -> bytes:
     head = EXTENSION + digest.encode()
     segments = [data for name, data in getattr(image, "applist", ()) if name == "APP1"]
     parts = [data[len(head) :] for data in segments if data.startswith(head) and len(data) > len(head) + 8]
-    whole = b""
+    extension = b""
     for part in sorted(parts, key=lambda part: part[4:8]):
-        if int.from_bytes(part[4:8], "big") != len(whole):
+        if int.from_bytes(part[4:8], "big") != len(extension):
             return b""
-        whole += part[8:]
-    return whole if parts and int.from_bytes(parts[0][:4], "big") == len(whole) else b""
+        extension += part[8:]
+    return extension if parts and int.from_bytes(parts[0][:4], "big") == len(extension) else b""
 
 
 def colour_of(image: Image.Image, content: bytes) -> tuple[Colour | None, list[str]]:
-    """Colours that are not sRGB's, where a file says them in code points, and notes of them."""
+    """The code points of an image's colours, unless they are sRGB's, and notes. None where it has none."""
     colour = code_points.of_info(image.info)
     if colour is None and image.format == "PNG":
         colour = code_points.of_png(leftovers.chunks_of_png(content)[0])
@@ -96,7 +96,7 @@ def upright(boxes: Mapping[Box, bytes]) -> dict[Box, bytes]:
 
 
 def sound(boxes: Mapping[Box, bytes]) -> tuple[dict[Box, bytes], list[str]]:
-    """The boxes of metadata that say something, and notes of what is passed over in them."""
+    """The boxes of metadata without damaged ones, and notes of these and of unknown entries."""
     kept: dict[Box, bytes] = dict(boxes)
     notes: list[str] = []
     try:
@@ -114,7 +114,7 @@ def sound(boxes: Mapping[Box, bytes]) -> tuple[dict[Box, bytes], list[str]]:
 
 
 def info_of(boxes: Mapping[Box, bytes]) -> dict[str, Any]:
-    """The entries of a Pillow image's `info` that say what sound boxes do."""
+    """The entries of a Pillow image's `info` for sound boxes."""
     info: dict[str, Any] = text.info_of(text.unpack(boxes[Box.TEXT])[0]) if Box.TEXT in boxes else {}
     info |= {METADATA[box]: data for box, data in boxes.items() if box in METADATA}
     if Box.EXIF in boxes:

@@ -41,7 +41,7 @@ PLUGINS = {
 
 
 def format_of(head: bytes) -> str | None:
-    """Pillow's name of the format of a file that begins so (HEAD bytes); None for what is not read."""
+    """Pillow's name of the format of a file, by its first HEAD bytes; None for a format that is not read."""
     for signature, format_name in SIGNATURES.items():
         if head.startswith(signature):
             return format_name
@@ -66,8 +66,8 @@ def format_of_brands(head: bytes) -> str | None:
 def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The image in a file, read from its start, as Pillow opens it: pixels are decoded later.
 
-    Raises ImageError for what is no picture or has too many pixels, MissingExtraError, and whatever Pillow
-    raises where the file is damaged.
+    Raises ImageError for a file that is no picture or has too many pixels, and MissingExtraError. Errors of
+    Pillow on a damaged file pass through.
     """
     file.seek(0)
     format_name = format_of(file.read(HEAD))
@@ -125,7 +125,7 @@ def file_of(image: Image.Image) -> Iterator[IO[bytes] | None]:
 
 
 def is_open(file: Any) -> bool:
-    """Whether something is a file that can be read and moved about in."""
+    """Whether an object is an open, seekable file."""
     try:
         return not file.closed and bool(file.seekable())
     except (AttributeError, ValueError):  # of Pillow's stand-in for a file that it has closed

@@ -26,7 +26,7 @@ class DamagedError(ImageError):
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """Within, whatever a library raises on a damaged file becomes a DamagedError: they raise anything."""
+    """A context in which any error of a library, whose types are not documented, becomes a DamagedError."""
     try:
         yield
     except (AecodecError, MemoryError):
@@ -36,5 +36,5 @@ def decoding() -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of a library says, in one line."""
+    """The text of a library's error in one line."""
     return one_line(getattr(error, "strerror", None) or error) or type(error).__name__

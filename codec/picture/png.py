@@ -1,4 +1,4 @@
-"""What the chunks of a PNG file say that Pillow does not, or not right."""
+"""Reads from the chunks of a PNG file what Pillow does not give, or gives wrongly."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def header_of(image: Image.Image) -> tuple[int, int] | None:
 
 
 def right_key(image: Image.Image) -> int | tuple[int, ...] | None:
-    """The transparent gray or colour of a file on the scale of its pixels, where Pillow has a wrong one.
+    """The transparent gray or colour of a PNG on the scale of its pixels; None where Pillow's is right.
 
-    Pillow scales grays of 2 and 4 bits to 0 to 255, but leaves this as it stands in the file, with bits above
-    those of the samples, which count for nothing (PNG, third edition, 11.3.1.1).
+    Pillow scales grays of 2 and 4 bits to 0 to 255, but gives the transparent one as it stands in the file.
+    Bits above those of the samples count for nothing (PNG, third edition, 11.3.1.1).
     """
     key, header = image.info.get("transparency"), header_of(image) if image.format == "PNG" else None
     if header is None or header[0] > 8 or image.mode not in ("L", "RGB"):

@@ -61,7 +61,7 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], options: ReadOption
 
 @contextmanager
 def opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
-    """A file that can be moved about in; raises ImageError where it cannot be read."""
+    """A context with a seekable file of a source; raises ImageError where it cannot be read."""
     if isinstance(source, (str, os.PathLike)):
         try:
             file = Path(source).open("rb")  # noqa: SIM115  closed below
@@ -74,7 +74,7 @@ def opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def seekable(file: IO[bytes]) -> IO[bytes]:
-    """The same file, or, if it is a pipe, what comes out of it; of one that is no picture only the start."""
+    """The file, if it is seekable, else its content. Of content that is no picture only the start is read."""
     if isinstance(file, io.TextIOBase):
         raise ImageError("is open for reading text: open it in mode 'rb'")
     try:
@@ -115,7 +115,7 @@ def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> 
         remains = remains_of(file.read(MAX_INPUT), options.frame, options.max_pixels)
     if remains is None:
         raise error
-    if not (remains.whole or options.tolerant):
+    if not (remains.has_all_pixels or options.tolerant):
         remedy = "pass --tolerant (tolerant=True in Python) to read the rest"
         raise ImageError(f"cannot be read as a whole: it {what_is_missing(remains)}: {remedy}") from error
     picture = from_pillow(remains.image, options)
@@ -124,7 +124,7 @@ def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> 
 
 def what_is_missing(remains: Remains) -> str:
     """A clause of what a file lacks."""
-    if remains.whole:
+    if remains.has_all_pixels:
         return WITHOUT_END
     if not remains.missing:
         return "is damaged, and its pixels may be wrong"
@@ -135,12 +135,12 @@ def what_is_missing(remains: Remains) -> str:
 
 
 def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
-    """An upright Picture of a Pillow image; raises ImageError for what would lose something.
+    """An upright Picture of a Pillow image; raises ImageError for an image that it cannot hold without loss.
 
-    CMYK becomes sRGB, through its ICC profile where it has one; of a camera's MPO and of HEIC the picture
-    that stands for all is taken; EXIF that cannot be read is kept as it is. The notes say so, and what is
-    left out. Metadata are those in `info`, and EXIF as `getexif()` was edited: what was taken out of them
-    does not come back.
+    CMYK becomes sRGB, through its ICC profile where it has one. Of a camera's MPO and of HEIC the primary
+    picture is taken. EXIF that cannot be read is kept unchanged. Notes tell of all this, and of what is left
+    out. Metadata are those in `info` and, with its edits, `getexif()`: entries that the caller has deleted do
+    not come back.
     """
     with decoding(), unwarned(), at_frame(image, options.frame) as notes:
         check_input(*image.size, options.max_pixels)
@@ -183,7 +183,7 @@ def picture_of(image: Image.Image, wanted_depth: int | None, notes: list[str]) -
 
 
 def of_8_bits(image: Image.Image, wanted: int | None) -> tuple[Image.Image, list[str]]:
-    """The image, or in place of one of deeper samples one of 8 bits, and notes; raises ImageError."""
+    """The image, converted to 8 bits if its samples are deeper, and notes; raises ImageError."""
     if image.mode not in (*MODES, *DEEP_MODES):
         raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
     if (bits := depth.bits_of(image)) is None:
@@ -199,7 +199,7 @@ def of_8_bits(image: Image.Image, wanted: int | None) -> tuple[Image.Image, list
 
 
 def turned_upright(image: Image.Image, shallow: Image.Image) -> tuple[Image.Image, bool]:
-    """An image turned as the one that it was made of says, and whether that had to be turned."""
+    """The image `shallow`, turned by the orientation of `image`, and whether `image` is not upright."""
     orientation = image.getexif().get(ExifTags.Base.Orientation)
     if image.format == "JXL" and not getattr(image, "jpeg", False):  # whose decoder has turned it
         return shallow.copy(), orientation in exif.TURNED

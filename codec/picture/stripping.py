@@ -43,7 +43,7 @@ def strip(picture: Picture, kinds: str | Iterable[str]) -> Picture:
 
 
 def notes_of_colours(picture: Picture, gone: set[Box]) -> list[str]:
-    """A note where what is taken out says that colours are not sRGB's."""
+    """A note where the boxes that go describe colours other than sRGB's."""
     if Box.COLOUR in picture.metadata and Box.COLOUR in gone:
         name = code_points.unpack(picture.metadata[Box.COLOUR]).name
         return [f"its colours are {name}, which is stripped: they will look different"]

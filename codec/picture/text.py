@@ -47,7 +47,7 @@ class TextChunk:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """All that a box says."""
+    """The content of a box of text."""
 
     chunks: tuple[TextChunk, ...] = ()
     comment: bytes = b""
@@ -56,7 +56,7 @@ class Text:
 
 
 def pack(text: Text) -> bytes:
-    """The box; nothing where there is nothing to say."""
+    """The box of a text; empty for an empty text."""
     entries = [(TEXT, pack_chunk(chunk)) for chunk in text.chunks]
     entries += [(COMMENT, text.comment)] if text.comment else []
     entries += [(IPTC, text.iptc)] if text.iptc else []
@@ -80,7 +80,7 @@ def pack_resolution(horizontal: Fraction, vertical: Fraction) -> bytes:
 
 
 def unpack(box: bytes) -> tuple[Text, tuple[str, ...]]:
-    """What a box says, and notes of what is passed over; raises ValueError where it breaks its rules."""
+    """The text in a box, and notes of unknown entries; raises ValueError for a malformed box."""
     text_read, unknown, chunks = Text(), set(), []
     try:
         reader = Reader(unpacked(box))
@@ -148,7 +148,7 @@ def unpack_resolution(data: bytes) -> tuple[Fraction, Fraction]:
 
 
 def of_image(image: Image.Image) -> tuple[Text, tuple[str, ...]]:
-    """What a Pillow image holds of it, and notes of what cannot be kept."""
+    """The text of a Pillow image, and notes of what cannot be kept."""
     notes = []
     chunks, odd = chunks_of(image)
     if odd:
@@ -162,7 +162,8 @@ def of_image(image: Image.Image) -> tuple[Text, tuple[str, ...]]:
 def chunks_of(image: Image.Image) -> tuple[tuple[TextChunk, ...], list[str]]:
     """The texts, and the keys of texts that are no keywords, or that Pillow gives another meaning.
 
-    Of a PNG that are its text chunks, but for those that were taken out of `info`; of others the strings.
+    The texts of a PNG are its text chunks whose keys are still in `info`. Those of other images are the
+    strings in `info`.
     """
     texts: dict[str, str] = {k: v for k, v in image.info.items() if isinstance(k, str) and isinstance(v, str)}
     if isinstance(image, PngImagePlugin.PngImageFile):
@@ -208,7 +209,7 @@ def iptc_of(image: Image.Image) -> bytes:
 
 
 def iptc_of_tiff(tags: Any) -> bytes | None:
-    """IPTC of its own tag, which some writers call numbers of 4 bytes, or of Photoshop's."""
+    """IPTC from its tag, where some writers store numbers of 4 bytes, else from Photoshop's tag."""
     value = tags.get(IPTC_IN_TIFF)
     if isinstance(value, tuple) and all(isinstance(number, int) for number in value):
         order: Any = "little" if tags.prefix == b"II" else "big"
@@ -220,7 +221,7 @@ def iptc_of_tiff(tags: Any) -> bytes | None:
 
 
 def dpi_of(image: Image.Image) -> tuple[Fraction, Fraction] | None:
-    """Pixels an inch; None where they are those of EXIF, or what Pillow says where a file says nothing."""
+    """Pixels an inch; None where Pillow has them from EXIF, or as a default of a file without resolution."""
     info, dpi = image.info, image.info.get("dpi")
     jpeg = image.format in ("JPEG", "MPO") or "jfif_unit" in info
     of_exif = jpeg and info.get("jfif_unit") not in (1, 2)
@@ -251,7 +252,7 @@ def without_location(box: bytes) -> bytes | None:
 
 
 def info_of(text: Text) -> dict[str, Any]:
-    """The entries of a Pillow image's `info` that say the same."""
+    """The entries of a Pillow image's `info` for a text."""
     info: dict[str, Any] = {
         one.keyword: PngImagePlugin.iTXt(one.value, one.language, one.translated)
         if one.language or one.translated

@@ -1,7 +1,8 @@
 """Files that end too early, or are damaged: what is there of the picture, and how much is missing.
 
-Each is decoded again, over black and over white, with different endings in place of what is missing. What
-differs was not in the file. (Pillow has a switch for such files, but it is the process's.)
+A file is decoded over black and over white, with different made-up endings in place of the missing one.
+Pixels that differ were not in the file. (Pillow has a switch for such files, but it is one for the whole
+process.)
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ LOWEST_SHARE = 0.01  # that is said to be missing where something is
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is there of a picture."""
+    """The part of a picture that a damaged file still holds."""
 
     image: Image.Image  # its pixels loaded
     missing: float  # share of the pixels, 0 to 1, that are not as they were, about
     cut: bool  # whether the file ends early, rather than being damaged within
 
     @property
-    def whole(self) -> bool:
+    def has_all_pixels(self) -> bool:
         """Whether only what follows the pixels is missing."""
         return self.cut and not self.missing
 
 
 def remains_of(data: bytes, frame: int | None, max_pixels: int) -> Remains | None:
-    """What is there of the picture in a damaged file; None where it is nothing."""
+    """The part of the picture that a damaged file still holds; None where it holds none."""
     format_name = format_of(data[:HEAD])
     images = decoded_variously(data, format_name, frame, max_pixels)
     if len(images) < 2:
@@ -88,7 +89,7 @@ def decoded_variously(
                 load_over(backgrounds[len(decoded)], image)
         except MemoryError:
             raise
-        except Exception:  # whatever a library makes of damaged data
+        except Exception:  # libraries raise errors of any type on damaged data
             continue
         decoded.append(image)
         if len(decoded) == len(backgrounds):
@@ -97,12 +98,12 @@ def decoded_variously(
 
 
 def backgrounds_for(format: str | None) -> tuple[int, ...]:
-    """The value of each band of what is decoded over; where endings tell, one more guards against chance."""
+    """The values of all bands of the backgrounds. Where endings differ, a third guards against chance."""
     return (0, 255, 0) if format in (*AT_ONCE, "JPEG") else (0, 255)
 
 
 def endings(data: bytes, format: str | None, max_pixels: int) -> Iterator[bytes]:
-    """What may stand in place of the missing end of a file, at least two."""
+    """Made-up endings, at least two, for the missing end of a file."""
     if format == "JPEG":
         with suppress(*MALFORMED, ImageError):
             yield from jpeg.endings(data, open_image(io.BytesIO(data), max_pixels).size)
@@ -119,7 +120,7 @@ def endings(data: bytes, format: str | None, max_pixels: int) -> Iterator[bytes]
 
 
 def load_over(background: int, image: Image.Image) -> None:
-    """Loads as many pixels of an image as there are; the others have the background in each band."""
+    """Load the pixels that a file holds. Missing pixels get the background in each band."""
     bands = len(image.getbands())
     colour = background if bands == 1 else (background,) * bands
     image.im = Image.new(image.mode, image.size, colour).im
@@ -136,7 +137,7 @@ def load_over(background: int, image: Image.Image) -> None:
 
 
 def untouched(image: Image.Image, pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels (H, W) of a GIF's rows that are all transparent, as all are before it is decoded."""
+    """Mask (H, W) of the rows of a GIF that are transparent throughout, as all are before decoding."""
     mask = np.zeros(pixels.shape[:2], bool)
     if isinstance(key := image.info.get("transparency"), int) and pixels.ndim == 2:
         mask[(pixels == key).all(1)] = True
@@ -144,9 +145,9 @@ def untouched(image: Image.Image, pixels: NDArray[np.uint8]) -> NDArray[np.bool_
 
 
 def all_below(differ: NDArray[np.bool_], unit: int) -> NDArray[np.bool_]:
-    """Pixels (H, W) that differ, and all below the first rows, `unit` of them, in which any do.
+    """Mask (H, W) of pixels that differ and of all below the first `unit` rows with such pixels.
 
-    For made-up data may end soon, as at a restart of a JPEG, and what follows be the same.
+    Made-up data may end early, as at a restart of a JPEG, and rows after it may be equal by chance.
     """
     mask = differ.copy()
     if differ.any():
@@ -155,7 +156,7 @@ def all_below(differ: NDArray[np.bool_], unit: int) -> NDArray[np.bool_]:
 
 
 def missing_bytes(data: bytes, format: str | None) -> int:
-    """How many bytes a file lacks by what its start says, as far as they may be made up."""
+    """The bytes that a file lacks according to its start, up to the most that may be made up."""
     if format == "WEBP":
         end = RIFF_HEADER + int.from_bytes(data[4:8], "little")
     elif format in IN_BOXES:
@@ -166,7 +167,7 @@ def missing_bytes(data: bytes, format: str | None) -> int:
 
 
 def is_cut(data: bytes, format: str | None) -> bool:
-    """Whether a file ends before its format says that it may."""
+    """Whether a file ends before the end mark or the length of its format."""
     if format == "JPEG":
         return jpeg.is_cut(data)
     if format == "PNG":

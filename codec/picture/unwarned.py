@@ -1,7 +1,8 @@
-"""Keeps the warnings of libraries to itself in one thread, whatever others do meanwhile.
+"""Mutes the warnings of libraries in one thread, without an effect on others.
 
-`warnings.catch_warnings` exchanges the list of filters of the process: of several threads that do so at once
-the last one to end leaves another's list, and all are muted. Here a filter is added that matches only within.
+`warnings.catch_warnings` replaces the list of filters of the whole process. Where several threads do so at
+once, the last one to end may leave the list of another, and all are muted. The filter here matches in threads
+that are in the context, and in no others.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ANYTHING, NOTHING = re.compile(""), re.compile("(?!)")
 
 
 class Within(local):
-    """What `warnings` takes for a regular expression: it matches any text in a thread that is within.
+    """Stands in for a regular expression in `warnings`: matches any text in a thread that is in the context.
 
     Its methods are those of `re`, in C: while `warnings` goes through the filters no thread gets its turn.
     """

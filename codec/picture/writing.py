@@ -80,9 +80,9 @@ def is_transparent(image: Image.Image) -> bool:
 
 
 def flattened(image: Image.Image, background: str) -> Image.Image:
-    """An image of mode L, LA, RGB or RGBA on a background, a colour: of mode L if both are gray, or RGB.
+    """An image of mode L, LA, RGB or RGBA on a background. It has mode L if both are gray, else RGB.
 
-    Raises ImageError for what is no colour.
+    Raises ImageError for a background that is no colour.
     """
     red, green, blue = colour_of(background)
     if image.mode in ("L", "RGB"):
@@ -95,9 +95,9 @@ def flattened(image: Image.Image, background: str) -> Image.Image:
 
 
 def fitted(image: Image.Image, format: str, background: str | None = None) -> Image.Image:
-    """The image as a format can hold it: for those without transparency on a background, a colour.
+    """The image as a format can hold it: on a background, a colour, if the format has no transparency.
 
-    Raises ImageError where it is transparent and there is no background, or that is no colour.
+    Raises ImageError for a transparent image without a background, and for a background that is no colour.
     """
     if format not in OPAQUE_FORMATS:
         return image

@@ -1,6 +1,6 @@
-"""XMP packets: parts taken out of them and put together, byte for byte what they were otherwise.
+"""Takes parts out of XMP packets, and joins packets. All other bytes stay as they were.
 
-None stands for a packet that cannot be edited safely: no UTF-8, no sound XML, or with entities of its own.
+None stands for a packet that cannot be edited safely: no UTF-8, no sound XML, or one that defines entities.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LOCATION = (  # qualified names of coordinates, by whatever program; bounded, as
 )
 SPEAKS_OF_LOCATION = re.compile(r"gps|latitude|longitude", re.IGNORECASE)
 GAIN_MAP = ("http://ns.adobe.com/hdr-gain-map/1.0/", "http://ns.apple.com/HDRGainMap/1.0/")
-CONTAINERS = (  # namespaces that say what lies behind the picture in its file
+CONTAINERS = (  # namespaces that describe data behind the picture in its file
     *GAIN_MAP,
     "http://ns.google.com/photos/1.0/container/",
     "http://ns.google.com/photos/1.0/container/item/",
@@ -138,8 +138,8 @@ def extended(packet: bytes, extension: bytes) -> bytes | None:
     head, end, tail = main.decode().rpartition("</rdf:RDF")
     if content is None or not end:
         return None
-    whole = head + content[1] + end + tail
-    return None if tree(whole) is None else whole.encode()
+    combined = head + content[1] + end + tail
+    return None if tree(combined) is None else combined.encode()
 
 
 def split(packet: bytes) -> tuple[bytes, bytes, str] | None:

@@ -41,9 +41,9 @@ def denoise(picture: Picture, sigma: float | None = None, method: str = "learned
 def denoise_measured(
     picture: Picture, sigma: float | None = None, method: str = "learned", least: float = LEAST_SIGMA
 ) -> tuple[Picture, float]:
-    """What `denoise` gives, and the deviation (of 255) of the noise that was removed; 0 for none.
+    """The picture of `denoise`, and the deviation (of 255) of the noise that was removed; 0 for none.
 
-    Noise that was measured and is below `least` is left.
+    Measured noise below `least` is not removed.
     """
     check_denoising(sigma, method)
     if sigma is not None:
@@ -59,12 +59,12 @@ def denoise_measured(
 
 
 def visible_noise(picture: Picture) -> float:
-    """Deviation, of 255, of the noise in what alpha shows."""
+    """Deviation, of 255, of the noise in pixels that are not transparent."""
     return estimate_noise(blacken_hidden(picture).pixels)
 
 
 def without(picture: Picture, sigma: float, method: str) -> Picture:
-    """The picture without noise of `sigma`, of 255, by a method. What is flat has none and stays as it is."""
+    """The picture without noise of `sigma`, of 255, by a method. Flat windows have none and stay unchanged."""
     remove = without_noise if method == "learned" else non_local_means
     filled = fill_hidden(picture)
     gray = is_achromatic(filled.pixels)
@@ -76,7 +76,7 @@ def without(picture: Picture, sigma: float, method: str) -> Picture:
 
 
 def share_removed(noisy: Picture, cleaned: Picture, sigma: float) -> float:
-    """Deviation of what was removed from visible samples that are not clipped, as a share of sigma."""
+    """Deviation of the removed noise, as a share of sigma, over visible samples that are not clipped."""
     inside = (noisy.pixels > 0) & (noisy.pixels < 255)
     if noisy.alpha is not None:
         inside &= (noisy.alpha > 0)[:, :, None]
@@ -85,7 +85,7 @@ def share_removed(noisy: Picture, cleaned: Picture, sigma: float) -> float:
 
 
 def left(picture: Picture) -> Picture:
-    """The picture, with a note that says why it is left as it is."""
+    """The picture unchanged, with a note of the reason."""
     height, width = picture.pixels.shape[:2]
     note = "no noise was measured: left as it is"
     if min(height, width) < SMALLEST:

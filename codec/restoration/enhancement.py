@@ -15,9 +15,9 @@ LEFT = "no trace of coding: left as it is"
 
 
 def enhance(picture: Picture) -> Picture:
-    """The picture without what lossy coding has added to it; of a size of its own.
+    """The picture without artefacts of lossy coding, in the same size.
 
-    A picture that shows that it was never coded is left as it is, and a note says so.
+    A picture that was clearly never coded is left as it is, and gets a note.
     """
     if may_be_coded(fill_hidden(picture).pixels):
         return enhance_coded(picture)

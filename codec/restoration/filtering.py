@@ -22,10 +22,10 @@ HALO = 15  # cells: the network sees 116 pixels to each side
 def restored(
     network: Network, image: NDArray[Any], level: float | None = None, finish: Finish | None = None
 ) -> NDArray[Any]:
-    """What the network makes of an image (H, W, 3), bytes or floats in about [0, 1]; the same type, in range.
+    """The network's output for an image (H, W, 3) of bytes, or floats in about [0, 1]; of the same type.
 
-    `level`, where the network takes one, is constant over the image. `finish` is what is done to levels
-    before they are rounded to bytes.
+    `level`, where the network takes one, is constant over the image. `finish` is applied to levels before
+    they are rounded to bytes.
     """
     restored_image = np.empty_like(image)
     height, width = image.shape[:2]
@@ -43,7 +43,7 @@ def restored(
 
 
 def bytes_of(image: Floats, place: Window, finish: Finish | None) -> NDArray[np.uint8]:
-    """A part (h, w, 3) in [0, 1] of a picture, rounded to 255 levels after what `finish` does there."""
+    """A part (h, w, 3) of a picture in [0, 1], as bytes. `finish` is applied before rounding."""
     levels = 255 * image
     if finish:
         levels = finish(levels, place)

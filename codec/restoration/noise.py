@@ -35,7 +35,7 @@ LEAST_ALIKE = 1.0  # of 255: below it rounding to bytes alone makes samples alik
 
 @dataclass(frozen=True, slots=True)
 class PartNoise:
-    """What a part of an image shows."""
+    """The noise of a part of an image."""
 
     sigma: float  # deviation of its white noise, on the image's scale
     clipped: bool  # whether most of its patches are clipped, so that text on white may look so
@@ -44,10 +44,11 @@ class PartNoise:
 def estimate_noise(image: NDArray[Any]) -> float:
     """Deviation, of 255, of the white noise in an image (H, W, 3), bytes or floats in about [0, 1].
 
-    It is what a third of the parts of the image stay below: what looks like noise in others may be texture.
-    Flat patches tell nothing, nor dark and bright ones of bytes, whose noise is clipped. Parts most of whose
-    patches are clipped show no more noise than the others. 0 where nothing is left, in an image of less than
-    SMALLEST pixels each way, and for what is no noise: text, drawings and prints, whose samples are alike.
+    It is the deviation below which a third of the parts of the image stay, as noise of other parts may be
+    texture. Flat patches are not counted, nor dark and bright ones of bytes, whose noise is clipped. The
+    noise of parts with mostly clipped patches is limited to that of the other parts. It is 0 where no part is
+    left, for an image of less than SMALLEST pixels each way, and for text, drawings and prints, whose samples
+    are too alike for noise.
     """
     if min(image.shape[:2]) < SMALLEST:
         return 0.0
@@ -68,7 +69,7 @@ def parts(side: int) -> list[slice]:
 
 
 def noise_of(planes: NDArray[Any]) -> PartNoise | None:
-    """The white noise in planes (H, W, C), on their scale; None where too little is told."""
+    """The white noise in planes (H, W, C), on their scale; None where too few patches tell of it."""
     patches = telling_patches(planes)
     if len(patches) < 2 * patches.shape[1]:
         return None

@@ -31,10 +31,10 @@ PART, MOST_PARTS = 32 * BLOCK, 4  # pixels each way of the parts that are looked
 def may_be_coded(pixels: Pixels) -> bool:
     """Whether pixels (H, W, 3) may have been through lossy coding; True where nothing speaks against it.
 
-    Coding acts on the whole picture and adds a little to the pixels beside each edge. Windows that have an
-    edge, and beside it pixels that equal each other, say that nothing was added. JPEG can leave such windows
-    where two of its blocks meet; so they are counted for each place of the grid of blocks, and the place that
-    has the smallest share of them counts.
+    Coding acts on the whole picture and adds a little to the pixels beside each edge. In a window that has an
+    edge, and beside it pixels that equal each other, nothing was added. JPEG can leave such windows where two
+    of its blocks meet. So they are counted for each place of the grid of blocks, and the smallest share
+    decides.
     """
     exact, edged = np.zeros((2, BLOCK, BLOCK), int)
     for part in parts(pixels):
@@ -67,7 +67,7 @@ def starts(side: int) -> list[int]:
 def windows_of(part: NDArray[np.int16]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """For the window that begins at each pixel of a part (h, w, C): whether it has an edge, and is exact.
 
-    Both are smaller than the part by what windows and pairs reach beyond.
+    Both are smaller than the part by the size of a window and the reach of pairs.
     """
     height, width = (side - REACH for side in part.shape[:2])
     if min(height, width) < BLOCK:

@@ -54,7 +54,7 @@ def check_upscaling(scale: int, method: str) -> None:
 
 
 def enlarged(pixels: Pixels, scale: int, method: str, finish: Finish | None = None) -> Pixels:
-    """Pixels (H, W, 3) -> (scale H, scale W, 3); `finish` is what is done before levels are rounded."""
+    """Pixels (H, W, 3) -> (scale H, scale W, 3); `finish` is applied to levels before they are rounded."""
     height, width = pixels.shape[:2]
     result = np.empty((scale * height, scale * width, 3), np.uint8)
     for tile in track("enlarging", tiles(height, width, CORE, HALO)):

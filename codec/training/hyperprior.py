@@ -106,8 +106,8 @@ def hyper_passes(z: Tensor) -> Tensor:
 def neighbour_kernels() -> Tensor:
     """Kernels (2, 1, 3, 3) that sum the neighbours of a position that are decoded before passes 1 and 2."""
     kernels = torch.zeros(len(NEIGHBOURS), 1, 3, 3)
-    for kernel, places in zip(kernels, NEIGHBOURS, strict=True):
-        for row, column in places:
+    for kernel, offsets in zip(kernels, NEIGHBOURS, strict=True):
+        for row, column in offsets:
             kernel[0, 1 + row, 1 + column] = 1
     return kernels
 

@@ -74,6 +74,6 @@ def prune(block: ResidualBlock, hidden: Tensor, form: Tensor) -> None:
     kept, matrix = pruned
     bias = block.project.bias + (block.project.weight @ mean.float() - matrix.float() @ mean[kept].float())
     block.expand.weight, block.expand.bias = (
-        nn.Parameter(whole[kept]) for whole in (block.expand.weight, block.expand.bias)
+        nn.Parameter(parameter[kept]) for parameter in (block.expand.weight, block.expand.bias)
     )
     block.project.weight, block.project.bias = nn.Parameter(matrix.float()), nn.Parameter(bias)

@@ -66,7 +66,7 @@ class Statistics:
 
     mean: Tensor  # of the decoded picture
     other: Tensor  # mean of the original
-    moved: Tensor  # squared difference of the means
+    mean_shift: Tensor  # squared difference of the means
     difference: Tensor  # mean of the squared difference
     energy: Tensor  # both variances and CONTRAST
 
@@ -80,13 +80,13 @@ class Statistics:
     @property
     def covariance(self) -> Tensor:
         """Twice the covariance and CONTRAST, without the cancellation of products."""
-        return self.energy - self.difference + self.moved
+        return self.energy - self.difference + self.mean_shift
 
 
 def difference_maps(decoded: Tensor, original: Tensor, statistics: Statistics) -> dict[str, Tensor]:
     """The metric's three maps, (B, C, H, W) each, 0 where nothing differs."""
     structure = (
-        statistics.difference - statistics.moved + statistics.moved * statistics.covariance
+        statistics.difference - statistics.mean_shift + statistics.mean_shift * statistics.covariance
     ) / statistics.energy
     edges = (1 + (decoded - statistics.mean).abs()) / (1 + (original - statistics.other).abs()) - 1
     return {"ssim": structure.clamp(min=0), "ring": edges.clamp(min=0), "lost": (-edges).clamp(min=0)}
@@ -175,11 +175,11 @@ def structure_gradient(
 ) -> Tensor:
     """The gradient of a weighted sum of the map `ssim` with respect to the decoded planes (1, 3, H, W)."""
     share = weight * (ssim > 0) / statistics.energy
-    of_energy = share * (statistics.moved - ssim)
-    of_moved = share * (statistics.covariance + statistics.moved - 1)
-    of_mean = 2 * (of_moved * (statistics.mean - statistics.other) - of_energy * statistics.mean)
+    of_energy = share * (statistics.mean_shift - ssim)
+    of_mean_shift = share * (statistics.covariance + statistics.mean_shift - 1)
+    of_mean = 2 * (of_mean_shift * (statistics.mean - statistics.other) - of_energy * statistics.mean)
     gradient = blur_in_graph(of_mean, WINDOW) + 2 * decoded * blur_in_graph(of_energy, WINDOW)
-    return gradient + 2 * (decoded - original) * blur_in_graph(share * (1 - statistics.moved), WINDOW)
+    return gradient + 2 * (decoded - original) * blur_in_graph(share * (1 - statistics.mean_shift), WINDOW)
 
 
 def opsin_vjp(light: Tensor, gradient: Tensor) -> Tensor:

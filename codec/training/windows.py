@@ -30,12 +30,14 @@ def banded(
     (size, size), what lies beyond the borders being zero, or (size - taps + 1, size) with `valid`, for the
     positions whose window lies within.
     """
-    whole = torch.zeros(size, size)
+    matrix = torch.zeros(size, size)
     for tap, weight in enumerate(window):
-        whole += torch.diag(torch.full((size - abs(tap - len(window) // 2),), weight), tap - len(window) // 2)
+        matrix += torch.diag(
+            torch.full((size - abs(tap - len(window) // 2),), weight), tap - len(window) // 2
+        )
     reach = len(window) // 2
     dtype, device = like
-    return (whole[reach : size - reach] if valid else whole).to(device, dtype)
+    return (matrix[reach : size - reach] if valid else matrix).to(device, dtype)
 
 
 def blur(x: Tensor, window: tuple[float, ...], valid: bool = False) -> Tensor:

@@ -1,9 +1,9 @@
-"""Finds what is odd in pictures, knowing good ones alone, from the latents of the encoder.
+"""Finds odd places in pictures by the latents of the encoder. It learns from good pictures alone.
 
-Each latent position becomes a feature: the strongest latents, which say what is there, and the magnitudes
-of groups of latents from coarse to fine, in place and around it, which say how it is textured. A detector
-keeps a sample of the features of good pictures. A position is as odd as its feature is far from the nearest
-ones kept, in whitened units. Where good pictures differ much from each other, distances count less.
+Each latent position becomes a feature. It consists of the strongest latents, which describe the content, and
+the magnitudes of groups of latents from coarse to fine, in place and around it, which describe the texture. A
+detector keeps a sample of the features of good pictures. The oddness of a position is the distance of its
+feature from the nearest ones kept, in whitened units. Where good pictures differ, distances count less.
 
 Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), with a random
 sample in place of its coreset; Breunig et al. 2000 (LOF) for distances relative to those between neighbours.
@@ -52,7 +52,7 @@ AT_ONCE = 1024  # features compared with the bank at a time: 25 MB
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How odd a picture is: 1 and more is odd. `heat` (H, W) says the same of each pixel."""
+    """How odd a picture is: 1 and more is odd. `heat` (H, W) is the same measure for each pixel."""
 
     score: float
     heat: Floats
@@ -179,7 +179,10 @@ def enlarged(positions: Floats, size: tuple[int, int]) -> Floats:
 
 
 def offsets(height: int, width: int, pictures: int) -> list[tuple[int, int]]:
-    """What to leave out of a good picture, rows and columns, in each analysis: of few features more often."""
+    """The first rows and columns to leave out of a good picture, for each analysis of it.
+
+    There are more analyses where pictures are few and small.
+    """
     positions = -(-height // STRIDE) * -(-width // STRIDE)
     if min(height, width) < 2 * STRIDE:
         return [(0, 0)]
@@ -193,14 +196,15 @@ def offsets(height: int, width: int, pictures: int) -> list[tuple[int, int]]:
 def fit(
     good: Iterable[ImageLike], fpr: float = FPR, progress: Callable[[int, int], object] | None = None
 ) -> Detector:
-    """A detector of what differs from good pictures, of any sizes, at least two.
+    """A detector of differences from good pictures, at least two, of any sizes.
 
     `fpr`, above 0 and below 1, is the share of good pictures that may be called odd. The threshold for it
     comes from the scores of each good picture against the features of the others. Where there are fewer than
-    1 / fpr pictures it is extrapolated by a Gumbel distribution. `progress` is told how many pictures are
-    done, of how many.
+    1 / fpr pictures it is extrapolated by a Gumbel distribution. `progress` is called with the number of
+    pictures that are done, and the number of all.
 
-    Raises ImageError for what is no picture, AecodecError for fewer than two and for another fpr.
+    Raises ImageError for an item that is no picture, AecodecError for fewer than two pictures or an fpr out
+    of range.
     """
     fpr = number("fpr", fpr, AecodecError)
     if not 0 < fpr < 1:
@@ -226,20 +230,24 @@ def fit(
 def gather(
     images: list[ImageLike], progress: Callable[[int, int], object] | None
 ) -> tuple[Floats, NDArray[np.intp], list[Floats]]:
-    """Features (N, F) of good pictures at all offsets, whose they are (N,), and those of each as it is."""
+    """Features of good pictures.
+
+    Gives the features (N, F) at all offsets, the number of the picture that each belongs to (N,), and for
+    each picture its features at offset 0.
+    """
     every, owners, first = [], [], []
     most = max(MOST_FEATURES // len(images), 1)
     for owner, image in enumerate(images):
         picture = read_any(image, READING)
-        found = []
+        features_by_offset = []
         for offset in offsets(picture.pixels.shape[0], picture.pixels.shape[1], len(images)):
             features, visible = features_of(picture, offset)
-            found.append(features[visible.reshape(-1)])
-        if not len(found[0]):
+            features_by_offset.append(features[visible.reshape(-1)])
+        if not len(features_by_offset[0]):
             raise AecodecError(f"good picture {owner + 1} is transparent everywhere: leave it out")
-        first.append(found[0])
-        own = np.concatenate(found)
-        every.append(own[sample(len(own), most)])
+        first.append(features_by_offset[0])
+        features_of_picture = np.concatenate(features_by_offset)
+        every.append(features_of_picture[sample(len(features_of_picture), most)])
         owners.append(np.full(len(every[-1]), owner))
         if progress:
             progress(owner + 1, len(images))

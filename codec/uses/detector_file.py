@@ -56,7 +56,7 @@ def from_bytes(data: bytes) -> Detector:
     end = PREFIX + int.from_bytes(data[9:13], "little")
     try:
         head = json.loads(data[PREFIX:end])
-        numbers: dict[str, Any] = {name: kind(head[name]) for name, kind in NUMBERS.items()}
+        numbers: dict[str, Any] = {name: number_type(head[name]) for name, number_type in NUMBERS.items()}
         shapes = [tuple(map(int, shape)) for shape in head["shapes"]]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BitstreamError(f"has no sound head ({type(error).__name__}): fit it anew") from error

@@ -173,24 +173,24 @@ def cosines() -> tuple[Floats, Floats]:
 
 
 def similar_pairs(vectors: Floats, crops: Floats, least: float = SIMILAR) -> list[tuple[int, int, float]]:
-    """Pairs (i < j) of N pictures whose cosine is at least so much, and it, the most similar first.
+    """Pairs (i < j) of N pictures whose cosine is at least `least`, with the cosine, the most similar first.
 
-    It is the largest of that of the vectors (N, 63) and those of either with the crops (N, 18, 63) of the
-    other.
+    The cosine of a pair is the largest among that of the two vectors (N, 63) and those of either vector with
+    the crops (N, 18, 63) of the other picture.
     """
     best: dict[tuple[int, int], float] = {}
     others = np.concatenate([vectors[:, None], crops], axis=1).astype(np.float32)
     columns = np.ascontiguousarray(others.transpose(1, 2, 0))  # (19, 63, N), which products read fastest
     step = max(1, PRODUCTS_AT_ONCE // max(len(vectors), 1))
     for start in range(0, len(vectors), step):
-        for each in columns:
-            cosines = vectors[start : start + step] @ each
+        for matrix in columns:
+            cosines = vectors[start : start + step] @ matrix
             for place in np.flatnonzero(cosines >= least):
                 row, column = divmod(int(place), len(vectors))
                 pair = min(start + row, column), max(start + row, column)
                 if pair[0] != pair[1]:
                     best[pair] = max(best.get(pair, least), float(cosines[row, column]))
-    return sorted(((int(i), int(j), found) for (i, j), found in best.items()), key=lambda each: -each[2])
+    return sorted(((int(i), int(j), cosine) for (i, j), cosine in best.items()), key=lambda pair: -pair[2])
 
 
 def groups(count: int, pairs: Iterable[tuple[int, int, float]]) -> list[list[int]]:
@@ -204,22 +204,23 @@ def groups(count: int, pairs: Iterable[tuple[int, int, float]]) -> list[list[int
 
     for first, second, _ in pairs:
         parent[root(max(first, second))] = root(min(first, second))
-    found: dict[int, list[int]] = {}
+    members_by_root: dict[int, list[int]] = {}
     for item in range(count):
-        found.setdefault(root(item), []).append(item)
-    return [members for members in found.values() if len(members) > 1]
+        members_by_root.setdefault(root(item), []).append(item)
+    return [members for members in members_by_root.values() if len(members) > 1]
 
 
 def in_two_dimensions(thumbnails: NDArray[np.uint8]) -> Floats:
-    """Places (N, 2), in [0, 1], of pictures by their thumbnails (N, 32, 32, 3): principal components.
+    """Positions (N, 2), in [0, 1], of pictures on a map, from their thumbnails (N, 32, 32, 3).
 
-    They are those of the colours of 4x4 cells, so that pictures of like colours in like places lie together.
+    They are the two principal components of the colours of 4x4 cells. Pictures of like colours in like places
+    lie together.
     """
     side = THUMBNAIL // 4
     cells = thumbnails.reshape(len(thumbnails), 4, side, 4, side, 3).mean((2, 4)).reshape(len(thumbnails), -1)
     centred = cells - cells.mean(0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    places = np.zeros((len(centred), 2))
-    places[:, : min(2, len(axes))] = centred @ axes[:2].T
-    low, span = places.min(0), np.ptp(places, axis=0)
-    return np.asarray((places - low) / np.where(span > 0, span, 1), np.float32)
+    positions = np.zeros((len(centred), 2))
+    positions[:, : min(2, len(axes))] = centred @ axes[:2].T
+    low, span = positions.min(0), np.ptp(positions, axis=0)
+    return np.asarray((positions - low) / np.where(span > 0, span, 1), np.float32)

@@ -39,7 +39,7 @@ class PictureLatents:
 
 
 def default_fingerprint() -> str:
-    """The fingerprint, hexadecimal, of the model that `of_pixels` uses unless told otherwise."""
+    """The fingerprint, hexadecimal, of the default model of `of_pixels`."""
     return model_named(MODEL).fingerprint.hex()
 
 
@@ -57,9 +57,9 @@ def without_padding(y: Floats, size: tuple[int, int]) -> Floats:
 
 
 def of_file(data: bytes) -> PictureLatents | None:
-    """The latents that a file (.aec) says, as its decoder has them, without pixels; None of a lossless one.
+    """The latents in an .aec file, as its decoder has them; None for a lossless file. No pixels are decoded.
 
-    Raises a BitstreamError that says what is wrong with the data, UnknownModelError.
+    Raises a BitstreamError that says what is wrong with the data, or UnknownModelError.
     """
     container = parse(data, MAX_PIXELS)
     if container.learned is None:

@@ -42,8 +42,8 @@ class Entry:
     @classmethod
     def of(cls, path: Path) -> Entry:
         """The entry of a file; raises OSError."""
-        about = path.stat()
-        return cls(str(path), about.st_size, about.st_mtime_ns)
+        status = path.stat()
+        return cls(str(path), status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Library:
         return [entry.name for entry in self.embeddings]
 
     def stacked(self, name: str) -> NDArray[Any]:
-        """The arrays of all embeddings that PARTS has under a name, in one."""
-        part, kind, shape = PARTS[name]
-        each = [getattr(embedding, part) for embedding in self.embeddings.values()]
-        return np.asarray(each, kind).reshape(len(each), *shape)
+        """The arrays that PARTS has under a name, of all embeddings, stacked in one array."""
+        part, dtype, shape = PARTS[name]
+        arrays = [getattr(embedding, part) for embedding in self.embeddings.values()]
+        return np.asarray(arrays, dtype).reshape(len(arrays), *shape)
 
 
 def to_bytes(library: Library) -> bytes:
@@ -85,13 +85,13 @@ def from_bytes(data: bytes) -> Library:
             if int(arrays["format"]) != FORMAT:
                 raise AecodecError(f"has format {int(arrays['format'])}, not {FORMAT}: embed the files anew")
             names = arrays["names"].tolist()
-            about = zip(names, arrays["sizes"].tolist(), arrays["times"].tolist(), strict=True)
-            entries = [Entry(str(name), int(size), int(time)) for name, size, time in about]
-            found = {name: arrays[name].reshape(len(names), *PARTS[name][2]) for name in PARTS}
+            records = zip(names, arrays["sizes"].tolist(), arrays["times"].tolist(), strict=True)
+            entries = [Entry(str(name), int(size), int(time)) for name, size, time in records]
+            parts = {name: arrays[name].reshape(len(names), *PARTS[name][2]) for name in PARTS}
     except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise AecodecError(
             f"is no sound file of vectors ({type(error).__name__}): embed the files anew, without --resume"
         ) from error
-    crops: Floats = found["crops"].astype(np.float32)
-    rows = zip(found["vectors"], crops, found["thumbnails"], strict=True)
+    crops: Floats = parts["crops"].astype(np.float32)
+    rows = zip(parts["vectors"], crops, parts["thumbnails"], strict=True)
     return Library(dict(zip(entries, (Embedding(*row) for row in rows), strict=True)))
