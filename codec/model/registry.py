@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, overload
@@ -16,7 +15,7 @@ from aecodec.entropy.coder import Coder
 from aecodec.entropy.tables import FrequencyTables, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
-from aecodec.model.parallel import at_once, run_in_thread
+from aecodec.model.parallel import at_once, load_in_background
 from aecodec.model.shared_weights import with_shared
 
 DIRECTORY = Path(__file__).parents[1] / "models"
@@ -117,7 +116,7 @@ class Model:
         return model
 
     def load_ahead(self, quality: float, *names: str, together: int = 1) -> None:
-        """Build networks for a quality in the background, in this order; at once where there are no threads.
+        """Build networks for a quality in the background, in this order, where there are threads.
 
         `together` is how many tiles will be worked on at once.
         """
@@ -127,7 +126,7 @@ class Model:
             for name in names:
                 getattr(self, name).at(quality)
 
-        run_in_thread(partial(copy_context().run, load))
+        load_in_background(load)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
