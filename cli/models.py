@@ -19,6 +19,15 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         typer.echo(json.dumps({**manifests, "stages": stages}))
         return
     for name, manifest in manifests.items():
-        typer.echo(f"{name}: fingerprint {manifest['fingerprint']}, {manifest.get('summary', 'no record')}")
+        typer.echo(described(name, manifest["fingerprint"], manifest.get("summary", "no record")))
     for name, record in stages.items():
-        typer.echo(f"stage {name}: fingerprint {networks.fingerprint(name).hex()}, {record['summary']}")
+        typer.echo(described(f"stage {name}", networks.fingerprint(name).hex(), record["summary"]))
+
+
+def described(name: str, fingerprint: str, summary: str) -> str:
+    """The line of a model or network: its fingerprint, whether releases keep it, and how it was trained."""
+    from aecodec.model.released import released_with
+
+    entry = released_with(bytes.fromhex(fingerprint))
+    since = f"kept since {entry.release}" if entry else "in no release yet"
+    return f"{name}: fingerprint {fingerprint}, {since}, {summary}"
