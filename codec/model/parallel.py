@@ -49,7 +49,7 @@ def loader() -> ThreadPoolExecutor:
     """The one thread that loads networks ahead.
 
     The C library gives threads heaps of their own and keeps what is freed there. With a new thread for each
-    picture 3000 small files of many qualities left 640 MiB resident, with one thread 410 MiB.
+    picture, 20 000 small files of many qualities took up to 1097 MiB, with one thread 475 MiB.
     """
     return ThreadPoolExecutor(1, "aecodec-loader")
 
