@@ -21,10 +21,14 @@ export APT_CONFIG=$folder/apt.conf
 apt-get -qq update || true # sources that have nothing for arm64 fail
 apt-get -qq install --download-only --yes --no-install-recommends -o Debug::NoLocking=1 python3 libstdc++6
 for package in "$folder"/archives/*.deb; do dpkg --extract "$package" "$system"; done
-python3 -m pip -q download --no-deps -d "$folder/wheels" pip
-packages=$system/usr/lib/python3/dist-packages
-python3 -m zipfile -e "$folder"/wheels/pip-*.whl "$packages"
 python=(qemu-aarch64 -L "$system" "$(realpath "$system/usr/bin/python3")")
-"${python[@]}" -m pip -q install --no-compile --upgrade --target "$folder/installed" --only-binary=:all: \
-    "$engine" dist/aecodec-*.whl
+version=$("${python[@]}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+# The machine's own pip downloads, as connections break under the emulator when the machine is busy. It would ask
+# for what this machine needs: so the wheels are named here, and the emulated pip chooses among them by the markers.
+for platform in manylinux2014 manylinux_2_27 manylinux_2_28; do platforms+=(--platform "${platform}_aarch64"); done
+python3 -m pip -q download -d "$folder/wheels" --only-binary=:all: --python-version "$version" "${platforms[@]}" \
+    pip "$engine" numpy pillow threadpoolctl typer
+python3 -m zipfile -e "$folder"/wheels/pip-*.whl "$system/usr/lib/python3/dist-packages"
+"${python[@]}" -m pip -q install --no-compile --upgrade --target "$folder/installed" --no-index \
+    --find-links "$folder/wheels" dist/aecodec-*.whl
 PYTHONPATH=$folder/installed:$PWD AECODEC_THREADS=${AECODEC_THREADS:-2} "${python[@]}" -m tests.portability --check

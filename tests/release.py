@@ -89,11 +89,10 @@ def release(version: str) -> None:
     LIST.write_text("".join(lines))
     print("To FROZEN in tests/test_golden_list.py, unless they are there:")
     print(f'    ({len(lines)}, "{hashlib.sha256("".join(lines).encode()).hexdigest()}"),')
-    print("To RELEASED in tests/test_released.py:")
-    known = {entry["sha256"] for entries in lists.values() for entry in entries}
+    print("To RELEASED in tests/test_released.py, unless they are there:")
     for entries in grown.values():
         for entry in entries:
-            if entry["sha256"] not in known:
+            if entry["release"] == version:
                 print(f'    ("{entry["release"]}", "{entry["name"]}", "{entry["sha256"]}"),')
 
 

@@ -117,6 +117,7 @@ def test_a_missing_released_model_is_named_with_its_data_package(
 def test_a_missing_model_that_no_release_had_is_said_to_be_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photo: bytes
 ) -> None:
+    register_these(monkeypatch, tmp_path)
     monkeypatch.setattr(registry, "DIRECTORY", tmp_path)
     with pytest.raises(UnknownModelError, match="no release up to this one has it: upgrade aecodec"):
         aecodec.decompress(photo)
