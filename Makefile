@@ -1,4 +1,4 @@
-.PHONY: help check format test package dist
+.PHONY: help check format test package dist aarch64
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,6 +21,9 @@ dist: ## wheel and source distribution in dist/, checked
 format: ## rewrite files in the one format
 	ruff check --fix .
 	ruff format .
+
+aarch64: dist ## the wheel on Linux for ARM, emulated: pip install, then the golden files
+	tests/aarch64.sh
 
 test: ## the whole test suite
 	pytest

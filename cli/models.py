@@ -19,6 +19,16 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         typer.echo(json.dumps({**manifests, "stages": stages}))
         return
     for name, manifest in manifests.items():
-        typer.echo(f"{name}: fingerprint {manifest['fingerprint']}, {manifest.get('summary', 'no record')}")
-    for name, record in stages.items():
-        typer.echo(f"stage {name}: fingerprint {networks.fingerprint(name).hex()}, {record['summary']}")
+        summary = manifest.get("summary", "no record")
+        typer.echo(described(name, manifest["fingerprint"], summary, "in no release yet, "))
+    for name, record in stages.items():  # some of which no file names, so that none is kept for files
+        typer.echo(described(f"stage {name}", networks.fingerprint(name).hex(), record["summary"], ""))
+
+
+def described(name: str, fingerprint: str, summary: str, otherwise: str) -> str:
+    """The line of a model or network: fingerprint, the release since which it is kept, training."""
+    from aecodec.model.released import released_with
+
+    entry = released_with(bytes.fromhex(fingerprint))
+    since = f"kept since {entry.release}, " if entry else otherwise
+    return f"{name}: fingerprint {fingerprint}, {since}{summary}"

@@ -1,8 +1,9 @@
-"""The table of docs/portability.md: `python -m tests.portability [COMMAND ...]`.
+"""The table of docs/portability.md: `python -m tests.portability [--check | COMMAND ...]`.
 
 The golden files are decoded in fresh processes, each told to compute in another way; then once by each
-COMMAND, which starts another Python ("/old/bin/python", "qemu-x86_64 -cpu Nehalem /usr/bin/python3").
-The exit code is 1 unless all symbols are those of the golden files and all pixels theirs within one level.
+COMMAND, which starts another Python ("/old/bin/python", "qemu-x86_64 -cpu Nehalem /usr/bin/python3"). With
+--check they are decoded in this process alone, which an emulator cannot start others from. The exit code is 1
+unless all symbols are those of the golden files and all pixels theirs within one level.
 """
 
 from __future__ import annotations
@@ -150,17 +151,21 @@ def main() -> None:
         report = decode_golden()
         print(json.dumps({name: getattr(report, name) for name in Report.__slots__}))
         return
+    print("| how | symbols | largest difference | samples that differ | with |\n|---|---|---|---|---|")
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(not print_row("this process", decode_golden()))
     ways = [(name, [sys.executable], way) for name, way in WAYS.items()]
     ways += [(command, shlex.split(command), {}) for command in sys.argv[1:]]
-    holds = True
-    print("| how | symbols | largest difference | samples that differ | with |\n|---|---|---|---|---|")
-    for name, command, way in ways:
-        report = run(command, way)
-        symbols = "equal" if report.wrong_symbols == 0 else f"**{report.wrong_symbols} files differ**"
-        share = f"{report.differing} of {report.samples}"
-        print(f"| {name} | {symbols} | {report.largest} | {share} | {report.versions} |", flush=True)
-        holds = holds and report.holds
-    sys.exit(not holds)
+    holds = [print_row(name, run(command, way)) for name, command, way in ways]
+    sys.exit(not all(holds))
+
+
+def print_row(name: str, report: Report) -> bool:
+    """Prints a row of the table; returns whether what must hold does."""
+    symbols = "equal" if report.wrong_symbols == 0 else f"**{report.wrong_symbols} files differ**"
+    share = f"{report.differing} of {report.samples}"
+    print(f"| {name} | {symbols} | {report.largest} | {share} | {report.versions} |", flush=True)
+    return report.holds
 
 
 if __name__ == "__main__":

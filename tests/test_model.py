@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import threading
 from dataclasses import replace
@@ -18,6 +19,7 @@ from aecodec.encoder.refinement import encode_latents
 from aecodec.entropy.tables import read_tables, write_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Session
+from aecodec.model.parallel import loader
 from aecodec.model.registry import (
     DECODER_FILES,
     DIRECTORY,
@@ -32,6 +34,7 @@ from aecodec.model.registry import (
     model_named,
     model_with,
 )
+from tests.common import run_python
 
 FILES = (*DECODER_FILES, *ENCODER_FILES)
 
@@ -157,21 +160,40 @@ def test_a_network_that_cannot_be_built_is_reported_where_it_is_needed(
     loaded = load_model(copy)
     broken = Model(loaded.name, loaded.manifest, {**loaded.files, "synthesis.onnx": b"no graph"})
     broken.load_ahead(40, "synthesis", "no network at all")
-    for thread in set(threading.enumerate()) - {threading.current_thread()}:
-        thread.join(timeout=60)
+    loader().submit(lambda: None).result(timeout=60)  # what came before it is done then
     with pytest.raises(ModelError, match="cannot be loaded"):
         broken.synthesis.at(40)
     assert not loud
 
 
-def test_a_system_without_threads_loads_at_once(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_are_loaded_ahead_by_one_thread_which_a_child_process_lacks(copy: Path) -> None:
+    """The C library keeps what each thread freed, so more threads would keep more memory."""
+    loaded, before = load_model(copy), loader()
+    for quality in (40, 41, 42):
+        loaded.load_ahead(quality, "first_means")
+    assert loader() is before
+    assert sum(thread.name.startswith("aecodec-loader") for thread in threading.enumerate()) == 1
+    script = (
+        "import os, warnings; warnings.simplefilter('ignore');"  # of forks beside threads, from 3.12 on
+        "from aecodec.model.parallel import loader; loader().submit(int).result();"
+        "print(os.fork() or loader().submit(lambda: 42).result(9), flush=True)"
+    )
+    if hasattr(os, "fork"):
+        assert "42" in run_python(script).split()
+
+
+def test_a_system_without_threads_loads_when_a_network_is_needed(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
+    loader.cache_clear()
     monkeypatch.setattr(threading.Thread, "start", refuse)
     loaded = load_model(copy)
     loaded.load_ahead(40, "synthesis")
-    assert len(loaded.synthesis.sessions) == 1
+    assert loaded.synthesis.at(40)
+    loader.cache_clear()  # its queue holds what it could not begin
 
 
 def test_tables_of_another_release_are_refused(model: Model) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, overload
 
 from aecodec.entropy.coder import Coder
-from aecodec.entropy.tables import FrequencyTables, read_tables
+from aecodec.entropy.tables import FORMAT, FrequencyTables, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
-from aecodec.model.parallel import at_once, run_in_thread
+from aecodec.model.parallel import at_once, load_in_background
+from aecodec.model.released import directory_in_package, released_with, remedy
 from aecodec.model.shared_weights import with_shared
 
 DIRECTORY = Path(__file__).parents[1] / "models"
@@ -29,10 +29,15 @@ DECODER_FILES = (TABLES, *(f"{name}.onnx" for name in MEANS), "synthesis.onnx")
 ENCODER_FILES = ("analysis.onnx", "gradient.onnx")
 
 
-def fingerprint_of(files: dict[str, bytes]) -> bytes:
-    """The 4 bytes that name a decoder: the start of the SHA-256 of its files' SHA-256 sums."""
+def decoder_digest(files: dict[str, bytes]) -> str:
+    """The SHA-256, in hexadecimal digits, of the SHA-256 sums of a decoder's files."""
     sums = b"".join(hashlib.sha256(files[name]).digest() for name in DECODER_FILES)
-    return hashlib.sha256(sums).digest()[:4]
+    return hashlib.sha256(sums).hexdigest()
+
+
+def fingerprint_of(files: dict[str, bytes]) -> bytes:
+    """The 4 bytes that name a decoder: the start of its digest."""
+    return bytes.fromhex(decoder_digest(files))[:4]
 
 
 class LazyNetwork:
@@ -65,7 +70,8 @@ class LazyNetwork:
 class Model:
     """A model whose files have been checked; its networks are built when first used.
 
-    `varied` networks are built once for all qualities, and are slower at each.
+    `varied` networks are built once for all qualities, and are slower at each. A model that was superseded
+    has its decoder's files alone.
     """
 
     name: str
@@ -86,7 +92,12 @@ class Model:
         return Coder(self.tables)
 
     def graph(self, name: str) -> bytes:
-        """The file of a network, whole: that of the gradient refers to weights of the decoder's."""
+        """The file of a network, whole: that of the gradient refers to weights of the decoder's.
+
+        Raises ModelError for the encoder of a model that has none.
+        """
+        if f"{name}.onnx" not in self.files:
+            raise ModelError(f"model {self.name} only decodes: compress with another one")
         if name != "gradient":
             return self.files[f"{name}.onnx"]
         decoder = {file: self.files[file] for file in DECODER_FILES if file != TABLES}
@@ -117,7 +128,7 @@ class Model:
         return model
 
     def load_ahead(self, quality: float, *names: str, together: int = 1) -> None:
-        """Build networks for a quality in the background, in this order; at once where there are no threads.
+        """Build networks for a quality in the background, in this order, where there are threads.
 
         `together` is how many tiles will be worked on at once.
         """
@@ -127,7 +138,7 @@ class Model:
             for name in names:
                 getattr(self, name).at(quality)
 
-        run_in_thread(partial(copy_context().run, load))
+        load_in_background(load)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -144,19 +155,27 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def load_model(directory: Path) -> Model:
-    """The model in a directory; raises ModelError where a file is missing or was changed."""
+    """The model in a directory; raises ModelError for a missing or changed file and for another format."""
     manifest = read_manifest(directory)
+    if (number := manifest.get("format", FORMAT)) != FORMAT:  # those of 0.1 do not say it
+        raise ModelError(
+            f"model {directory.name} is of format {number}, this release reads {FORMAT}: upgrade aecodec"
+        )
     sums = manifest["sha256"]
+    encoder = [name for name in ENCODER_FILES if name in sums]  # one that was superseded has none
     files = {}
-    for name in (*DECODER_FILES, *ENCODER_FILES):
+    for name in (*DECODER_FILES, *encoder):
         try:
             files[name] = (directory / name).read_bytes()
         except OSError as error:
             raise ModelError(f"model {directory.name} lacks {name} ({error}): reinstall it") from error
         if hashlib.sha256(files[name]).hexdigest() != sums.get(name):
             raise ModelError(f"{name} of model {directory.name} was changed: reinstall it")
-    if fingerprint_of(files).hex() != manifest["fingerprint"]:
+    digest = decoder_digest(files)
+    if digest[:8] != manifest["fingerprint"]:
         raise ModelError(f"fingerprint of model {directory.name} is not that of its files: reinstall it")
+    if (entry := released_with(bytes.fromhex(digest)[:4])) and entry.sha256 != digest:
+        raise ModelError(f"model {directory.name} is not the released one of its fingerprint: remove it")
     return Model(directory.name, manifest, files)
 
 
@@ -176,8 +195,11 @@ def model_named(name: str) -> Model:
 
 def directory_with(fingerprint: bytes) -> Path | None:
     """The directory of the installed model that wrote a file, if there is one."""
-    found = (path for path in list_models() if read_manifest(path)["fingerprint"] == fingerprint.hex())
-    return next(found, None)
+    for path in list_models():
+        if read_manifest(path)["fingerprint"] == fingerprint.hex():
+            return path
+    entry = released_with(fingerprint)
+    return directory_in_package(entry) if entry else None
 
 
 def model_with(fingerprint: bytes) -> Model:
@@ -185,6 +207,5 @@ def model_with(fingerprint: bytes) -> Model:
     if directory := directory_with(fingerprint):
         return load_model(directory)
     raise UnknownModelError(
-        f"written with model {fingerprint.hex()}, which is not installed: "
-        "install the release of aecodec that has it"
+        f"written with model {fingerprint.hex()}, which is not installed: {remedy(fingerprint)}"
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
+from aecodec.model.released import remedy
 
 DIRECTORY = Path(__file__).parent / "networks"
 MANIFEST = "manifest.json"
@@ -39,13 +40,18 @@ def fingerprint(name: str) -> bytes:
 
 
 def network_with(name: str, expected: bytes) -> Network:
-    """The network `name` that a file asks for by its fingerprint; raises UnknownModelError for another."""
-    if fingerprint(name) != expected:
+    """The network `name` that a file asks for by its fingerprint; raises UnknownModelError for another.
+
+    One that was superseded stands beside its successor, as `name-fingerprint`.
+    """
+    if fingerprint(name) == expected:
+        return network(name)
+    earlier = f"{name}-{expected.hex()}"
+    if earlier not in read_manifest():
         raise UnknownModelError(
-            f"written for stage {name} {expected.hex()}, which is not installed: "
-            "install the release of aecodec that has it"
+            f"written for stage {name} {expected.hex()}, which is not installed: {remedy(expected)}"
         )
-    return network(name)
+    return network(earlier)
 
 
 @lru_cache(maxsize=4)

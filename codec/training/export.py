@@ -21,7 +21,7 @@ from aecodec.encoder.refinement import encode_latents
 from aecodec.entropy.coder import Coder, Latents, z_histogram
 from aecodec.entropy.context import CONTEXT_PASSES, LOUDEST, RATIOS, adapt_scale_indices, context_passes
 from aecodec.entropy.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_PASSES
-from aecodec.entropy.tables import FRACTION_BITS, SCALE_LEVELS, FrequencyTables, write_tables
+from aecodec.entropy.tables import FORMAT, FRACTION_BITS, SCALE_LEVELS, FrequencyTables, write_tables
 from aecodec.errors import ModelError
 from aecodec.model.registry import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
 from aecodec.model.shared_weights import without_shared
@@ -278,9 +278,9 @@ def smooth(counts: NDArray[Any], floor: float) -> NDArray[np.float64]:
 
 
 def manifest_of(files: dict[str, bytes], record: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a model: its fingerprint, the sums of its files, and the record of its origin."""
+    """The manifest of a model: format, fingerprint, the sums of its files, and the record of its origin."""
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    return {"fingerprint": fingerprint_of(files).hex(), "sha256": sums, **record}
+    return {"format": FORMAT, "fingerprint": fingerprint_of(files).hex(), "sha256": sums, **record}
 
 
 def export(

@@ -20,6 +20,9 @@ from aecodec.model.registry import model_named
 from aecodec.picture import code_points, text, to_gray
 from aecodec.picture.clipping import Clipping, write_clipping
 from aecodec.picture.lossless import write_lossless, write_tiles
+from aecodec.restoration import networks
+from aecodec.restoration.enhancement import NETWORK as ENHANCE
+from aecodec.restoration.upscaling import network_name
 from tests.common import METADATA, noise, photograph, write_latents
 
 CHECKSUM_BYTES = 4
@@ -42,12 +45,24 @@ def seeds() -> dict[str, bytes]:
         "noise": learned(noise(33, 7), 100),
         "gray shown as RGB": learned(to_gray(photograph(33, 70)), 50, gray=True, gray_as_rgb=True),
         "white and black": learned(photograph(100, 20), 50, boxes={Box.CLIPPING: clipping(100, 20)}),
+        "thin": learned(photograph(1, 700), 30),
+        "enhanced and enlarged": staged(learned(photograph(20, 12), 30)),
         "everything": learned(photograph(70, 33), 20, gray=True, boxes={**METADATA, **alpha}),
         "of a later release": later(learned(photograph(33, 40), 60)),
         "lossless": lossless(photograph(9, 7)),
         "lossless with everything": lossless(photograph(70, 33), gray=True, boxes=boxes),
         "lossless in tiles": tiled(np.tile(photograph(17, 2), (1, 242, 1))),
     }
+
+
+def staged(data: bytes) -> bytes:
+    """A file that its decoder enhances and enlarges, to twice its size less a pixel."""
+    container = parse(data)
+    stages = Stages(
+        enhance=networks.fingerprint(ENHANCE), scale=2, upscale=networks.fingerprint(network_name(2))
+    )
+    sides = {"width": 2 * container.width - 1, "height": 2 * container.height - 1}
+    return serialise(replace(container, stages=stages, **sides))
 
 
 def later(data: bytes) -> bytes:
