@@ -20,7 +20,7 @@ from aecodec.benchmarks.measure import Measurement, mean_curve
 from aecodec.benchmarks.metrics import all_metrics
 from aecodec.benchmarks.reference_codecs import JPEG, OURS
 from aecodec.benchmarks.run import HERE, KODAK, SPEED_BPP, Results
-from aecodec.benchmarks.viewer import OUR_QUALITY
+from aecodec.benchmarks.crops import OUR_QUALITY
 
 SCHEMA = "aecodec-benchmark/1"
 

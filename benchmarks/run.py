@@ -31,7 +31,7 @@ from aecodec.benchmarks.measure import (
 from aecodec.benchmarks.metrics import all_metrics, available_metrics
 from aecodec.benchmarks.reference_codecs import JPEG, OURS, ReferenceCodec, all_codecs
 from aecodec.benchmarks.speed import Speed, speed_of
-from aecodec.benchmarks.viewer import CropComparison, crop_comparison_of
+from aecodec.benchmarks.crops import CropComparison, crop_comparison_of
 from aecodec.errors import AecodecError
 from aecodec.model.parallel import thread_count
 from aecodec.sampling import evenly_spaced

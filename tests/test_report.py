@@ -44,7 +44,7 @@ from aecodec.benchmarks.reference_codecs import (
 from aecodec.benchmarks.report import as_record, draw_all, monotone, published, verdict, write
 from aecodec.benchmarks.run import KODAK, Results, Row, environment, incomplete, prepare, run
 from aecodec.benchmarks.speed import cold_command
-from aecodec.benchmarks.viewer import nearest_in_size
+from aecodec.benchmarks.crops import nearest_in_size
 from tests.common import ROOT, photograph, picture_of_mode
 
 CODECS = {codec.name: codec for codec in pillow_codecs()[0]}

@@ -1,7 +1,8 @@
 "use strict";
 // One state, one draw(): every control changes the state and draws anew. All panes share zoom and centre.
 const find = id => document.getElementById(id);
-const { pictures, measures, ours, block, bits_block, error_units } = JSON.parse(find("data").textContent);
+const { measures, ours, block, bits_block, error_units, ...given } = JSON.parse(find("data").textContent);
+let pictures = [];
 const ZOOMS = [1, 2, 4, 8], MAPS = ["none", "errors", "bytes"], ORIGINAL = "original";
 const CONFIDENT = 1.959964; // standard deviations within which 95 % of a normal distribution lie
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
@@ -17,7 +18,7 @@ const make = (tag, text = "", properties = {}) => Object.assign(document.createE
 // What one pane shows: an image and, over it, the map that is asked for.
 const layer = (shown, picture) => {
   const outer = make("div", "", { className: "layer" }), moved = make("div", "", { className: "moved" });
-  const image = make("img", "", { src: shown.image, width: picture.shown_width, height: picture.shown_height, alt: "", draggable: false });
+  const image = make("img", "", { src: shown.image, width: picture.shown_width, height: picture.shown_height, alt: "", draggable: false, decoding: "sync" });
   moved.append(image);
   const map = state.view === "blind" ? null : mapOf(shown, picture);
   if (map) moved.append(map);
@@ -143,7 +144,7 @@ const drawTable = picture => {
 // Zoom and position, without building anything anew.
 const shares = { slider: 0.78, flicker: 0.78, panes: 0.6, blind: 0.6 }; // of the window's height that a pane may take
 const tallest = () => (state.view === "blind" && across() === 1 ? 0.3 : shares[state.view]) * innerHeight; // three below each other fit
-const fitting = () => Math.min(document.querySelector("figure").clientWidth / current().shown_width, tallest() / current().shown_height);
+const fitting = () => Math.min(find("panes").querySelector("figure").clientWidth / current().shown_width, tallest() / current().shown_height);
 const isCut = zoom => zoom > fitting() + 1e-6; // whether a part of the picture is out of sight
 const zooms = () => fitting() < 1 ? [fitting(), ...ZOOMS] : ZOOMS;
 const defaultZoom = () => fitting() < 1 ? fitting() : Math.max(...ZOOMS.filter(zoom => zoom <= fitting()));
@@ -151,7 +152,7 @@ const defaultZoom = () => fitting() < 1 ? fitting() : Math.max(...ZOOMS.filter(z
 const move = () => {
   const picture = current(), least = zooms()[0];
   const zoom = state.zoom === null ? defaultZoom() : Math.max(Math.min(state.zoom, 8), least);
-  const width = Math.min(document.querySelector("figure").clientWidth, Math.max(zoom * picture.shown_width, 300));
+  const width = Math.min(find("panes").querySelector("figure").clientWidth, Math.max(zoom * picture.shown_width, 300));
   const height = Math.min(tallest(), Math.max(zoom * picture.shown_height, 100));
   const held = (value, seen, whole) => seen >= whole ? whole / 2 : Math.min(Math.max(value, seen / 2), whole - seen / 2);
   state.x = held(state.x, width / zoom, picture.shown_width);
@@ -178,6 +179,19 @@ const zoomBy = steps => {
   const zoom = move(), all = zooms(), near = 1e-6;
   const next = steps > 0 ? all.find(each => each > zoom + near) : all.filter(each => each < zoom - near).pop();
   if (next) { state.zoom = next; move(); }
+};
+// The first picture, or, with `keep`, the same place and zoom as before: of the same part coded otherwise.
+const setPictures = (list, keep = false) => {
+  pictures = list;
+  peaks.clear();
+  queue = [];
+  find("picture").replaceChildren(...pictures.map((picture, place) => new Option(picture.name, place)));
+  if (state.view === "blind") end();
+  if (!keep) {
+    show(0);
+    Object.assign(state, pictures[0].codecs.length > 1 ? { left: 1, right: 2 } : { left: 0, right: 1 });
+  }
+  draw();
 };
 const show = picture => { Object.assign(state, { picture, zoom: null, x: pictures[picture].shown_width / 2, y: pictures[picture].shown_height / 2 }); };
 const swap = () => { [state.left, state.right] = [state.right, state.left]; draw(); };
