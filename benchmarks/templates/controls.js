@@ -75,7 +75,7 @@ find("save").addEventListener("click", save);
 find("slider").addEventListener("input", () => { state.split = Number(find("slider").value); move(); });
 for (const side of ["left", "right"]) find(side).addEventListener("change", () => { state[side] = Number(find(side).value); draw(); });
 find("picture").addEventListener("change", () => { show(Number(find("picture").value)); draw(); });
-addEventListener("resize", () => { if (!pictures.length) return; document.documentElement.style.setProperty("--across", across()); move(); });
+addEventListener("resize", () => { if (!pictures.length || !find("panes").clientWidth) return; document.documentElement.style.setProperty("--across", across()); move(); });
 addEventListener("beforeunload", event => { if (unsaved) event.preventDefault(); });
 addEventListener("beforeprint", () => {
   const all = state.view === "blind" || !pictures.length ? [] : shownOf(current());

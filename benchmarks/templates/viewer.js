@@ -111,8 +111,7 @@ const draw = () => {
   }
   drawLegend(picture, blind);
   drawTable(picture);
-  const part = picture.shown_width * picture.shown_height < picture.width * picture.height;
-  find("part").textContent = part ? `Shown are ${picture.shown_width} × ${picture.shown_height} pixels at ${picture.left}, ${picture.top} of ${picture.width} × ${picture.height}, where the codecs' errors are most unlike each other. All of it was coded and measured.` : "";
+  find("part").textContent = picture.part;
   move();
 };
 
@@ -120,7 +119,7 @@ const drawLegend = (picture, blind) => {
   const peak = peakOf(picture, state.map), bytes = state.map === "bytes";
   const none = bytes && !picture.bits;
   find("legend").hidden = blind || state.map === "none";
-  find("legend-text").textContent = none ? `${ours}'s file is lossless: where its bits went is not known.` : bytes ? `Bits of ${ours} for each ${bits_block} × ${bits_block} pixels, from its coder's tables: 0` : `Error (root mean square) of each ${block} × ${block} pixels, in levels of 255: 0`;
+  find("legend-text").textContent = none ? `${picture.codecs[0].setting === "lossless" ? `${ours}'s file is lossless: w` : "W"}here its bits went is not known.` : bytes ? `Bits of ${ours} for each ${bits_block} × ${bits_block} pixels, from its coder's tables: 0` : `Error (root mean square) of each ${block} × ${block} pixels, in levels of 255: 0`;
   find("legend-end").textContent = none ? "" : bytes ? `${peak} or more` : `${(peak / error_units).toFixed(1)} or more`;
 };
 
