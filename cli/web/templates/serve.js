@@ -131,7 +131,7 @@
     find("amount").textContent = sized(result.bytes);
     find("share").textContent = shareOf(mine, result.bytes);
     const made = result.quality === null ? "lossless" : `quality ${+result.quality.toFixed(2)}`;
-    find("figures").textContent = [`${result.bpp.toFixed(3)} bits per pixel`, made, ...(result.psnr === null ? [] : [`${result.psnr.toFixed(2)} dB`])].join(", ");
+    find("figures").textContent = [`${result.bpp.toFixed(3)} bpp`, made, ...(result.psnr === null ? [] : [`${result.psnr.toFixed(2)} dB`])].join(", ");
     tell("The file is ready.", 1);
     if (result.comparison) draw1(mine, result.comparison, " The whole was coded, at equal bytes.");
     else tell(`The file is ready. ${find("other").value} was coded for the part alone, as the whole would take much memory.`, 1);
@@ -198,7 +198,7 @@
       Object.assign(find("whole"), { src: URL.createObjectURL(picture), alt: file.name, className: about.mode.endsWith("A") ? "clear" : "" });
       find("amount").textContent = sized(about.size);
       find("size").textContent = `${about.width} × ${about.height}`;
-      find("figures").textContent = `${about.bpp.toFixed(3)} bits per pixel, ${about.quality === null ? "lossless" : `quality ${about.quality}`}`;
+      find("figures").textContent = `${about.bpp.toFixed(3)} bpp, ${about.quality === null ? "lossless" : `quality ${about.quality}`}`;
       const kinds = Object.entries(about.metadata).map(([name, size]) => `${name} (${sized(size)})`).join(", ");
       const facts = { Mode: about.mode, Model: about.model ?? "none", Metadata: kinds || "none" };
       find("facts").replaceChildren(...Object.entries(facts).flatMap(([name, fact]) => [make("dt", name), make("dd", fact)]));
