@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,13 +54,20 @@ def application(access: Access, limits: Limits) -> ASGIApp:
         Route("/decode", service.decode, methods=["POST"]),
         Route("/info", service.info, methods=["POST"]),
     ]
+    @asynccontextmanager
+    async def warmed_up(app: Starlette) -> AsyncIterator[None]:
+        """Loads models beside the first requests, so that a picture dropped a second later finds them."""
+        warming = asyncio.ensure_future(asyncio.to_thread(work.warm_up))
+        yield
+        await warming
+
     handlers: Mapping[Any, Any] = {
         HTTPException: say_refusal,
         AecodecError: say_error,
         MemoryError: say_too_much,
         Exception: say_failure,
     }
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), access, policy(text))
+    return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=warmed_up), access, policy(text))
 
 
 class Service:

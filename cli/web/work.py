@@ -28,6 +28,7 @@ from aecodec.benchmarks.comparison import (
 )
 from aecodec.benchmarks.equal_bytes import reference_codecs
 from aecodec.benchmarks.metrics import measure_all
+from aecodec.benchmarks.ssimulacra2 import SMALLEST_SIDE
 from aecodec.cli.web.jobs import Job
 from aecodec.container import MAX_PIXELS, Box, serialise
 from aecodec.encoder.encoded import Encoded
@@ -49,6 +50,12 @@ FORMATS = {"png": "image/png", "jpeg": "image/jpeg"}
 METADATA = (Box.ICC, Box.EXIF, Box.XMP, Box.TEXT, Box.COLOUR)  # that the other codec's file does without
 
 Part = tuple[slice, slice]  # rows and columns
+
+
+def warm_up() -> None:
+    """Load what the first look needs: models, readers and metrics."""
+    gray = Picture(np.full((SMALLEST_SIDE, SMALLEST_SIDE, 3), 128, np.uint8), True)
+    compare(gray, "", CompressOptions(), "JPEG", MEASURES, quick=True)
 
 
 def look(
