@@ -54,6 +54,7 @@ def application(access: Access, limits: Limits) -> ASGIApp:
         Route("/decode", service.decode, methods=["POST"]),
         Route("/info", service.info, methods=["POST"]),
     ]
+
     @asynccontextmanager
     async def warmed_up(app: Starlette) -> AsyncIterator[None]:
         """Loads models beside the first requests, so that a picture dropped a second later finds them."""
@@ -67,7 +68,9 @@ def application(access: Access, limits: Limits) -> ASGIApp:
         MemoryError: say_too_much,
         Exception: say_failure,
     }
-    return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=warmed_up), access, policy(text))
+    return Guard(
+        Starlette(routes=routes, exception_handlers=handlers, lifespan=warmed_up), access, policy(text)
+    )
 
 
 class Service:
