@@ -24,7 +24,7 @@ from aecodec.benchmarks.viewer import TEMPLATES, render
 
 SCHEMA = "aecodec-benchmark/1"
 EYE = "ssimulacra2"  # the metric that stands for the eye
-EQUAL = {EYE: "Where pictures look alike (equal SSIMULACRA 2)", "psnr": "At equal PSNR"}
+EQUAL = {EYE: "Where pictures look alike (equal SSIMULACRA 2),", "psnr": "At equal PSNR,"}
 MUCH = 20.0  # percent from which a difference gets the stronger of two colours
 
 
