@@ -178,7 +178,7 @@ def note_of(one: Coded) -> str:
     return f"{100 * abs(one.off):.1f} % {side}: the nearest that its quality gives"
 
 
-def block_means(values: Plane, side: int) -> Plane:
+def block_means(values: NDArray[np.floating[Any]], side: int) -> Plane:
     """Means of (H, W) over blocks, those at the right and at the bottom as large as remains."""
     rows, columns = (np.arange(0, n, side) for n in values.shape)
     sums = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)

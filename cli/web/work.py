@@ -96,7 +96,10 @@ def describe(picture: Picture) -> dict[str, Any]:
 
 def thumbnail(picture: Picture) -> str:
     """A small picture, a data URI of a JPEG."""
-    image = to_pillow(Picture(picture.pixels, picture.gray, picture.alpha))
+    step = max(1, max(picture.pixels.shape) // (4 * THUMBNAIL))  # as a whole copy would take much memory
+    alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha[::step, ::step])
+    few = np.ascontiguousarray(picture.pixels[::step, ::step])
+    image = to_pillow(Picture(few, picture.gray, alpha))
     image.thumbnail((THUMBNAIL, THUMBNAIL), reducing_gap=1.0)
     return uri_of(encode_image(flattened(image, "white"), "JPEG", 85), "image/jpeg")
 
@@ -130,7 +133,7 @@ def most_detailed(pixels: Pixels, size: tuple[int, int]) -> Part:
     """Rows and columns of the part (height, width) whose neighbours of every other pixel differ most."""
     green = pixels[::2, ::2, 1].astype(np.int16)
     steps = np.abs(np.diff(green, axis=0))[:, :-1] + np.abs(np.diff(green, axis=1))[:-1]
-    detail = block_means(steps.astype(np.float64), BLOCK // 2)
+    detail = block_means(steps.astype(np.float32), BLOCK // 2)
     return largest_sum(detail, (pixels.shape[0], pixels.shape[1]), size)
 
 

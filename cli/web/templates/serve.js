@@ -46,7 +46,7 @@
         const found = await (await ask("/look", { ...query(), ...more }, mine.crop ?? mine.file)).json();
         if (job !== mine) return;
         if (!mine.crop) meet(mine, found);
-        draw1(mine, found.comparison, " Coded by themselves: the whole follows.");
+        showInViewer(mine, found.comparison, " Coded by themselves: the whole follows.");
         const part = found.comparison.codecs[0];
         if (mine.whole) foretell(mine, part);
         complain("");
@@ -82,8 +82,8 @@
     return new Blob([Uint8Array.from(text, letter => letter.charCodeAt(0))], { type: head.slice(5) });
   };
 
-  // `draw` is the viewer's.
-  const draw1 = (mine, comparison, said) => {
+  // Shows a comparison in the viewer, in the place and zoom that it has.
+  const showInViewer = (mine, comparison, said) => {
     const { width, height, notes } = mine.source;
     const shown = { ...comparison, name: mine.file.name, width, height, left: mine.place[0], top: mine.place[1], notes: [...new Set([...notes, ...comparison.notes])] };
     shown.part = mine.whole ? "" : `Shown are ${shown.shown_width} × ${shown.shown_height} of ${width} × ${height} pixels. Click the small picture to see another part.${said}`;
@@ -133,7 +133,7 @@
     const made = result.quality === null ? "lossless" : `quality ${+result.quality.toFixed(2)}`;
     find("figures").textContent = [`${result.bpp.toFixed(3)} bpp`, made, ...(result.psnr === null ? [] : [`${result.psnr.toFixed(2)} dB`])].join(", ");
     tell("The file is ready.", 1);
-    if (result.comparison) draw1(mine, result.comparison, " The whole was coded, at equal bytes.");
+    if (result.comparison) showInViewer(mine, result.comparison, " The whole was coded, at equal bytes.");
     else tell(`The file is ready. ${find("other").value} was coded for the part alone, as the whole would take much memory.`, 1);
     enable("aec", "png", "jpeg");
     complain("");
@@ -171,6 +171,7 @@
     tell("", 0);
     for (const button of document.querySelectorAll("[data-save]")) button.hidden = false;
     document.querySelector("[data-save=aec]").textContent = "Save .aec";
+    find("beside").hidden = files.length > 1;
     if (files.length > 1) { mine.files = files; find("file").hidden = true; offer(); return; }
     const [file] = files;
     if (file.size > given.most_bytes) return forget(`${file.name} has ${sized(file.size)}: at most ${sized(given.most_bytes)} are taken.`);
@@ -203,7 +204,7 @@
       const facts = { Mode: about.mode, Model: about.model ?? "none", Metadata: kinds || "none" };
       find("facts").replaceChildren(...Object.entries(facts).flatMap(([name, fact]) => [make("dt", name), make("dd", fact)]));
       find("seen").hidden = false;
-      tell("This is the picture as anyone decodes it.", 1);
+      tell("The picture, as it is decoded.", 1);
       enable("png", "jpeg");
     } catch (error) {
       if (job === mine) forget(error.message);
