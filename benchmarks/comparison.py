@@ -33,6 +33,7 @@ MOST_SHOWN = 2**19  # pixels: what is larger is shown in part, so that its page 
 ONE_BY_ONE = 2**21  # pixels above which codecs follow each other: measures take 0.4 GB a megapixel
 ERROR_UNITS = 8  # per level, in which errors are given
 LONGEST_OF_WEBP = 16383  # pixels of a side
+OVER_WHITE = "transparency is laid over white, as JPEG has none"
 LARGEST_PROFILE = 2**14  # bytes of an ICC profile that is put into each picture of the page; most have 3 kB
 
 Plane = NDArray[np.float64]
@@ -75,6 +76,7 @@ class Comparison:
     codecs: list[Shown]
     bits: list[int] | None
     notes: list[str] = field(default_factory=list)
+    part: str = ""  # sentences of what is shown, where that is not all
 
     def as_record(self) -> dict[str, Any]:
         """The same as JSON has it."""
@@ -93,32 +95,51 @@ class Coded:
     measures: Mapping[str, float]
 
 
-def compare(picture: Picture, name: str, options: CompressOptions) -> Comparison:
+def compare(
+    picture: Picture,
+    name: str,
+    options: CompressOptions,
+    only: str = "",
+    measures: tuple[str, ...] = MEASURES,
+    quick: bool = False,
+) -> Comparison:
     """A picture by ours, as `aecodec.encode_image` does with these options, and by others at its size.
 
-    No file holds metadata, so that no codec pays for it, and what is transparent is laid over white, as JPEG
-    has no transparency. Raises AecodecError where ours cannot be had.
+    `only` names one of the others; `quick` is for a page that need not be small. No file holds metadata, so
+    that no codec pays for it, and what is transparent is laid over white, as JPEG has no transparency.
+    Raises AecodecError where ours cannot be had.
     """
     notes = list(picture.notes)
     if picture.alpha is not None:
-        notes.append("transparency is laid over white, as JPEG has none")
-    image = flattened(to_pillow(Picture(picture.pixels, picture.gray, picture.alpha)), "white")
-    image.info = {}
+        notes.append(OVER_WHITE)
+    image = opaque(picture)
     pixels = np.asarray(image.convert("RGB"))
     ours = code_ours(image, options)
     codecs, absent = reference_codecs()
+    if only:
+        codecs = [codec for codec in codecs if codec.name == only]
+        absent = {codec: reason for codec, reason in absent.items() if codec == only}
     workers = 1 if pixels.size > 3 * ONE_BY_ONE else thread_count()
     with ThreadPoolExecutor(workers) as pool:
-        measures = pool.submit(measure_all, pixels, ours.pixels, MEASURES)
-        reference = partial(code_reference, image=image, pixels=pixels, size=len(ours.data))
+        measured = pool.submit(measure_all, pixels, ours.pixels, measures)
+        reference = partial(
+            code_reference, image=image, pixels=pixels, size=len(ours.data), measures=measures
+        )
         found = list(pool.map(reference, codecs))
-    ours = replace(ours, measures=measures.result())
+    ours = replace(ours, measures=measured.result())
     coded = [ours, *(one for one in found if isinstance(one, Coded))]
     notes += [failure for failure in found if isinstance(failure, str)]
     notes += [f"{codec} is absent: {reason}" for codec, reason in absent.items()]
     part = shown_part(pixels, [one.pixels for one in coded])
     profile = None if picture.gray else picture.metadata.get(Box.ICC)
-    return page_of(name, pixels, part, coded, rate_map(ours.data), notes, usable(profile))
+    return page_of(name, pixels, part, coded, rate_map(ours.data), notes, usable(profile), quick)
+
+
+def opaque(picture: Picture) -> Image.Image:
+    """A picture as an L or RGB image over white, without metadata."""
+    image = flattened(to_pillow(Picture(picture.pixels, picture.gray, picture.alpha)), "white")
+    image.info = {}
+    return image
 
 
 def usable(profile: bytes | None) -> bytes | None:
@@ -134,7 +155,9 @@ def code_ours(image: Image.Image, options: CompressOptions) -> Coded:
     return Coded(OURS, setting, data, 0.0, np.asarray(aecodec.decompress(data).convert("RGB")), {})
 
 
-def code_reference(codec: ReferenceCodec, image: Image.Image, pixels: Pixels, size: int) -> Coded | str:
+def code_reference(
+    codec: ReferenceCodec, image: Image.Image, pixels: Pixels, size: int, measures: tuple[str, ...] = MEASURES
+) -> Coded | str:
     """What comes of another codec's file of a size, or a clause that says why there is none."""
     try:
         match: Match = match_size(codec, image.copy(), size)  # as Pillow keeps options in the image
@@ -143,8 +166,8 @@ def code_reference(codec: ReferenceCodec, image: Image.Image, pixels: Pixels, si
             raise ValueError(f"{decoded.shape} came back for {pixels.shape}")
     except Exception as error:  # whatever a codec raises counts as its failure
         return f"{codec.name} failed: {type(error).__name__}: {error}"
-    measures = measure_all(pixels, decoded, MEASURES)
-    return Coded(codec.name, f"quality {match.quality:g}", match.data, match.off, decoded, measures)
+    found = measure_all(pixels, decoded, measures)
+    return Coded(codec.name, f"quality {match.quality:g}", match.data, match.off, decoded, found)
 
 
 def note_of(one: Coded) -> str:
@@ -155,7 +178,7 @@ def note_of(one: Coded) -> str:
     return f"{100 * abs(one.off):.1f} % {side}: the nearest that its quality gives"
 
 
-def block_means(values: Plane, side: int) -> Plane:
+def block_means(values: NDArray[np.floating[Any]], side: int) -> Plane:
     """Means of (H, W) over blocks, those at the right and at the bottom as large as remains."""
     rows, columns = (np.arange(0, n, side) for n in values.shape)
     sums = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
@@ -173,9 +196,17 @@ def shown_part(pixels: Pixels, decoded: list[Pixels]) -> tuple[slice, slice]:
     height, width = pixels.shape[:2]
     if height * width <= MOST_SHOWN:
         return slice(0, height), slice(0, width)
-    tall, wide = shown_size(height, width)
     unlike = np.stack([error_map(pixels, other) for other in decoded]).std(0)
-    sums = np.pad(unlike.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    return largest_sum(unlike, (height, width), shown_size(height, width, MOST_SHOWN))
+
+
+def largest_sum(values: Plane, size: tuple[int, int], part: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a part of a picture where values of its BLOCK x BLOCK pixels have the largest sum.
+
+    `size` and `part` are heights and widths in pixels. The part begins at a block of BITS_BLOCK.
+    """
+    (height, width), (tall, wide) = size, part
+    sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     down, across = tall // BLOCK, wide // BLOCK
     total = sums[down:, across:] - sums[:-down, across:] - sums[down:, :-across] + sums[:-down, :-across]
     step = BITS_BLOCK // BLOCK  # so that both maps begin where the part does
@@ -184,11 +215,11 @@ def shown_part(pixels: Pixels, decoded: list[Pixels]) -> tuple[slice, slice]:
     return slice(top, min(top + tall, height)), slice(left, min(left + wide, width))
 
 
-def shown_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width of the part of a large picture, whole blocks: a square if the picture has one."""
-    shorter = min(height, width, int(MOST_SHOWN**0.5))
+def shown_size(height: int, width: int, most: int) -> tuple[int, int]:
+    """Height and width of a part of at most so many pixels, whole blocks: a square if the picture has one."""
+    shorter = min(height, width, int(most**0.5))
     shorter = max(shorter // BITS_BLOCK, 1) * BITS_BLOCK
-    longer = min(max(height, width), MOST_SHOWN // shorter) // BITS_BLOCK * BITS_BLOCK
+    longer = min(max(height, width), most // shorter) // BITS_BLOCK * BITS_BLOCK
     return (shorter, longer) if width >= height else (longer, shorter)
 
 
@@ -200,13 +231,16 @@ def page_of(
     bits: Plane | None,
     notes: list[str],
     profile: bytes | None,
+    quick: bool = False,
 ) -> Comparison:
-    """What a page shows of a picture."""
+    """What a page shows of a picture; `quick` is for one that need not be small."""
     height, width = pixels.shape[:2]
     rows, columns = part
     with ThreadPoolExecutor(thread_count()) as pool:
         images = list(
-            pool.map(lambda each: data_uri(each[part], profile), [pixels, *(one.pixels for one in coded)])
+            pool.map(
+                lambda each: data_uri(each[part], profile, quick), [pixels, *(one.pixels for one in coded)]
+            )
         )
     shown = [
         Shown(
@@ -224,8 +258,17 @@ def page_of(
     ]
     own_bits = None if bits is None else rounded(bits[in_blocks(rows), in_blocks(columns)])
     sides = columns.stop - columns.start, rows.stop - rows.start
-    return Comparison(
-        name, width, height, columns.start, rows.start, *sides, images[0], shown, own_bits, notes
+    place = columns.start, rows.start, *sides
+    why = part_of(place, (width, height)) if sides != (width, height) else ""
+    return Comparison(name, width, height, *place, images[0], shown, own_bits, notes, why)
+
+
+def part_of(place: tuple[int, int, int, int], size: tuple[int, int]) -> str:
+    """Sentences of why a part is shown of a picture of a size: its left, top, width and height."""
+    left, top, width, height = place
+    return (
+        f"Shown are {width} × {height} pixels at {left}, {top} of {size[0]} × {size[1]}, where the codecs' "
+        "errors are most unlike each other. All of it was coded and measured."
     )
 
 
@@ -239,16 +282,21 @@ def rounded(values: Plane) -> list[int]:
     return [int(value) for value in np.rint(values).ravel()]
 
 
-def data_uri(pixels: Pixels, profile: bytes | None = None) -> str:
-    """Pixels (H, W, 3) as a data URI of a lossless WebP, or of a PNG where a side is too long for that."""
+def data_uri(pixels: Pixels, profile: bytes | None = None, quick: bool = False) -> str:
+    """Pixels (H, W, 3) as a data URI of a lossless WebP, or of a PNG where a side is too long for that.
+
+    `quick` takes a PNG, which is larger by a half or so and takes a fifth of the time.
+    """
     file, image = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
-    kind = "WEBP" if max(image.size) <= LONGEST_OF_WEBP else "PNG"
+    kind = "WEBP" if max(image.size) <= LONGEST_OF_WEBP and not quick else "PNG"
     options: dict[str, Any] = {"lossless": True, "method": 3, "quality": 50} if kind == "WEBP" else {}
+    if quick:
+        options = {"compress_level": 1}
     image.save(file, kind, icc_profile=profile, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def measure_labels() -> dict[str, str]:
-    """The names of MEASURES as pages show them, in that order."""
+def measure_labels(measures: tuple[str, ...] = MEASURES) -> dict[str, str]:
+    """The names of measures as pages show them, in that order."""
     labels = {metric.name: metric.label for metric in METRICS}
-    return {name: labels[name] for name in MEASURES}
+    return {name: labels[name] for name in measures}

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from aecodec.benchmarks.reference_codecs import ReferenceCodec, pillow_codecs, plugin_codecs
+from aecodec.progress import Progress
 
 NEAR = 0.01  # of the size: files within it count as equal
 NEAR_ENOUGH = 0.004  # of the size: where the search ends; a trial more rarely gains what is left
@@ -101,9 +102,11 @@ def nearest(
     """The step of a span whose file is nearest to a size, by interpolating the logarithm of sizes."""
     tried: dict[int, bytes] = {}
     low, high = span[0] - 1, span[1] + 1  # outside what may still be nearest
+    progress = Progress("searching", MOST_TRIALS)
     step = (span[0] + span[1]) // 2
     while len(tried) < MOST_TRIALS and low < step < high:
         tried[step] = encode(step)
+        progress.step()
         if abs(len(tried[step]) / size - 1) <= NEAR_ENOUGH:
             break
         low, high = (step, high) if len(tried[step]) < size else (low, step)

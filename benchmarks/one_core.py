@@ -16,10 +16,10 @@ from pathlib import Path
 from PIL import Image
 
 from aecodec.benchmarks.commands import write_mosaic
+from aecodec.benchmarks.equal_bytes import match_size
 from aecodec.benchmarks.measure import find_photographs, read_pixels
 from aecodec.benchmarks.reference_codecs import OURS, all_codecs
 from aecodec.benchmarks.speed import Spread, speed_of
-from aecodec.benchmarks.viewer import nearest_in_size
 from aecodec.encoder.options import DEFAULT_QUALITY
 
 AVIF = "AVIF 4:4:4"
@@ -42,7 +42,7 @@ def main() -> None:
         (photograph,), _ = find_photographs(Path(folder))
         image = Image.fromarray(read_pixels(photograph.path))
         ours, avif = codecs[OURS], codecs[AVIF]
-        matched, _ = nearest_in_size(avif, image, len(ours.encode(image, DEFAULT_QUALITY)))
+        matched = match_size(avif, image, len(ours.encode(image, DEFAULT_QUALITY))).quality
         speeds = [
             speed_of(codec, quality, [photograph], arguments.runs)
             for codec, quality in ((ours, DEFAULT_QUALITY), (avif, matched))

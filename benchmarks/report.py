@@ -11,18 +11,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from aecodec.benchmarks import figures
 from aecodec.benchmarks.bd_rate import CONFIDENCE, Comparison, Curve
+from aecodec.benchmarks.crops import OUR_QUALITY
 from aecodec.benchmarks.measure import Measurement, mean_curve
 from aecodec.benchmarks.metrics import all_metrics
 from aecodec.benchmarks.reference_codecs import JPEG, OURS
-from aecodec.benchmarks.run import HERE, KODAK, SPEED_BPP, Results
-from aecodec.benchmarks.viewer import OUR_QUALITY
+from aecodec.benchmarks.run import HERE, KODAK, SPEED_BPP, Results, Row
+from aecodec.benchmarks.viewer import TEMPLATES, render
 
 SCHEMA = "aecodec-benchmark/1"
+EYE = "ssimulacra2"  # the metric that stands for the eye
+EQUAL = {EYE: "Where pictures look alike (equal SSIMULACRA 2),", "psnr": "At equal PSNR,"}
+MUCH = 20.0  # percent from which a difference gets the stronger of two colours
 
 
 def labels() -> dict[str, str]:
@@ -31,33 +34,60 @@ def labels() -> dict[str, str]:
 
 
 def verdict(results: Results) -> str:
-    """The figures of aecodec against JPEG and the others, in a sentence or two."""
-    head = results.row("psnr", JPEG, OURS)
+    """How aecodec's files compare with JPEG's and with the nearest of the others', a sentence.
+
+    Its files are compared at equal SSIMULACRA 2, which stands for the eye, or at equal PSNR where that is
+    all that was measured.
+    """
+    seen = [row for row in results.rows if row.codec == OURS and row.metric == EYE and row.result]
+    metric = EYE if seen else "psnr"
+    head = results.row(metric, JPEG, OURS)
     if head is None or head.result is None:
-        return (
-            f"Nothing can be said of aecodec against JPEG: {head.reason if head else 'nothing was measured'}."
-        )
-    comparison = head.result
-    text = "A quick look, not a result: at" if results.quick else "At"
-    text += (
-        f" equal PSNR aecodec's files are {rate_in_words(comparison.pchip)} than those of {JPEG}, optimised"
-    )
-    if comparison.interval:
-        low, high = comparison.interval
+        reason = head.reason if head else "nothing was measured"
+        return f"Nothing can be said of aecodec against JPEG: {reason}."
+    text = f"{EQUAL[metric]} aecodec's files are {against(JPEG, head.result)}"
+    if head.result.interval:
+        low, high = head.result.interval
         text += f" ({CONFIDENCE} % interval of the rate: {low:+.1f} to {high:+.1f} %)"
-    count = len(results.curves("psnr").get(OURS, {}))
-    text += f", {comparison.low:.1f} to {comparison.high:.1f} dB, mean of {count} pictures"
-    text += unlike_mean(comparison)
-    ours = [row for row in results.rows if row.metric == "psnr" and row.codec == OURS]
-    phrases = [
-        against(row.anchor, row.result) if row.result else f"{row.anchor}: {row.reason}"
-        for row in ours
-        if row.anchor != JPEG
+    others = [row for row in ours_against_others(results, metric) if row.anchor != JPEG and row.result]
+    if others:
+        nearest = max(others, key=lambda row: row.result.pchip if row.result else -math.inf)
+        assert nearest.result
+        text += f" and {against(nearest.anchor, nearest.result)}, the strongest of the others"
+    count = len(results.curves(metric).get(OURS, {}))
+    quick = "; this is a quick look, not a result" if results.quick else ""
+    return f"{text}, mean of {count} pictures{quick}."
+
+
+def ours_against_others(results: Results, metric: str) -> list[Row]:
+    """The rows of aecodec by default against codecs of others."""
+    variants = {codec.name for codec in results.codecs if not codec.format}
+    return [
+        row
+        for row in results.rows
+        if (row.metric, row.codec) == (metric, OURS) and row.anchor not in variants
     ]
-    return text + (f"; {', '.join(phrases)}." if phrases else ".")
+
+
+def overview(results: Results) -> tuple[list[str], dict[str, list[Row | None]]]:
+    """Metrics, the eye's first, and by codec the row of aecodec against it under each of them."""
+    order = [EYE, *(metric for metric in results.metrics if metric != EYE)]
+    metrics = [metric for metric in order if metric in results.metrics]
+    anchors = dict.fromkeys(row.anchor for metric in metrics for row in ours_against_others(results, metric))
+    return metrics, {anchor: [results.row(metric, anchor, OURS) for metric in metrics] for anchor in anchors}
+
+
+def shade(comparison: Comparison) -> str:
+    """The class of a cell: smaller, larger, or unsure where the interval says neither."""
+    low, high = comparison.interval or (comparison.pchip, comparison.pchip)
+    if low <= 0 <= high:
+        return "unsure"
+    size = "much " if abs(comparison.pchip) >= MUCH else ""
+    return f"{size}{'smaller' if comparison.pchip < 0 else 'larger'}"
 
 
 def against(anchor: str, comparison: Comparison) -> str:
+    """A clause of how much smaller or larger files are, and a remark where most pictures are unlike it."""
     unlike = unlike_mean(comparison)
     return f"{rate_in_words(comparison.pchip)} than {anchor}{' by mean curves' if unlike else ''}{unlike}"
 
@@ -142,10 +172,12 @@ def write(results: Results, out: Path) -> Path:
     record = json.dumps(as_record(results), indent=1, allow_nan=False)
     (out / "report.json").write_text(record, encoding="utf-8")
     write_csv(results, out / "measurements.csv")
-    page = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    text = page.get_template("report.html").render(
+    metrics, overviewed = overview(results)
+    text = render(
+        "report.html",
+        results.crop_comparisons,
+        styles=[TEMPLATES / "report.css"],
+        scripts=[TEMPLATES / "report.js"],
         results=results,
         verdict=verdict(results),
         unlike_mean=unlike_mean,
@@ -153,12 +185,13 @@ def write(results: Results, out: Path) -> Path:
         plots=plots,
         published=published(results),
         labels=labels(),
-        ours=OURS,
         our_quality=OUR_QUALITY,
         confidence=CONFIDENCE,
         speed_bpp=SPEED_BPP,
         table=image_table(results),
-        crop_comparisons=[asdict(comparison) for comparison in results.crop_comparisons],
+        metrics=metrics,
+        overview=overviewed,
+        shade=shade,
     )
     (out / "report.html").write_text(text, encoding="utf-8")
     return out / "report.html"

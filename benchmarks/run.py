@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from aecodec.benchmarks import comparison
 from aecodec.benchmarks.bd_rate import Comparison, Curve, NotComparableError, compare
+from aecodec.benchmarks.crops import crop_comparison_of
 from aecodec.benchmarks.measure import (
     Measurement,
     Photograph,
@@ -31,7 +33,6 @@ from aecodec.benchmarks.measure import (
 from aecodec.benchmarks.metrics import all_metrics, available_metrics
 from aecodec.benchmarks.reference_codecs import JPEG, OURS, ReferenceCodec, all_codecs
 from aecodec.benchmarks.speed import Speed, speed_of
-from aecodec.benchmarks.viewer import CropComparison, crop_comparison_of
 from aecodec.errors import AecodecError
 from aecodec.model.parallel import thread_count
 from aecodec.sampling import evenly_spaced
@@ -82,7 +83,7 @@ class Results:
     measurements: list[Measurement]
     rows: list[Row]
     speeds: list[Speed]
-    crop_comparisons: list[CropComparison]
+    crop_comparisons: list[comparison.Comparison]
     environment: dict[str, str]
 
     def curves(self, metric: str) -> dict[str, dict[str, Curve]]:
@@ -247,7 +248,7 @@ def speeds_of(
 
 def crop_comparisons(
     codecs: list[ReferenceCodec], photographs: list[Photograph], progress: Progress
-) -> list[CropComparison]:
+) -> list[comparison.Comparison]:
     """Crops of some pictures by all codecs."""
     comparisons = []
     for number, photograph in enumerate(photographs, start=1):

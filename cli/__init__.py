@@ -24,6 +24,7 @@ from aecodec.cli.export_html import export_html
 from aecodec.cli.files import UsageError
 from aecodec.cli.info import info
 from aecodec.cli.models import models
+from aecodec.cli.serve import serve
 from aecodec.cli.train import train
 from aecodec.cli.upscale import upscale
 
@@ -69,6 +70,7 @@ app.command()(models)
 app.command()(benchmark)
 app.command()(compare)
 app.command("export-html")(export_html)
+app.command()(serve)
 app.command()(embed)
 app.add_typer(anomaly, name="anomaly")
 app.add_typer(train, name="train")

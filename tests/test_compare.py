@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -357,22 +356,7 @@ def test_hostile_names_and_files_are_exported_or_refused(tmp_path: Path) -> None
     assert not (tmp_path / "bad.html").exists()
 
 
-BROWSER = next(
-    (path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None
-)
 NAMES = ("aecodec", "JPEG", "WebP", "AVIF")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium; skips where there is none."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if BROWSER is None:
-        pytest.skip("no Chromium is installed")
-    with api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -86,6 +86,10 @@ def test_pages_name_files_that_exist() -> None:
 
 def test_every_folder_of_the_package_is_installed() -> None:
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    folders = {path.parent.relative_to(ROOT / "codec") for path in (ROOT / "codec").rglob("__init__.py")}
-    names = {".".join(["aecodec", *folder.parts]) for folder in folders}
-    assert set(packages) == names | {"aecodec.cli", "aecodec.benchmarks"}
+    tops = {"codec": "aecodec", "cli": "aecodec.cli", "benchmarks": "aecodec.benchmarks"}
+    names = {
+        ".".join([package, *path.parent.relative_to(ROOT / top).parts])
+        for top, package in tops.items()
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert set(packages) == names

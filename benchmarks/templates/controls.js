@@ -26,9 +26,14 @@ for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, event 
 find("panes").addEventListener("dblclick", () => { state.zoom = move() < 4 ? 4 : null; move(); });
 find("panes").addEventListener("wheel", event => { if (event.ctrlKey) { event.preventDefault(); zoomBy(event.deltaY < 0 ? 1 : -1); } }, { passive: false });
 
+// Keys are for the viewer while it is in sight, but for what is typed into a field.
+const listens = event => {
+  const box = find("screen").getBoundingClientRect(), typed = event.target.matches("input:not([type=range], [type=checkbox], [type=radio]), textarea");
+  return pictures.length && box.height && box.bottom > 0 && box.top < innerHeight && !typed && !(event.ctrlKey || event.metaKey || event.altKey);
+};
 const press = event => {
+  if (!listens(event)) return;
   const key = event.key.toLowerCase(), blind = state.view === "blind", step = 40 / move();
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (["SELECT", "INPUT"].includes(event.target.tagName) && (key.startsWith("arrow") || key === " ")) return;
   const arrows = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] };
   const zoomed = isCut(move());
@@ -70,15 +75,12 @@ find("save").addEventListener("click", save);
 find("slider").addEventListener("input", () => { state.split = Number(find("slider").value); move(); });
 for (const side of ["left", "right"]) find(side).addEventListener("change", () => { state[side] = Number(find(side).value); draw(); });
 find("picture").addEventListener("change", () => { show(Number(find("picture").value)); draw(); });
-addEventListener("resize", () => { document.documentElement.style.setProperty("--across", across()); move(); });
+addEventListener("resize", () => { if (!pictures.length || !find("panes").clientWidth) return; document.documentElement.style.setProperty("--across", across()); move(); });
 addEventListener("beforeunload", event => { if (unsaved) event.preventDefault(); });
 addEventListener("beforeprint", () => {
-  const all = state.view === "blind" ? [] : shownOf(current());
+  const all = state.view === "blind" || !pictures.length ? [] : shownOf(current());
   find("paper").replaceChildren(...all.map(shown => { const figure = make("figure"); figure.append(make("img", "", { src: shown.image, alt: shown.codec }), make("figcaption", caption(shown, current()))); return figure; }));
 });
 addEventListener("afterprint", () => find("paper").replaceChildren());
 
-find("picture").replaceChildren(...pictures.map((picture, place) => new Option(picture.name, place)));
-show(0);
-Object.assign(state, { left: pictures[0].codecs.length > 1 ? 1 : 0, right: pictures[0].codecs.length > 1 ? 2 : 1 });
-draw();
+if (given.pictures.length) setPictures(given.pictures);

@@ -1,7 +1,8 @@
 "use strict";
 // One state, one draw(): every control changes the state and draws anew. All panes share zoom and centre.
 const find = id => document.getElementById(id);
-const { pictures, measures, ours, block, bits_block, error_units } = JSON.parse(find("data").textContent);
+const { measures, ours, block, bits_block, error_units, ...given } = JSON.parse(find("data").textContent);
+let pictures = [];
 const ZOOMS = [1, 2, 4, 8], MAPS = ["none", "errors", "bytes"], ORIGINAL = "original";
 const CONFIDENT = 1.959964; // standard deviations within which 95 % of a normal distribution lie
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
@@ -17,7 +18,7 @@ const make = (tag, text = "", properties = {}) => Object.assign(document.createE
 // What one pane shows: an image and, over it, the map that is asked for.
 const layer = (shown, picture) => {
   const outer = make("div", "", { className: "layer" }), moved = make("div", "", { className: "moved" });
-  const image = make("img", "", { src: shown.image, width: picture.shown_width, height: picture.shown_height, alt: "", draggable: false });
+  const image = make("img", "", { src: shown.image, width: picture.shown_width, height: picture.shown_height, alt: "", draggable: false, decoding: "sync" });
   moved.append(image);
   const map = state.view === "blind" ? null : mapOf(shown, picture);
   if (map) moved.append(map);
@@ -110,8 +111,7 @@ const draw = () => {
   }
   drawLegend(picture, blind);
   drawTable(picture);
-  const part = picture.shown_width * picture.shown_height < picture.width * picture.height;
-  find("part").textContent = part ? `Shown are ${picture.shown_width} × ${picture.shown_height} pixels at ${picture.left}, ${picture.top} of ${picture.width} × ${picture.height}, where the codecs' errors are most unlike each other. All of it was coded and measured.` : "";
+  find("part").textContent = picture.part;
   move();
 };
 
@@ -119,7 +119,7 @@ const drawLegend = (picture, blind) => {
   const peak = peakOf(picture, state.map), bytes = state.map === "bytes";
   const none = bytes && !picture.bits;
   find("legend").hidden = blind || state.map === "none";
-  find("legend-text").textContent = none ? `${ours}'s file is lossless: where its bits went is not known.` : bytes ? `Bits of ${ours} for each ${bits_block} × ${bits_block} pixels, from its coder's tables: 0` : `Error (root mean square) of each ${block} × ${block} pixels, in levels of 255: 0`;
+  find("legend-text").textContent = none ? `${picture.codecs[0].setting === "lossless" ? `${ours}'s file is lossless: w` : "W"}here its bits went is not known.` : bytes ? `Bits of ${ours} for each ${bits_block} × ${bits_block} pixels, from its coder's tables: 0` : `Error (root mean square) of each ${block} × ${block} pixels, in levels of 255: 0`;
   find("legend-end").textContent = none ? "" : bytes ? `${peak} or more` : `${(peak / error_units).toFixed(1)} or more`;
 };
 
@@ -143,7 +143,7 @@ const drawTable = picture => {
 // Zoom and position, without building anything anew.
 const shares = { slider: 0.78, flicker: 0.78, panes: 0.6, blind: 0.6 }; // of the window's height that a pane may take
 const tallest = () => (state.view === "blind" && across() === 1 ? 0.3 : shares[state.view]) * innerHeight; // three below each other fit
-const fitting = () => Math.min(document.querySelector("figure").clientWidth / current().shown_width, tallest() / current().shown_height);
+const fitting = () => Math.min(find("panes").querySelector("figure").clientWidth / current().shown_width, tallest() / current().shown_height);
 const isCut = zoom => zoom > fitting() + 1e-6; // whether a part of the picture is out of sight
 const zooms = () => fitting() < 1 ? [fitting(), ...ZOOMS] : ZOOMS;
 const defaultZoom = () => fitting() < 1 ? fitting() : Math.max(...ZOOMS.filter(zoom => zoom <= fitting()));
@@ -151,7 +151,7 @@ const defaultZoom = () => fitting() < 1 ? fitting() : Math.max(...ZOOMS.filter(z
 const move = () => {
   const picture = current(), least = zooms()[0];
   const zoom = state.zoom === null ? defaultZoom() : Math.max(Math.min(state.zoom, 8), least);
-  const width = Math.min(document.querySelector("figure").clientWidth, Math.max(zoom * picture.shown_width, 300));
+  const width = Math.min(find("panes").querySelector("figure").clientWidth, Math.max(zoom * picture.shown_width, 300));
   const height = Math.min(tallest(), Math.max(zoom * picture.shown_height, 100));
   const held = (value, seen, whole) => seen >= whole ? whole / 2 : Math.min(Math.max(value, seen / 2), whole - seen / 2);
   state.x = held(state.x, width / zoom, picture.shown_width);
@@ -178,6 +178,19 @@ const zoomBy = steps => {
   const zoom = move(), all = zooms(), near = 1e-6;
   const next = steps > 0 ? all.find(each => each > zoom + near) : all.filter(each => each < zoom - near).pop();
   if (next) { state.zoom = next; move(); }
+};
+// The first picture, or, with `keep`, the same place and zoom as before: of the same part coded otherwise.
+const setPictures = (list, keep = false) => {
+  pictures = list;
+  peaks.clear();
+  queue = [];
+  find("picture").replaceChildren(...pictures.map((picture, place) => new Option(picture.name, place)));
+  if (state.view === "blind") end();
+  if (!keep) {
+    show(0);
+    Object.assign(state, pictures[0].codecs.length > 1 ? { left: 1, right: 2 } : { left: 0, right: 1 });
+  }
+  draw();
 };
 const show = picture => { Object.assign(state, { picture, zoom: null, x: pictures[picture].shown_width / 2, y: pictures[picture].shown_height / 2 }); };
 const swap = () => { [state.left, state.right] = [state.right, state.left]; draw(); };
