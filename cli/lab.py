@@ -1,4 +1,4 @@
-"""`aecodec lab run|list|encode|decode|clean`: the networks of tutorials, trained, coded into files and compared."""
+"""`aecodec lab run|list|encode|decode|clean`: the networks of tutorials, trained, written, compared."""
 
 from __future__ import annotations
 

@@ -1,17 +1,19 @@
 """What every autoencoder of the lab is: an analysis, a synthesis, and a prior that says what latents cost.
 
-    x (B, 1, H, W) -> analysis -> * gain -> y (B, K) -> round -> y_hat -> / gain -> synthesis -> x_hat (B, 1, H, W)
+    x (B, 1, H, W) -> analysis -> * gain -> y (B, K) -> round -> y_hat -> / gain -> synthesis -> x_hat
 
 A family defines `analysis` and `synthesis`, and `loss` where it is not squared error plus rate.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
-# Squared error, summed over a picture, that a bit is worth: 1 / 80. At the 300 bits that a file of 48 bytes leaves
-# to a digit of MNIST, one bit more saves principal components that much.
+# Bits that a squared error of 1, summed over a picture, is worth. At the 300 bits that a file of 48 bytes leaves
+# to a digit of MNIST, so many bits more save principal components that error.
 LAGRANGIAN = 80.0
 # Standard deviation of a latent in quantiser steps where training starts. A latent then costs about 4 bits.
 START_DEVIATION = 4.0
@@ -118,7 +120,7 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
 def layers(*widths: int) -> nn.Sequential:
     """Fully connected layers of these widths with GELU between them."""
     parts: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         parts += [nn.Linear(before, after), nn.GELU()]
     return initialised(nn.Sequential(*parts[:-1]))
 

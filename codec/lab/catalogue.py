@@ -1,4 +1,4 @@
-"""The catalogue: every network of the lab with its size, its steps of training and the tutorial's name for it."""
+"""The catalogue: every network of the lab with its size and its steps of training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Entry:
 
 
 def hidden(shape: Shape) -> int:
-    """Width of the branches of transforms: two thirds of the pixels of a digit, less where there are fewer."""
+    """Width of the branches of transforms: 512 for a digit of 784 pixels, less for smaller ones."""
     return min(512, 4 * shape[0] * shape[1])
 
 
@@ -70,7 +70,7 @@ ENTRIES = (
 
 
 def entries(names: list[str]) -> list[Entry]:
-    """The entries of these names, all for none; raises AecodecError for a name that is not in the catalogue."""
+    """The entries of these names, all for none; raises AecodecError for a name that is not there."""
     known = {entry.name: entry for entry in ENTRIES}
     for name in names:
         if name not in known:

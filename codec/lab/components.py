@@ -1,7 +1,7 @@
 """Principal components, and networks that start as them.
 
-`Components` is the Karhunen-Loève transform, which needs no training: the baseline. `Transform` adds branches of
-fully connected layers to it, which start at zero. So its first step already is a good codec.
+`Components` is the Karhunen-Loève transform, which needs no training: the baseline. `Transform` adds branches
+of fully connected layers to it, which start at zero. So its first step already is a good codec.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from aecodec.lab.autoencoder import Autoencoder, close_to_zero, layers
 
-# Quantiser step of principal components, on pixels in [0, 1]: the one at which 300 bits code a digit of MNIST.
+# Quantiser step of principal components, on pixels in [0, 1]: at it 300 bits code a digit of MNIST.
 STEP = 0.5
 
 
@@ -42,7 +42,7 @@ class Components(Autoencoder):
 
 
 class Transform(Components):
-    """Principal components plus a learned branch each way: two layers in the encoder, three in the decoder."""
+    """Principal components plus a learned branch each way: two layers to encode, three to decode."""
 
     def __init__(self, shape: tuple[int, int], latents: int, width: int) -> None:
         super().__init__(shape, latents)
@@ -60,7 +60,7 @@ class Transform(Components):
 
 
 class Denoising(Transform):
-    """A transform whose encoder sees noisy samples and whose decoder shall give the clean ones (Vincent et al. 2008)."""
+    """A transform that sees noisy samples and shall give the clean ones (Vincent et al. 2008)."""
 
     def __init__(self, shape: tuple[int, int], latents: int, width: int, noise: float) -> None:
         super().__init__(shape, latents, width)

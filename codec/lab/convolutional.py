@@ -50,7 +50,7 @@ class Upsampling(Autoencoder):
 
 
 class Transposed(Autoencoder):
-    """Convolutions 32-64 of stride 2 and a dense layer; the decoder is its mirror of transposed convolutions."""
+    """Convolutions 32-64 of stride 2 and a dense layer; the decoder mirrors it, with transposed ones."""
 
     def __init__(self, shape: tuple[int, int], latents: int) -> None:
         super().__init__(shape, latents)

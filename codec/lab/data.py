@@ -1,4 +1,4 @@
-"""Samples for the lab: scikit-learn's digits, or idx files as MNIST's, folders of pictures, CSV and NPY files."""
+"""Samples for the lab: scikit-learn's digits, or idx files as MNIST's, folders of pictures, CSV and NPY."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ LARGEST_SAMPLE = 2**14  # values of a sample: a picture of 128x128
 LARGEST_FILE = 2**31  # bytes of samples that are read
 IDX_BYTES = 8  # the type of idx files that hold bytes
 SUFFIXES = {".avif", ".bmp", ".gif", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
-ECG = "datasets/data/UnitTest/ecg-diff-count-3_{}.csv"  # of aeon: a series without anomalies, and one with three
+ECG = "datasets/data/UnitTest/ecg-diff-count-3_{}.csv"  # of aeon: one without anomalies, one with three
 WINDOW = 64  # values of a window of a series: three beats of that ECG
 
 
@@ -59,8 +60,8 @@ class Samples:
 def read_samples(source: Path | None, labels: str | None = None, side: int = SIDE) -> Samples:
     """The samples of a file or folder, by default scikit-learn's digits.
 
-    `labels` names a file of labels (idx, NPY or a column of text) or, for a CSV file, one of its columns. Raises
-    ImageError where there is nothing to learn from.
+    `labels` names a file of labels (idx, NPY or a column of text) or, for a CSV file, one of its columns.
+    Raises ImageError where there is nothing to learn from.
     """
     if source is None:
         return checked(digits())
@@ -85,7 +86,7 @@ def digits() -> Samples:
     )
 
 
-def sklearn_datasets():  # type: ignore[no-untyped-def]
+def sklearn_datasets() -> Any:
     """The module; raises MissingExtraError."""
     try:
         import sklearn.datasets
@@ -102,7 +103,7 @@ def as_samples(array: NDArray[np.generic], source: Path) -> Samples:
         )
     if array.ndim == 2:
         return Samples(array.astype(np.float32)[:, None], None, False, source.name)
-    values = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
+    values = array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 1)
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ImageError(f"{source} has pixels outside [0, 1]: scale them, or give bytes")
     return Samples(values, None, True, source.name)
@@ -172,11 +173,11 @@ def read_page(file: Path) -> NDArray[np.float32]:
 def read_picture(file: Path, height: int, width: int) -> NDArray[np.float32]:
     """The middle of a picture in gray, scaled to (height, width), in [0, 1]; raises ImageError."""
     page = Image.fromarray(np.rint(read_page(file) * 255).astype(np.uint8))
-    return np.asarray(ImageOps.fit(page, (width, height)), np.float32) / 255
+    return np.asarray(ImageOps.fit(page, (width, height)), np.float32) / np.float32(255)
 
 
 def read_table(source: Path, label: str | None) -> Samples:
-    """Rows of a CSV file, with a line of names or without; `label` names the column of labels, or its number."""
+    """Rows of a CSV file, with a line of names or without; `label` is the column of labels, or its number."""
     try:
         text = read_bytes(source).decode("utf-8-sig")
         dialect = csv.Sniffer().sniff(text[:4096], ",;\t ") if text.strip() else csv.excel

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from aecodec.lab.autoencoder import Autoencoder
 from aecodec.lab.catalogue import Entry
 from aecodec.lab.data import Samples
 from aecodec.lab.dense import Dense
 from aecodec.lab.recurrent import Recurrent
-from aecodec.lab.autoencoder import Autoencoder
 from aecodec.lab.training import decode, encode, fit
 from aecodec.uses.anomaly import auroc
 

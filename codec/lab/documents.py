@@ -60,7 +60,7 @@ def make_page(random: np.random.Generator, height: int, width: int, fonts: tuple
     top = int(random.integers(0, 20))
     while top < height:
         top += write_paragraph(random, image, top, fonts, round(255 * ink))
-    clean = np.asarray(image, np.float32) / 255
+    clean: Page = np.asarray(image, np.float32) / np.float32(255)
     return Spoiled(clean, spoil(random, clean))
 
 
@@ -105,13 +105,13 @@ def spoil(random: np.random.Generator, clean: Page) -> Page:
         tone, distance = int(random.integers(120, 220)), int(random.integers(16, 40))
         for line in range(int(random.integers(distance)), height, distance):
             draw.line((0, line, width, line), tone, int(random.integers(1, 3)))
-    for _ in range(int(random.integers(0, LINES * share, endpoint=True))):
+    for _ in range(int(random.integers(0, int(LINES * share), endpoint=True))):
         x, y = random.uniform(0, width), random.uniform(0, height)
         dx, dy = random.normal(0, 120), random.normal(0, 40)
         draw.line((x, y, x + dx, y + dy), int(random.integers(60, 200)), int(random.integers(1, 4)))
     stains = Image.new("L", (width, height), 255)
     draw = ImageDraw.Draw(stains)
-    for _ in range(int(random.integers(0, STAINS * share, endpoint=True))):
+    for _ in range(int(random.integers(0, int(STAINS * share), endpoint=True))):
         x, y, radius = random.uniform(0, width), random.uniform(0, height), random.uniform(10, 60)
         box, tone = (x - radius, y - radius, x + radius, y + radius), int(random.integers(130, 230))
         if random.random() < 0.5:
@@ -120,7 +120,8 @@ def spoil(random: np.random.Generator, clean: Page) -> Page:
             draw.ellipse(box, None, tone, int(random.integers(3, 9)))
     stains = stains.filter(ImageFilter.GaussianBlur(random.uniform(1, 6)))
     shades = np.asarray(shade, np.float32) * np.asarray(stains, np.float32) / 255**2
-    return clean * shades
+    spoiled: Page = (clean * shades).astype(np.float32)
+    return spoiled
 
 
 def add_noise(random: np.random.Generator, page: Page, sigma: float) -> Page:

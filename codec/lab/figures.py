@@ -1,4 +1,4 @@
-"""Figures of the lab: bytes and PSNR of files that are written, read back and decoded, beside other codecs."""
+"""Figures of the lab: bytes and PSNR of files that are written, read and decoded, beside other codecs."""
 
 from __future__ import annotations
 
@@ -108,15 +108,15 @@ def code_all(samples: NDArray[np.float32], coder: Callable[[NDArray[np.uint8]], 
         aecodec.decompress(data) if data[:4] == aecodec.container.MAGIC else Image.open(io.BytesIO(data))
         for data in files
     ]
-    decoded = np.stack([np.asarray(image.convert("L"), np.float32) / 255 for image in opened])
+    decoded = np.stack([np.asarray(image.convert("L"), np.float32) / np.float32(255) for image in opened])
     return Coded(np.array([len(data) for data in files]), decoded)
 
 
 def other_codecs(held_out: Samples, target: float) -> list[Figures]:
-    """Figures of PNG, lossless WebP, JPEG and our codec, the lossy ones at the lowest quality of `target` dB."""
+    """Figures of PNG, lossless WebP, JPEG and our codec; lossy ones at the lowest quality of `target` dB."""
     import aecodec
 
-    samples = held_out.values[:COMPARED]
+    samples = (np.rint(held_out.values[:COMPARED] * 255) / 255).astype(np.float32)  # what pictures can hold
     found = [
         figures_of("PNG", "lossless", samples, code_all(samples, by_pillow("PNG", optimize=True))),
         figures_of(

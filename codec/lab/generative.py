@@ -1,7 +1,8 @@
 """Autoencoders that generate: their latents have a standard normal distribution, so new ones can be drawn.
 
-The variational one (Kingma and Welling 2014) pays for the distance from it, beta times as much in the beta-VAE
-(Higgins et al. 2017); the adversarial one (Makhzani et al. 2015) has a critic that tells latents from normal ones.
+The variational one (Kingma and Welling 2014) pays for the distance from it, beta times as much in the
+beta-VAE (Higgins et al. 2017). The adversarial one (Makhzani et al. 2015) has a critic that tells its latents
+from normal ones.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from torch.autograd import Function
 
 from aecodec.lab.autoencoder import START_DEVIATION, START_SAMPLES, FreeAutoencoder, layers, squared_error
 
-# Variance of a pixel round what is decoded. It sets the squared error against the divergence: 0.03 keeps strokes
-# sharp, and about half of 20 latents in use, on MNIST.
+# Variance of a pixel round what is decoded. It sets the squared error against the divergence: with 0.03 the
+# strokes of MNIST stay sharp.
 PIXEL_VARIANCE = 0.03
 CRITIC_WEIGHT = 10.0  # of the critic's loss, about 0.7, beside a squared error of 20 to 30
 

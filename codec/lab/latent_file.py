@@ -1,11 +1,11 @@
 """The file of one sample (.ael): its latents, quantised and entropy coded.
 
-    AE 'L' | version and step, 1 byte | fingerprint of the model, 4 bytes | ANS words, the last bytes of 0 left out
+    AE 'L' | version and step, 1 byte | fingerprint of the model, 4 bytes | ANS words, without last bytes of 0
 
-The high half of the third byte is the version, the low half the index of the quantiser step. The words are a stack of
-`aecodec.entropy.ans`: the symbols of all latents that are coded, each under its table, then a check of 24 bits, the
-CRC-32 of header and symbols. It fills the state of the coder, so it takes the place of an end mark and costs nothing
-beyond its 3 bytes. Everything that selects a table is an integer.
+The high half of the third byte is the version, the low half the index of the quantiser step. The words are a
+stack of `aecodec.entropy.ans`: the symbols of all latents that are coded, each under its table, then a check,
+the low 24 bits of the CRC-32 of header and symbols. The check fills the state of the coder, so it takes the
+place of an end mark and costs nothing beyond its 3 bytes. Everything that selects a table is an integer.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def fit_counts(latents: NDArray[np.floating[Any]]) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class StepTables:
-    """Tables at one quantiser step: symbols are `low` and the following, with costs (K, S) in bits and values (K, S)."""
+    """Tables at one quantiser step: symbols from `low` on, their costs in bits and their values (K, S)."""
 
     step: int
     low: int
@@ -87,7 +87,7 @@ class StepTables:
 
     @classmethod
     def of(cls, counts: Counts, step: int) -> StepTables:
-        """Add up the levels of each symbol. It is decoded as the mean of the levels that training samples had."""
+        """Add up the levels of each symbol; its value is the mean of those that training samples had."""
         levels = np.arange(-REACH, REACH)
         symbols = symbols_of(levels, step)
         low, size = int(symbols[0]), int(symbols[-1] - symbols[0]) + 1
@@ -115,7 +115,7 @@ class StepTables:
 
 
 class LatentCoder:
-    """Writes and reads the files of one model, by its counts (K, 2 * REACH) and its fingerprint of 4 bytes."""
+    """Writes and reads the files of one model, by its counts (K, 2 * REACH) and fingerprint (4 bytes)."""
 
     def __init__(self, counts: Counts, fingerprint: bytes) -> None:
         self.counts, self.fingerprint = counts, fingerprint

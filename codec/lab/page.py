@@ -34,7 +34,7 @@ def lab_page(report: Report) -> str:
         figures="\n".join(map(figures_row, report.figures)),
         strips="\n".join(map(section, *sections(report))) if report.strips else "",
         maps="\n".join(
-            f'<figure><img src="{data_url(image)}" alt="map of latents"><figcaption>{escape(name)}</figcaption></figure>'
+            f'<figure><img src="{data_url(image)}" alt=""><figcaption>{escape(name)}</figcaption></figure>'
             for name, image in report.maps
         ),
         detections="\n".join(detection_rows(report)),

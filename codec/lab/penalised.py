@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from aecodec.lab.autoencoder import FreeAutoencoder, squared_error
 
-# Weights of the penalties beside the squared error of a digit, about 5. Ten times as much lets half the strokes fade.
+# Weights of the penalties beside the squared error of a digit, about 5.
 SPARSITY = 0.05
 CONTRACTION = 0.02
 

@@ -11,7 +11,7 @@ PIECE = 8  # values of a series that are one step
 
 
 class Recurrent(Autoencoder):
-    """A GRU reads the rows; its last state gives the latents, which a second GRU sees at each row it writes."""
+    """A GRU reads the rows; its last state gives the latents, which a second GRU sees at each row."""
 
     def __init__(self, shape: tuple[int, int], latents: int, width: int) -> None:
         super().__init__(shape, latents)
@@ -47,7 +47,7 @@ class Recurrent(Autoencoder):
 
 
 class SequenceToSequence(Recurrent):
-    """The writer sees the row that it wrote before (Sutskever et al. 2014); only its first state has the latents."""
+    """The writer sees the row it wrote before (Sutskever et al. 2014); its first state has the latents."""
 
     def inputs(self) -> int:
         return self.size

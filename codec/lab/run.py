@@ -1,4 +1,4 @@
-"""One run of the lab: it trains entries on samples, writes files of held-out ones and gathers what a page shows."""
+"""One run of the lab: it trains entries, writes files of held-out samples and gathers what a page shows."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def run_detection(samples: Samples, settings: Settings, report: Report, tell: Te
 def run_rows(
     samples: Samples, normal: str, settings: Settings, report: Report, fpr: float = detection.FPR
 ) -> None:
-    """Learn from 60 % of the normal rows, set the threshold by 20 % and test on the rest and on all others."""
+    """Learn from 60 % of normal rows, set the threshold by 20 %, test on the rest and on all others."""
     assert samples.labels is not None
     good = samples.labels == normal
     if good.sum() < 10 or good.all():
@@ -182,8 +182,9 @@ def run_rows(
             "name with --normal a label that ten rows have and some have not"
         )
     values = samples.values[good][np.random.default_rng(0).permutation(int(good.sum()))]
-    parts = np.split(values, [6 * len(values) // 10, 8 * len(values) // 10])
-    each = detection.rows(*parts, samples.values[~good], settings.out, settings.share, fpr)
+    learned, held_out, unseen = np.split(values, [6 * len(values) // 10, 8 * len(values) // 10])
+    odd = samples.values[~good]
+    each = detection.rows(learned, held_out, unseen, odd, settings.out, settings.share, fpr)
     report.detections += [(samples.name, found) for found in each]
 
 

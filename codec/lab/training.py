@@ -1,7 +1,7 @@
 """Training of an entry by the project's one loop, and the model file (.safetensors) that comes of it.
 
-A model file holds the network's weights, the table of its latents and, as metadata, the entry's name and the shape of
-samples. Its fingerprint is the first 4 bytes of its SHA-256.
+A model file holds the network's weights, the table of its latents and, as metadata, the entry's name and the
+shape of samples. Its fingerprint is the first 4 bytes of its SHA-256.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def fit(
 
 
 def seconds_of(folder: Path) -> float:
-    """Seconds that training in a folder took in all, however often it was resumed; 0 where nothing was trained."""
+    """Seconds that training in a folder took in all, however often it was resumed; 0 without training."""
     log = folder / "log.jsonl"
     return 3600 * float(json.loads(log.read_text("utf-8").splitlines()[-1])["hours"]) if log.exists() else 0.0
 

@@ -118,7 +118,7 @@ def read_cleaning(path: Path) -> nn.Module:
 
 @torch.no_grad()
 def clean(network: nn.Module, page: NDArray[np.float32]) -> Page:
-    """A page (H, W) in [0, 1], cleaned, band by band; bands see what is beside them, so there are no seams."""
+    """A page (H, W) in [0, 1], cleaned, band by band; bands see what is beside them: there are no seams."""
     height, width = page.shape
     below, right = -height % UNIT, -width % UNIT
     padded = np.pad(page, ((0, below), (0, right)), mode="edge")
