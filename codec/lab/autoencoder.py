@@ -1,6 +1,6 @@
 """What every autoencoder of the lab is: an analysis, a synthesis, and a prior that says what latents cost.
 
-    x (B, 1, H, W) -> analysis -> * gain -> y (B, K) -> round -> y_hat -> / gain -> synthesis -> x_hat
+    x (B, 1, H, W) -> analysis -> - mean, * gain -> y (B, K) -> round -> / gain, + mean -> synthesis -> x_hat
 
 A family defines `analysis` and `synthesis`, and `loss` where it is not squared error plus rate.
 """
@@ -12,8 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-# Bits that a squared error of 1, summed over a picture, is worth. At the 300 bits that a file of 48 bytes leaves
-# to a digit of MNIST, so many bits more save principal components that error.
+# Bits that a squared error of 1, summed over a picture, is worth. At the 300 bits that a file of 48 bytes
+# leaves to a digit of MNIST, so many bits more save principal components that error.
 LAGRANGIAN = 80.0
 # Standard deviation of a latent in quantiser steps where training starts. A latent then costs about 4 bits.
 START_DEVIATION = 4.0
@@ -54,7 +54,8 @@ class Autoencoder(nn.Module):
     def __init__(self, shape: tuple[int, int], latents: int) -> None:
         super().__init__()
         self.shape, self.latents = shape, latents
-        self.log_gain = nn.Parameter(torch.zeros(latents))  # of each latent, in quantiser steps
+        self.offset = nn.Parameter(torch.zeros(latents))  # of each latent, about its mean
+        self.log_gain = nn.Parameter(torch.zeros(latents))  # quantiser steps in a unit of each latent
         self.prior = Prior(latents)
 
     @property
@@ -77,6 +78,7 @@ class Autoencoder(nn.Module):
     def start(self, x: Tensor) -> None:
         """Set what training samples (N, 1, H, W) say before the first step: here the gains and the prior."""
         y = self.analysis(x[:START_SAMPLES])
+        self.offset.data = y.mean(0)
         self.log_gain.data = torch.log(START_DEVIATION / (y.std(0) + 1e-6))
         self.prior.start(torch.full((self.latents,), START_DEVIATION))
 
@@ -85,11 +87,11 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Latents (B, K) in quantiser steps."""
-        return self.analysis(x) * self.log_gain.exp()
+        return (self.analysis(x) - self.offset) * self.log_gain.exp()
 
     def decode(self, y: Tensor) -> Tensor:
         """Samples (B, 1, H, W) of latents (B, K) in quantiser steps."""
-        return self.synthesis(y / self.log_gain.exp())
+        return self.synthesis(y / self.log_gain.exp() + self.offset)
 
     def loss(self, x: Tensor) -> Tensor:
         """Squared error summed over a sample, plus the rate: the mean of a batch (B, 1, H, W)."""
@@ -106,7 +108,8 @@ class FreeAutoencoder(Autoencoder):
 
     def finish(self, x: Tensor) -> None:
         """Give each latent the same standard deviation in quantiser steps; silent ones stay silent."""
-        deviation = self.analysis(x[:START_SAMPLES]).std(0)
+        y = self.analysis(x[:START_SAMPLES])
+        self.offset.data, deviation = y.mean(0), y.std(0)
         self.log_gain.data = torch.log(
             START_DEVIATION / deviation.clamp_min(0.1 * float(deviation.max()) + 1e-6)
         )

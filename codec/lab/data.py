@@ -182,11 +182,12 @@ def read_table(source: Path, label: str | None) -> Samples:
         text = read_bytes(source).decode("utf-8-sig")
         dialect = csv.Sniffer().sniff(text[:4096], ",;\t ") if text.strip() else csv.excel
         rows = [row for row in csv.reader(text.splitlines(), dialect) if row]
-    except (UnicodeDecodeError, csv.Error):
-        rows = [
-            [cell.strip() for cell in line.split(",")]
-            for line in read_bytes(source).decode("latin-1").splitlines()
-        ]
+    except UnicodeDecodeError as error:
+        raise ImageError(
+            f"{source} is no text, so it has no rows of numbers: save it as CSV in UTF-8"
+        ) from error
+    except csv.Error:  # one column has no separator to be known by
+        rows = [[line] for line in text.splitlines() if line.strip()]
     if not rows:
         raise ImageError(f"{source} is empty: give rows of numbers")
     names = [cell.strip() for cell in rows[0]]
