@@ -309,17 +309,8 @@ def test_the_command_runs_on_rows(tmp_path: Path) -> None:
         for odd in [False] * 60 + [True] * 10
     ]
     (tmp_path / "rows.csv").write_text("\n".join(lines))
-    arguments = (
-        "run",
-        "--data",
-        tmp_path / "rows.csv",
-        "--labels",
-        7,
-        "-o",
-        tmp_path / "out",
-        "--share",
-        0.01,
-    )
+    given = ("--data", tmp_path / "rows.csv", "--labels", 7, "--share", 0.01)
+    arguments = ("run", "-o", tmp_path / "out", *given)
     invoke(*arguments, "--normal", "good")
     assert "dense autoencoder" in (tmp_path / "out" / "lab.html").read_text()
     with pytest.raises(AecodecError, match="has 0 rows labelled 'fine'"):

@@ -183,9 +183,7 @@ def read_table(source: Path, label: str | None) -> Samples:
         dialect = csv.Sniffer().sniff(text[:4096], ",;\t ") if text.strip() else csv.excel
         rows = [row for row in csv.reader(text.splitlines(), dialect) if row]
     except UnicodeDecodeError as error:
-        raise ImageError(
-            f"{source} is no text, so it has no rows of numbers: save it as CSV in UTF-8"
-        ) from error
+        raise ImageError(f"{source} is no text, so it has no rows of numbers: save it in UTF-8") from error
     except csv.Error:  # one column has no separator to be known by
         rows = [[line] for line in text.splitlines() if line.strip()]
     if not rows:
