@@ -23,6 +23,7 @@ from aecodec.cli.enhance import enhance
 from aecodec.cli.export_html import export_html
 from aecodec.cli.files import UsageError
 from aecodec.cli.info import info
+from aecodec.cli.lab import lab
 from aecodec.cli.models import models
 from aecodec.cli.serve import serve
 from aecodec.cli.train import train
@@ -73,6 +74,7 @@ app.command("export-html")(export_html)
 app.command()(serve)
 app.command()(embed)
 app.add_typer(anomaly, name="anomaly")
+app.add_typer(lab, name="lab")
 app.add_typer(train, name="train")
 
 

@@ -1,0 +1,216 @@
+"""One run of the lab: it trains entries, writes files of held-out samples and gathers what a page shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from aecodec.errors import AecodecError, MissingExtraError
+from aecodec.lab import detection, documents, strips, unet
+from aecodec.lab.autoencoder import Autoencoder
+from aecodec.lab.catalogue import Entry
+from aecodec.lab.data import Samples, electrocardiogram, sklearn_datasets, windows
+from aecodec.lab.detection import Detection
+from aecodec.lab.figures import WRITTEN, Figures, figures_of, other_codecs, psnr, through_files
+from aecodec.lab.generative import Generative
+from aecodec.lab.training import Model, encode, fit, seconds_of, write_model
+
+RECORD = "lab.json"
+ECG_STRIDE = 3  # between windows to learn from: the ECG beats every 20 values, which 3 does not divide
+ECG_FPR = 0.01
+CUT = 320  # pixels of the page of words that is shown
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Report:
+    """What a page shows."""
+
+    data: str
+    train: int
+    held_out: int
+    max_bytes: int
+    figures: list[Figures] = field(default_factory=list)
+    strips: list[tuple[str, str, Image.Image]] = field(default_factory=list)  # section, caption, picture
+    maps: list[tuple[str, Image.Image]] = field(default_factory=list)
+    detections: list[tuple[str, Detection]] = field(default_factory=list)  # on which data
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where a run writes, which share of all steps it makes, and how large a file may be."""
+
+    out: Path
+    share: float
+    max_bytes: int
+
+
+def begin(settings: Settings, samples: Samples) -> None:
+    """Claim a folder for these samples and this share; raises AecodecError if it is that of others."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    claim = {"samples": samples.checksum, "share": settings.share}
+    record = settings.out / RECORD
+    if record.exists():
+        try:
+            known = json.loads(record.read_text("utf-8")).get("claim")
+        except (ValueError, AttributeError) as error:
+            raise AecodecError(
+                f"{record} is no record of a run: remove it, or choose another folder"
+            ) from error
+        if known != claim:
+            raise AecodecError(f"{settings.out} holds a run of other samples or steps: choose another folder")
+    else:
+        record.write_text(json.dumps({"claim": claim}))
+
+
+def run_pictures(samples: Samples, chosen: list[Entry], settings: Settings, tell: Tell) -> Report:
+    """Train the chosen entries on pictures and measure them."""
+    begin(settings, samples)
+    train, held_out = samples.split()
+    report = Report(samples.name, len(train.values), len(held_out.values), settings.max_bytes)
+    shown = held_out.values[: strips.SHOWN]
+    report.strips.append(("Reconstructions", "held-out samples", strips.strip(shown)))
+    for number, entry in enumerate(chosen, 1):
+        tell(f"{number} of {len(chosen)}: {entry.name}")
+        try:
+            measure(entry, train, held_out, settings, report)
+        except AecodecError as error:
+            tell(f"{entry.name} is left out: {error}")
+    best = max((row.psnr or 0 for row in report.figures), default=0)
+    tell("other codecs")
+    report.figures += other_codecs(held_out, best)
+    return report
+
+
+def measure(entry: Entry, train: Samples, held_out: Samples, settings: Settings, report: Report) -> None:
+    """Train an entry and add its figures, reconstructions and map of latents to the report."""
+    network = fit(entry, train.values, held_out.values, settings.out / entry.name, settings.share)
+    model = write_model(entry.name, network, train.values, settings.out / f"{entry.name}.safetensors")
+    seconds = seconds_of(settings.out / entry.name)
+    wanted = held_out.values[:WRITTEN]
+    seen = strips.corrupted(model, wanted)
+    folder = settings.out / entry.name / "files"
+    coded = through_files(model, seen, folder, settings.max_bytes, bounded=True)
+    row = figures_of(entry.name, entry.says, wanted, coded)
+    report.figures.append(replace(row, parameters=model.parameters, seconds=seconds, latents=network.latents))
+    y = encode(network, held_out.values[: strips.MAPPED])
+    report.maps.append((entry.name, strips.latent_map(y, held_out.labels)))
+    show(model, wanted, seen, coded.decoded, row, report)
+
+
+def show(
+    model: Model,
+    wanted: NDArray[np.float32],
+    seen: NDArray[np.float32],
+    decoded: NDArray[np.float32],
+    row: Figures,
+    report: Report,
+) -> None:
+    """Add the strips of an entry to the report."""
+    caption = f"{row.name}: {row.psnr:.2f} dB at {row.mean_bytes:.1f} bytes"
+    if type(model.network).corrupt is not Autoencoder.corrupt:
+        before = psnr(wanted, seen)
+        report.strips.append(
+            (
+                "Spoiled and restored",
+                f"what {row.name} sees: {before:.2f} dB",
+                strips.strip(seen[: strips.SHOWN]),
+            )
+        )
+        report.strips.append(("Spoiled and restored", caption, strips.strip(decoded[: strips.SHOWN])))
+        return
+    report.strips.append(("Reconstructions", caption, strips.strip(decoded[: strips.SHOWN])))
+    if isinstance(model.network, Generative):
+        report.strips.append(("New samples", row.name, strips.strip(strips.drawn(model.network))))
+        path = strips.interpolated(model, wanted[0], wanted[1])
+        report.strips.append(("From one sample to another", row.name, strips.strip(path)))
+
+
+def run_words(settings: Settings, report: Report, tell: Tell) -> None:
+    """Train the U-Net on printed words and add a page in other fonts to the report."""
+    tell("printed words")
+    network = unet.learn_cleaning(settings.out, settings.share)
+    seconds = seconds_of(settings.out / unet.NAME)
+    page, seen = unet.unseen_page()
+    cleaned = unet.clean(network, seen)
+    for caption, shown in (("seen", seen), ("cleaned", cleaned), ("printed", page.clean)):
+        figure = psnr(page.clean, shown)
+        says = f"{caption}: {figure:.2f} dB" if figure else caption
+        report.strips.append(
+            ("Printed words", says, Image.fromarray(np.rint(shown[:CUT] * 255).astype(np.uint8)))
+        )
+    count = sum(weights.numel() for weights in network.parameters())
+    says = (
+        f"a page of {'x'.join(map(str, unet.TEST_PAGE))} in {len(documents.HELD_OUT)} unseen fonts, no file"
+    )
+    report.figures.append(Figures("unet", says, 0, 0, psnr(page.clean, cleaned), count, seconds))
+
+
+def run_detection(samples: Samples, settings: Settings, report: Report, tell: Tell) -> None:
+    """Add what is odd by one class of the samples, by a table and by a series."""
+    if samples.labels is not None:
+        train, held_out = samples.split()
+        each = detection.one_class(train, held_out, settings.out, settings.share, tell)
+        report.detections += [("each class as the normal one, mean", found) for found in each]
+    tell("a table")
+    table = sklearn_datasets().load_breast_cancer()
+    rows = Samples(table.data.astype(np.float32)[:, None], table.target.astype(str), False, "breast cancer")
+    run_rows(rows, "1", replace(settings, out=settings.out / "table"), report)
+    tell("a series")
+    try:
+        run_series(settings, report)
+    except MissingExtraError as error:
+        tell(f"the series is left out: {error}")
+
+
+def run_rows(
+    samples: Samples, normal: str, settings: Settings, report: Report, fpr: float = detection.FPR
+) -> None:
+    """Learn from 60 % of normal rows, set the threshold by 20 %, test on the rest and on all others."""
+    assert samples.labels is not None
+    good = samples.labels == normal
+    if good.sum() < 10 or good.all():
+        raise AecodecError(
+            f"{samples.name} has {int(good.sum())} rows labelled {normal!r} of {len(good)}: "
+            "name with --normal a label that ten rows have and some have not"
+        )
+    values = samples.values[good][np.random.default_rng(0).permutation(int(good.sum()))]
+    learned, held_out, unseen = np.split(values, [6 * len(values) // 10, 8 * len(values) // 10])
+    odd = samples.values[~good]
+    each = detection.rows(learned, held_out, unseen, odd, settings.out, settings.share, fpr)
+    report.detections += [(samples.name, found) for found in each]
+
+
+def run_series(settings: Settings, report: Report) -> None:
+    """Learn a normal ECG's windows, and tell those of another of which half is odd from those without."""
+    normal, other, odd = electrocardiogram()
+    learned = windows(normal, stride=ECG_STRIDE)
+    share = windows(odd.astype(np.float32)).mean((1, 2))
+    unseen = windows(other)
+    cut = 8 * len(learned) // 10
+    each = detection.rows(
+        learned[:cut],
+        learned[cut:],
+        unseen[share == 0],
+        unseen[share >= 0.5],
+        settings.out / "series",
+        settings.share,
+        ECG_FPR,
+    )
+    report.detections += [("ECG of aeon, windows", found) for found in each]
+
+
+def write_record(settings: Settings, report: Report) -> None:
+    """Add all figures to the record of the run."""
+    path = settings.out / RECORD
+    record = json.loads(path.read_text("utf-8"))
+    record["figures"] = [asdict(row) for row in report.figures]
+    record["detections"] = [{"data": data, **asdict(found)} for data, found in report.detections]
+    path.write_text(json.dumps(record, indent=1))
