@@ -126,7 +126,7 @@ def fits_lossless(width: int, height: int) -> bool:
 
 
 def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS) -> bytes:
-    """The smallest of the lossless WebPs of an image by some efforts, 0 to 6. The lowest is at times smallest.
+    """The smallest lossless WebP of an image by some efforts, 0 to 6. The lowest is at times smallest.
 
     Its header tells of an alpha plane even if that is opaque. Raises ImageError where the image does not fit.
     """

@@ -64,7 +64,7 @@ def visible_noise(picture: Picture) -> float:
 
 
 def without(picture: Picture, sigma: float, method: str) -> Picture:
-    """The picture without noise of `sigma`, of 255, by a method. Flat windows have none and stay unchanged."""
+    """The picture without noise of `sigma`, of 255, by a method. Flat windows stay unchanged."""
     remove = without_noise if method == "learned" else non_local_means
     filled = fill_hidden(picture)
     gray = is_achromatic(filled.pixels)
