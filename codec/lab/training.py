@@ -42,6 +42,11 @@ class Learning:
         self.samples, self.held_out = samples, held_out[:MEASURED]
         self.random = torch.Generator()
 
+    def configuration(self) -> dict[str, Any]:
+        """See `aecodec.training.loop.Task`."""
+        samples = hashlib.sha256(self.samples.numpy().tobytes()).hexdigest()
+        return {"network": type(self.network).__name__, "data": samples}
+
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.network.parameters(), lr=rate, betas=(0.9, 0.98))
 

@@ -76,6 +76,10 @@ class Cleaning:
         self.pages = [make_page(random, PAGE, PAGE, TRAINED) for _ in range(PAGES)]
         self.random = random
 
+    def configuration(self) -> dict[str, object]:
+        """See `aecodec.training.loop.Task`."""
+        return {"network": "UNet", "pages": len(self.pages), "noise": NOISE}
+
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.network.parameters(), lr=rate)
 
