@@ -11,7 +11,7 @@ writes its own checkpoint.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -41,6 +41,16 @@ def device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("cpu")
+
+
+def bfloat16() -> torch.autocast:
+    """A context in which products are computed in bfloat16, on a GPU or a processor that has them.
+
+    Those with AMX have. Without, a step took 1.15 times as long as in float32 with AVX-512, 10 times with AVX2.
+    """
+    has_amx: Callable[[], bool] = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    kind = device().type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" or has_amx())
 
 
 def take_from_first(tensors: list[Tensor]) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from aecodec.errors import AecodecError
 from aecodec.training.data import Crops, Photographs, Pixels, digest_of, to_tensor
 from aecodec.training.distortion import TUNINGS, Tuning, squared_error
-from aecodec.training.distributed import device, shared
+from aecodec.training.distributed import bfloat16, device, shared
 from aecodec.training.layers import Pointwise, lagrangian
 from aecodec.training.networks import Codec, ForwardResult
 from aecodec.training.transforms import CodecConfig, PrincipalComponents, config_of, to_patches
@@ -152,7 +152,7 @@ class RateDistortion:
         """The loss of images (B, 3, H, W), each at another quality."""
         quality = stratified_qualities(len(images)).to(images.device)
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, torch.bfloat16):
+        with bfloat16():
             result = self.forward(images, quality)
         error = self.tuning.error(result.images.float(), images)
         return rate_distortion_loss(result, error, quality, images.shape[2] * images.shape[3])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from aecodec.training.data import Crops, Pixels
+from aecodec.training.distributed import bfloat16
 from aecodec.training.hyperprior import nearest_scale_index
 from aecodec.training.layers import anchor_weights
 from aecodec.training.networks import Z_LIMITS, Codec
@@ -45,7 +46,7 @@ def refit_scales(codec: Codec, images: Sequence[Pixels], steps: int, seed: int =
 def symbol_bits(codec: Codec, images: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     """Bits (B,) of the rounded symbols of images (B, 3, H, W); differentiable in the scale map alone."""
     weights = anchor_weights(quality)
-    with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
+    with torch.no_grad(), bfloat16():
         y = codec.analysis(images, weights).float()
         z = codec.hyper_analysis(y).float().clamp(*Z_LIMITS).round()
         scale_index = codec.scale_map(z, weights).float()

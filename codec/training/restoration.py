@@ -27,7 +27,7 @@ from aecodec.restoration.denoising import LARGEST_SIGMA
 from aecodec.restoration.upscaling import SCALES
 from aecodec.sampling import evenly_spaced
 from aecodec.training.data import Crops, Photographs, Pixels, digest_of, to_tensor
-from aecodec.training.distributed import device, shared
+from aecodec.training.distributed import bfloat16, device, shared
 from aecodec.training.stages import SRCNN, SubPixel, denoiser, enhancer
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R BT.601
@@ -120,8 +120,8 @@ def in_full(network: nn.Module, *inputs: Tensor | int) -> Tensor:
 
 
 def restore(network: nn.Module, *inputs: Tensor | int) -> Tensor:
-    """A network's output, computed in bfloat16 where that is enough: in training."""
-    with torch.autocast(device().type, torch.bfloat16):
+    """A network's output, computed in bfloat16 where that is enough and fast: in training."""
+    with bfloat16():
         return in_full(network, *inputs)
 
 
