@@ -46,7 +46,7 @@ def device() -> torch.device:
 def bfloat16() -> torch.autocast:
     """A context in which products are computed in bfloat16, on a GPU or a processor that has them.
 
-    Those with AMX have. Without, a step took 1.15 times as long as in float32 with AVX-512, 10 times with AVX2.
+    Those with AMX have. Elsewhere a step took 1.15 times as long (AVX-512) or 10 times (AVX2) as in float32.
     """
     has_amx: Callable[[], bool] = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     kind = device().type
