@@ -270,11 +270,12 @@ def windows(series: NDArray[np.float32], length: int = WINDOW, stride: int = 1) 
 def electrocardiogram() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """A normal ECG (10 000,), another (10 000,), and which of its values are odd; raises MissingExtraError.
 
-    The package aeon ships them. It is located, not imported, as importing it takes seconds.
+    The package aeon ships them. It is located, not imported: importing it takes seconds, and its dependencies
+    contradict those of CompressAI, for which reason it is in no extra.
     """
     spec = find_spec("aeon")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("No module named 'aeon': run pip install 'aecodec[lab]'")
+        raise MissingExtraError("No module named 'aeon': run pip install --no-deps aeon")
     folder = Path(next(iter(spec.submodule_search_locations)))
     normal, other = (
         np.genfromtxt(folder / ECG.format(part), delimiter=",", skip_header=1, dtype=np.float32)
