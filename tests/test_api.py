@@ -348,7 +348,7 @@ def test_signatures_name_every_option() -> None:
     assert set(inspect.signature(aecodec.compress).parameters) == options | {"image"}
     reading = {option.name for option in fields(ReadOptions)}
     for function, parameters in ((aecodec.denoise, {"sigma", "method"}), (aecodec.enhance, set())):
-        assert set(inspect.signature(function).parameters) == reading | parameters | {"image"}
+        assert set(inspect.signature(function).parameters) == reading | parameters | {"image", "strip"}
 
 
 def test_import_is_light() -> None:

@@ -130,7 +130,7 @@ def test_what_lies_beyond_the_halo_hardly_counts_for_the_analysis(tune: str, qua
         far = change[:, :, beyond(ANALYSIS_HALO, factor)]
         # of a quantisation step, and most of it the rounding of products of 8 bits
         assert far.max() < 0.4
-        assert np.sqrt(np.square(far[:, :, 0]).mean()) < 0.04
+        assert np.sqrt(np.square(far[:, :, 0]).mean()) < 0.07
 
 
 def test_tiles_hardly_change_what_the_encoder_takes_for_the_decoders_y(model: Model, photo: Pixels) -> None:

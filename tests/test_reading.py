@@ -641,6 +641,9 @@ def test_files_by_name_or_open(tmp_path: Path, wrap: Callable[[Path], Any]) -> N
 
 
 def test_what_is_no_open_file_of_bytes_is_said() -> None:
-    for wrong in (io.StringIO("text"), object()):
-        with pytest.raises(ImageError, match=r"open for reading bytes"):
+    for wrong, remedy in (
+        (io.StringIO("text"), "open it in mode 'rb'"),
+        (object(), "open for reading bytes"),
+    ):
+        with pytest.raises(ImageError, match=remedy):
             read_picture(wrong)  # type: ignore[arg-type]

@@ -471,5 +471,5 @@ def test_the_overview_has_the_eye_first_and_colours_what_is_certain() -> None:
     }
     assert [shade(one.result) for one in rows[:3] if one.result] == ["much smaller", "much smaller", "unsure"]
     assert verdict(results).startswith(
-        "Where pictures look alike (equal SSIMULACRA 2) aecodec's files are 50.0"
+        "Where pictures look alike (equal SSIMULACRA 2), aecodec's files are 50.0"
     )
