@@ -20,12 +20,18 @@ CRITIC_WEIGHT = 10.0  # of the critic's loss, about 0.7, beside a squared error 
 
 
 class Generative(FreeAutoencoder):
-    """Latents of about unit variance round 0."""
+    """Latents of about unit variance round 0.
+
+    New ones are drawn from the Gaussian that those of training samples have in the end, since short training
+    leaves them wider than the standard one (Ghosh et al. 2020).
+    """
 
     def __init__(self, shape: tuple[int, int], latents: int) -> None:
         super().__init__(shape, latents)
         self.encoder = nn.Sequential(nn.Flatten(), layers(self.values, 400, 200, 2 * latents))
         self.decoder = nn.Sequential(layers(latents, 200, 400, self.values), nn.Unflatten(1, (1, *shape)))
+        self.register_buffer("centre", torch.zeros(latents))
+        self.register_buffer("spread", torch.eye(latents))  # root of the covariance
 
     def analysis(self, x: Tensor) -> Tensor:
         return self.encoder(x)[:, : self.latents]
@@ -35,7 +41,12 @@ class Generative(FreeAutoencoder):
 
     def draw(self, count: int) -> Tensor:
         """New samples (count, 1, H, W)."""
-        return self.synthesis(torch.randn(count, self.latents))
+        return self.synthesis(self.centre + torch.randn(count, self.latents) @ self.spread.T)
+
+    def finish(self, x: Tensor) -> None:
+        y = self.analysis(x[:START_SAMPLES])
+        self.centre.copy_(y.mean(0))
+        self.spread.copy_(torch.linalg.cholesky(torch.cov(y.T) + 1e-6 * torch.eye(self.latents)))
 
 
 class Variational(Generative):
@@ -54,6 +65,7 @@ class Variational(Generative):
 
     def finish(self, x: Tensor) -> None:
         """A latent's noise is a quantiser step, as far as it tells anything; the others stay silent."""
+        super().finish(x)
         _, log_variance = self.encoder(x[:START_SAMPLES]).chunk(2, 1)
         self.log_gain.data = -0.5 * log_variance.mean(0).clamp(-6, 0)
 
@@ -86,4 +98,5 @@ class Adversarial(Generative):
         return squared_error(self.synthesis(noisy), x) + CRITIC_WEIGHT * critic
 
     def finish(self, x: Tensor) -> None:
+        super().finish(x)
         self.log_gain.data.fill_(torch.log(torch.tensor(START_DEVIATION)))
