@@ -182,11 +182,11 @@ class Model:
             self.arrays: dict[str, NDArray[Any]] = dict(arrays)
         if int(self.arrays.get("format", 1)) != 1:
             raise ValueError("the tables are of another format")
-        self.z_low, self.first_level = int(self.arrays["z_low"]), int(self.arrays["first_level"])
+        self.z_low, self.skip_below = int(self.arrays["z_low"]), int(self.arrays["first_level"])
         self.span = self.arrays["z_counts"].shape[2] // 2
-        reach: Ints = self.arrays["y_reach"].astype(np.int64)
-        self.reach = reach
-        self.y_starts = np.concatenate([[0], np.cumsum(2 * reach + 2)])
+        support: Ints = self.arrays["y_reach"].astype(np.int64)
+        self.support = support
+        self.y_starts = np.concatenate([[0], np.cumsum(2 * support + 2)])
 
     def offset(self, name: str, quality: int) -> Ints:
         """A row of offsets at a quality."""
@@ -291,7 +291,7 @@ def decode_symbols(model: Model, stack: Stack, index: Ints) -> Ints:
     """(M, 2h, 2w)."""
     arrays, passes = model.arrays, passes_of(index.shape)
     symbols = np.zeros_like(index)
-    magnitude = np.where(index < model.first_level, 0, arrays["magnitude"].astype(np.int64)[index])
+    magnitude = np.where(index < model.skip_below, 0, arrays["magnitude"].astype(np.int64)[index])
     for number in range(3):
         adapted, known = index.copy(), passes < number
         if number:
@@ -299,7 +299,7 @@ def decode_symbols(model: Model, stack: Stack, index: Ints) -> Ints:
             due = sums_around(magnitude * known)
             column = np.searchsorted(RATIOS, (1024 * loud + 128) // (due + 2), side="right")
             adapted = np.clip(index + arrays["level_shift"].astype(np.int64)[index, column], 0, 63)
-        coded = np.argwhere((passes == number) & (index >= model.first_level))
+        coded = np.argwhere((passes == number) & (index >= model.skip_below))
         ordered = coded[np.argsort(adapted[tuple(coded.T)], kind="stable")]
         pop_pass(model, stack, symbols, adapted, ordered)
     return symbols
@@ -314,9 +314,9 @@ def pop_pass(model: Model, stack: Stack, symbols: Ints, adapted: Ints, ordered: 
         if own not in tables:
             counts = model.arrays["y_counts"][model.y_starts[own] : model.y_starts[own + 1]]
             tables[own] = frequencies(counts)
-        code, reach = stack.pop(tables[own]), int(model.reach[own])
-        symbols[place] = code - reach
-        if code == 2 * reach + 1:
+        code, support = stack.pop(tables[own]), int(model.support[own])
+        symbols[place] = code - support
+        if code == 2 * support + 1:
             escapes.append(place)
     for place in escapes:
         code = stack.pop(UNIFORM)

@@ -64,7 +64,7 @@ def test_examples_of_the_documentation() -> None:
     assert results.failed == 0
 
 
-def test_nobody_is_told_after_watching() -> None:
+def test_nothing_is_reported_after_the_listener_ends() -> None:
     seen: list[tuple[str, int, int]] = []
     with progress_listener(lambda *report: seen.append(report)):
         assert len(list(track("first", tiles(2, 2, 1, 0)))) == 4
@@ -72,7 +72,7 @@ def test_nobody_is_told_after_watching() -> None:
     assert seen == [("first", done, 4) for done in (1, 2, 3, 4)]
 
 
-def test_parts_of_passes_are_told_as_one() -> None:
+def test_passes_of_one_kind_are_reported_as_one() -> None:
     seen: list[tuple[str, int, int]] = []
     with progress_listener(lambda *report: seen.append(report)):
         for number in range(3):
@@ -80,7 +80,7 @@ def test_parts_of_passes_are_told_as_one() -> None:
                 assert len(list(track("each", tiles(1, 2, 1, 0)))) == 2
                 assert len(list(track("other", tiles(1, 2, 1, 0)))) == 2
     assert seen == [("each", done, 6) for done in range(1, 7)]
-    with as_part_of_passes("each", 0, 2):  # nobody watches
+    with as_part_of_passes("each", 0, 2):  # nobody listens
         assert len(list(track("each", tiles(1, 2, 1, 0)))) == 2
 
 

@@ -321,17 +321,17 @@ def test_nothing_is_written(client: httpx.Client, monkeypatch: pytest.MonkeyPatc
     opened: list[str] = []
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and watching and isinstance(arguments[2], int) and arguments[2] & 3:
+        if event == "open" and recording and isinstance(arguments[2], int) and arguments[2] & 3:
             opened.append(str(arguments[0]))
 
-    watching = True
+    recording = True
     sys.addaudithook(watch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for path in ("/look", "/whole", "/compress"):
         assert client.post(path, content=PHOTO + bytes(2**19)).status_code == 200
     client.post("/decode", content=AEC)
     client.post("/look", content=b"nothing")
-    watching = False
+    recording = False
     assert opened == []
     assert list(tmp_path.iterdir()) == []
 

@@ -113,7 +113,7 @@ def test_qualities_interpolate_the_anchors() -> None:
     assert lagrangian(torch.tensor([0.0, 100.0])).tolist() == pytest.approx(list(LAMBDA_RANGE))
 
 
-def test_training_and_run_time_agree_on_the_turns() -> None:
+def test_training_and_run_time_agree_on_the_context_passes() -> None:
     shape = (6, 4, 8)
     assert np.array_equal(latent_passes(torch.zeros(1, *shape)).numpy(), context_passes(shape))
 
@@ -198,7 +198,7 @@ def test_the_derivative_of_the_activation_is_exact_but_for_its_bounds() -> None:
     torch.testing.assert_close(layers.hardswish_derivative(x), exact_derivative(x).clamp(0, 1))
 
 
-def test_a_pullback_with_the_exact_derivative_is_what_autograd_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_vjp_with_the_exact_derivative_is_what_autograd_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "hardswish_derivative", exact_derivative)
     torch.manual_seed(4)
     synthesis = Codec().synthesis

@@ -198,9 +198,8 @@ def code_of(encoded: Encoded) -> Coded:
     """What comes of our file, its metadata left out, over white."""
     container = encoded.container
     boxes = {box: content for box, content in container.boxes.items() if box not in METADATA}
-    alpha = None if encoded.source.alpha is None else encoded.source.alpha
     setting = "lossless" if container.learned is None else f"quality {container.learned.quality:g}"
-    image = opaque(Picture(encoded.pixels, container.shown_gray, alpha)).convert("RGB")
+    image = opaque(Picture(encoded.pixels, container.shown_gray, encoded.source.alpha)).convert("RGB")
     return Coded(OURS, setting, serialise(replace(container, boxes=boxes)), 0.0, np.asarray(image), {})
 
 

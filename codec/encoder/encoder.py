@@ -56,7 +56,7 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
         model = model.for_search
     encoder = Encoder(cleaned, options, model, noise)
     if options.lossless:
-        return encoder.encode_losslessly()
+        return encoder.encode_lossless()
     if (max_bytes := options.limit(width * height)) is not None:
         return encoder.encode_within(int(min(max_bytes, MAX_FILE)))
     if options.psnr is not None:
@@ -116,15 +116,15 @@ class Encoder:
         """Whether the picture is RGB of three equal channels, which are coded as gray."""
         return not self.picture.gray and is_achromatic(self.picture.pixels)
 
-    def encode_losslessly(self) -> Encoded:
+    def encode_lossless(self) -> Encoded:
         """The file that keeps every pixel."""
         return self.seal(self.candidate.lossless.payload, None, self.candidate.lossless.alpha)
 
-    def encode_losslessly_within(self, limit: int) -> Encoded | None:
+    def lossless_within(self, limit: int) -> Encoded | None:
         """The lossless file if it has at most `limit` bytes, as far as it is tried."""
         if not self.candidate.serves(limit - len(self.seal(b"", None, {}))):
             return None
-        encoded = self.encode_losslessly()  # with lengths, which take bytes too
+        encoded = self.encode_lossless()  # with lengths, which take bytes too
         return encoded if len(encoded) <= limit else None
 
     def encode_roughly(self, quality: float) -> Encoded:
@@ -151,7 +151,7 @@ class Encoder:
         self.check(payload, header, latents)
         alpha = self.candidate.alpha
         encoded = self.seal(payload, header, alpha, latents=latents)
-        if lossless := self.encode_losslessly_within(len(encoded) + LOSSLESS_WORTH):
+        if lossless := self.lossless_within(len(encoded) + LOSSLESS_WORTH):
             return lossless
         if self.options.enhance:
             enhanced = self.seal(payload, header, alpha, True, latents)
@@ -169,7 +169,7 @@ class Encoder:
         encoded = self.encode_at(quality)
         if self.scale > 1 or not encoded.container.learned:
             return encoded
-        lossless = self.encode_losslessly_within(int(POOR_LOSSLESS_WORTH * len(encoded)))
+        lossless = self.lossless_within(int(POOR_LOSSLESS_WORTH * len(encoded)))
         return lossless if lossless and is_poor(quality, encoded.psnr) else encoded
 
     def encode_to_psnr(self, decibels: float) -> Encoded:
@@ -186,7 +186,7 @@ class Encoder:
         metadata = sum(map(len, self.picture.metadata.values()))
         if metadata >= limit:
             raise TargetError(f"the metadata takes {metadata} of {limit} bytes: --strip, or raise the limit")
-        if lossless := self.encode_losslessly_within(limit):
+        if lossless := self.lossless_within(limit):
             return lossless
         try:
             return self.search_within(limit, SCALES if self.options.reduce == "auto" else ())

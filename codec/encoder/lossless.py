@@ -61,7 +61,7 @@ class LosslessCandidate:
     @cached_property
     def lossless(self) -> Lossless:
         """The pixels, and alpha with them or beside them, as takes fewer bytes."""
-        return self.losslessly(LOSSLESS_EFFORTS)
+        return self.encode(LOSSLESS_EFFORTS)
 
     @cached_property
     def quick_try(self) -> Future[int]:
@@ -75,9 +75,9 @@ class LosslessCandidate:
         """
         sample = self.sample()
         distinct = len({crc32(row.tobytes()) for row in self.picture.pixels})
-        size: int = sample.losslessly((0,)).size * distinct // sample.height
+        size: int = sample.encode((0,)).size * distinct // sample.height
         detailed = 8 * size > DETAILED * self.width * self.height
-        return size if detailed else self.losslessly((0,)).size
+        return size if detailed else self.encode((0,)).size
 
     def sample(self) -> LosslessCandidate:
         """A candidate of some rows of each part of the picture, at random so as not to follow a pattern."""
@@ -94,7 +94,8 @@ class LosslessCandidate:
         if SMALL < self.width * self.height <= MODERATE:
             _ = self.quick_try
 
-    def losslessly(self, efforts: Sequence[int]) -> Lossless:
+    def encode(self, efforts: Sequence[int]) -> Lossless:
+        """The smaller of two files: alpha as a channel beside the pixels, or in a box of its own."""
         pixels, alpha = self.picture.pixels, self.picture.alpha
         apart = Lossless(write_pixels(pixels, efforts=efforts), self.alpha)
         if alpha is None:

@@ -17,7 +17,7 @@ from aecodec.errors import TargetError
 
 FIRST = 50.0  # quality that is tried first
 MOST_TRIALS = 12  # halving the qualities so often leaves 0.02, see CLOSEST
-ROUGH_TRIALS = 4  # of a reduced picture: they only choose where the search begins
+ROUGH_TRIALS = 4  # of files that are not refined: they only choose where the search begins
 CLOSEST = 0.02  # qualities nearer to each other than this count as one
 SLOPES = {"bytes": 0.035, "psnr": 0.17}  # per unit of quality, of the logarithm of bytes and of dB, about
 OVERSHOOT = 1.2  # of a second step to one side, so that the aim comes to lie between

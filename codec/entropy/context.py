@@ -28,9 +28,8 @@ from numpy.typing import NDArray
 from aecodec.arrays import Integers, Places, ScaleIndices, Symbols
 from aecodec.entropy.tables import SCALE_LEVELS, FrequencyTables
 
-CONTEXT_PASSES = (
-    3  # with two, half of the latents had no context, now a quarter (docs/experiments.md, wider networks)
-)
+# With two passes half of the latents had no context, now a quarter (docs/experiments.md, wider networks).
+CONTEXT_PASSES = 3
 LOUDEST = 200  # larger magnitudes of a neighbour count as this one
 WEIGHT_SUM = 20  # of the neighbours of one latent in pass 2; in pass 1 it is 10
 FARTHEST = 8  # channels, as far as the farthest neighbour: a multiple of 4, after which passes repeat

@@ -7,6 +7,7 @@ A family defines `analysis` and `synthesis`, and `loss` where it is not squared 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import torch
@@ -48,7 +49,7 @@ class Prior(nn.Module):
         return -torch.log2(likelihood.clamp_min(LEAST_PROBABILITY))
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(nn.Module, ABC):
     """An autoencoder of samples (B, 1, H, W) with K latents."""
 
     def __init__(self, shape: tuple[int, int], latents: int) -> None:
@@ -63,13 +64,13 @@ class Autoencoder(nn.Module):
         """Values of a sample."""
         return self.shape[0] * self.shape[1]
 
+    @abstractmethod
     def analysis(self, x: Tensor) -> Tensor:
         """Latents (B, K) of samples (B, 1, H, W), in units of the network."""
-        raise NotImplementedError
 
+    @abstractmethod
     def synthesis(self, y: Tensor) -> Tensor:
         """Samples (B, 1, H, W) of latents (B, K)."""
-        raise NotImplementedError
 
     def corrupt(self, x: Tensor) -> Tensor:
         """What the encoder sees of samples (B, 1, H, W): they themselves, unless a family spoils them."""

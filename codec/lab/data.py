@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from aecodec.api import read_any
 from aecodec.errors import ImageError, MissingExtraError
-from aecodec.uses.anomaly import READING
+from aecodec.options import ReadOptions
 
 HELD_OUT = 0.2  # share of the samples that no network sees: 2000 of MNIST's 10 000 test digits
 LEAST = 20  # samples, so that some are left to learn from and to test
@@ -166,7 +166,7 @@ def read_folder(source: Path, side: int) -> Samples:
 
 def read_page(file: Path) -> NDArray[np.float32]:
     """A picture (H, W) in gray, in [0, 1]; raises ImageError."""
-    gray = read_any(file, READING).pixels.astype(np.float32).mean(2) / 255
+    gray = read_any(file, ReadOptions(depth=8)).pixels.astype(np.float32).mean(2) / 255
     return np.asarray(gray, np.float32)
 
 

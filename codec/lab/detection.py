@@ -47,7 +47,7 @@ def latents_of(shape: tuple[int, int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """How well odd samples are told from normal ones that were not learned from."""
+    """How well scores separate odd samples from normal ones that were not learned from."""
 
     name: str
     auroc: float
@@ -111,7 +111,7 @@ def one_class(
         tell(f"one class: {label}")
         network = fit(entry, train.values[mine], test.values[:1], out / f"one-class-{number}", share)
         scores = {
-            "whitened gradients": Whitening.of(features[mine]).scores(unseen),
+            "whitened histograms of gradients": Whitening.of(features[mine]).scores(unseen),
             "linear autoencoder": errors_of(network, test.values),
             "30 principal components": residuals(train.values[mine], test.values),
         }

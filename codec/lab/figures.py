@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Coded:
     decoded: NDArray[np.float32]
 
 
-def write_files(model: Model, latents: NDArray[np.floating], folder: Path, max_bytes: int) -> list[Path]:
+def write_files(model: Model, latents: NDArray[np.floating[Any]], folder: Path, max_bytes: int) -> list[Path]:
     """The files of latents (N, K), written into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []

@@ -10,7 +10,7 @@ from string import Template
 
 from PIL import Image
 
-from aecodec.lab.figures import Figures
+from aecodec.lab.figures import COMPARED, WRITTEN, Figures
 from aecodec.lab.run import Report
 
 TEMPLATE = Path(__file__).parent / "templates" / "lab.html"
@@ -30,6 +30,8 @@ def lab_page(report: Report) -> str:
         data=escape(report.data),
         train=report.train,
         held_out=report.held_out,
+        written=min(WRITTEN, report.held_out),
+        compared=min(COMPARED, report.held_out),
         max_bytes=report.max_bytes,
         figures="\n".join(map(figures_row, report.figures)),
         strips="\n".join(map(section, *sections(report))) if report.strips else "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -40,7 +42,7 @@ def strip(samples: Pictures) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def latent_map(latents: NDArray[np.floating], labels: NDArray[np.str_] | None) -> Image.Image:
+def latent_map(latents: NDArray[np.floating[Any]], labels: NDArray[np.str_] | None) -> Image.Image:
     """The first two principal components of latents (N, K) as dots, coloured by their labels."""
     chosen = latents[:MAPPED].astype(np.float64)
     chosen = (chosen - chosen.mean(0)) / (chosen.std(0) + 1e-9)

@@ -20,8 +20,8 @@ from torch import Tensor
 from aecodec.errors import AecodecError
 
 SUFFIXES = {".avif", ".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
-# Bytes of decoded pictures that stay in memory, about 4 000 of a megapixel. Others are decoded each time they
-# are drawn, which takes some 10 ms.
+# Bytes of decoded pictures that stay in memory, about 1 400 of a megapixel. Others are decoded each time they
+# are drawn, which takes some 30 ms.
 MEMORY = 4 * 2**30
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)

@@ -33,6 +33,8 @@ from aecodec.training.record import check_resumable, run_record, write_record
 # Distance between the seeds of two processes. A prime above any number of steps, so that no two draw the same
 # batches.
 SEEDS_APART = 1_000_003
+LOSS_SHARE = 0.01  # of each step in the loss that is shown, a mean over about 100 steps
+WEIGHTS = "weights.safetensors"  # of the average, in a run's folder
 # Starts of names in weights and checkpoints that were written before modules got the names of the literature,
 # such as the .safetensors files of the package. `with_current_names` renames them wherever weights are read.
 RENAMED = {
@@ -255,15 +257,13 @@ def save_weights(network: nn.Module, path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
-def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) -> Path:
-    """Train a task's network; resumes where `out` holds a checkpoint. Returns the averaged weights' path.
+def begin_or_resume(schedule: Schedule, task: Task, out: Path, start: Path | None) -> Run:
+    """The run of a folder: from its checkpoint, else from the weights `start`, else from nothing.
 
-    `start` names weights (safetensors) to begin with.
+    Raises AecodecError if the folder's run was made with something else, or if there are two places to go on
+    from.
     """
-    distributed.join()
-    out.mkdir(parents=True, exist_ok=True)
-    share = f"-{distributed.rank()}" if distributed.rank() else ""
-    checkpoint, weights = checkpoint_in(out), out / "weights.safetensors"
+    checkpoint = checkpoint_in(out)
     configuration = {**task.configuration(), **asdict(schedule), "processes": distributed.processes()}
     record = run_record(configuration, start)
     if start:
@@ -278,24 +278,37 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
         check_resumable(out, record)
         run.load(torch.load(checkpoint, map_location=device(), weights_only=True))
     run.take_from_first()
+    return run
+
+
+def save(run: Run, out: Path, loss: float) -> None:
+    """Write this process's checkpoint; the first also writes the averaged weights and a line of the log."""
+    rank = distributed.rank()
+    partial = out / (f"partial-{rank}" if rank else "partial")
+    torch.save(run.state(), partial)
+    partial.replace(checkpoint_in(out))
+    if rank:
+        return
+    save_weights(run.average.network, partial)
+    partial.replace(out / WEIGHTS)
+    with torch.no_grad():
+        points = run.task.validate(run.average.network)
+    with (out / "log.jsonl").open("a") as log:
+        line = {"step": run.step, "hours": run.seconds / 3600, "loss": loss, "points": points}
+        log.write(json.dumps(line) + "\n")
+
+
+def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) -> Path:
+    """Train a task's network; resumes where `out` holds a checkpoint. Returns the averaged weights' path.
+
+    `start` names weights (safetensors) to begin with.
+    """
+    distributed.join()
+    out.mkdir(parents=True, exist_ok=True)
+    run = begin_or_resume(schedule, task, out, start)
     seed = schedule.seed + run.step + SEEDS_APART * distributed.rank()
     torch.manual_seed(seed)
     task.seed(seed)
-
-    def save() -> None:
-        partial = out / f"partial{share}"
-        torch.save(run.state(), partial)
-        partial.replace(checkpoint)
-        if distributed.rank():
-            return
-        save_weights(run.average.network, partial)
-        partial.replace(weights)
-        with torch.no_grad():
-            points = task.validate(run.average.network)
-        with (out / "log.jsonl").open("a") as log:
-            record = {"step": run.step, "hours": run.seconds / 3600, "loss": loss, "points": points}
-            log.write(json.dumps(record) + "\n")
-
     loss = math.nan
     saved = run.seconds
     with tqdm(
@@ -309,13 +322,13 @@ def train(schedule: Schedule, task: Task, out: Path, start: Path | None = None) 
             while run.progress() < 1:
                 with deferred_interrupts():
                     now = run.train_step()
-                    loss = now if math.isnan(loss) else loss + 0.01 * (now - loss)
+                    loss = now if math.isnan(loss) else loss + LOSS_SHARE * (now - loss)
                 bar.n = 100 * run.progress()
                 bar.set_postfix_str(f"step {run.step}, loss {loss:.3f}", refresh=run.step % 10 == 0)
                 if run.seconds - saved > 60 * schedule.minutes_between_checkpoints:  # as all find
-                    save()
+                    save(run, out, loss)
                     saved = run.seconds
         finally:  # an interrupted run loses nothing
             if not math.isnan(loss):
-                save()
-    return weights
+                save(run, out, loss)
+    return out / WEIGHTS

@@ -36,8 +36,8 @@ FEATURES = PLAIN + 2 * len(GROUPS)
 FLOOR = 0.01  # steps added to a mean magnitude before its logarithm, so that flat is not infinitely flat
 LEAST_DEVIATION = 0.1  # of a feature among good pictures, as chroma of gray ones has none
 RIDGE = 0.3  # share of the identity in the covariance that whitens; 0.1 and 0.03 were worse by up to 0.01
-BANK = 3000  # features kept: 0.4 MB; 6000 gain 0.004 and take twice as long
-NEAREST = 3  # features whose distances are averaged: 1 is worse by 0.01, 5 as good
+BANK = 3000  # features kept: 0.4 MB; 6000 gain 0.004 for twice the distances
+NEAREST = 3  # features whose distances are averaged: 1 is worse by up to 0.015, 5 as good
 EVEN = 0.5  # share of a distance that counts alike everywhere; the rest is relative to the spread there
 SHIFT = (
     4  # pixels between the offsets at which small good pictures are analysed, as a pattern may lie anywhere
