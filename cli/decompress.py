@@ -117,7 +117,7 @@ def is_made(settings: Decompression, job: Job) -> bool:
     import aecodec
     from aecodec.cli.resume import is_picture_of_size
     from aecodec.container import read_file
-    from aecodec.decoder.thumbnail import thumbnail_size
+    from aecodec.picture.thumbnail import thumbnail_size
 
     with error_context(job.source):
         details = aecodec.info(read_bytes(job.source, read_file), max_pixels=settings.max_pixels)

@@ -74,7 +74,8 @@ def compress(image: ImageLike, quality: float | None = None, **options: Any) -> 
     place.
 
     `strip` names metadata to leave out, one kind or several: "exif", "gps" (coordinates in EXIF, XMP and
-    texts), "icc", "xmp", "text" (texts, comments, IPTC, resolution), "all". Of a Pillow image all is kept
+    texts), "icc", "xmp", "text" (texts, comments, IPTC, resolution), "thumbnail" (which files of 4 megapixels
+    and more have where it takes 1 % of them at most), "all". Of a Pillow image all is kept
     otherwise that is in its `info`.
 
     `CompressOptions` is all of this as one object, for `encode_image`. Raises ImageError for what cannot be
@@ -175,9 +176,10 @@ def decompress(
     start. `region` (left, top, width, height), in pixels, asks for a part, whose pixels are those of the
     whole within one level. `enhance` removes artefacts of coding, `upscale` (2, 3 or 4) enlarges what comes
     of it; of a region they know no more than the region. `thumbnail` asks for a picture of at most so
-    many pixels each way, which of a large picture takes a third of the time and is near what a full decode
-    would be, made small. `max_pixels` limits the result. `background`, a colour as Pillow's ImageColor reads
-    it (a name, #rgb, #rrggbb), takes the place of transparency: mode L or RGB.
+    many pixels each way, near what a full decode would be, made small. Up to 256 it is read from the file of
+    a large picture where that has it; others take a quarter of a full decode's time. `max_pixels` limits the
+    result. `background`, a colour as Pillow's ImageColor reads it (a name, #rgb, #rrggbb), takes the place of
+    transparency: mode L or RGB.
 
     Raises a BitstreamError that says what is wrong with the data, UnknownModelError, RegionError, StageError,
     MetadataError, ImageError for a background that is no colour, LimitError for a picture over `max_pixels`,

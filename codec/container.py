@@ -78,6 +78,7 @@ class Box(enum.IntEnum):
     TEXT = 6 | SKIPPABLE
     COLOUR = 7 | SKIPPABLE
     CLIPPING = 8
+    THUMBNAIL = 11 | SKIPPABLE
 
 
 class Stage(enum.IntEnum):

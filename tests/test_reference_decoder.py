@@ -156,7 +156,7 @@ def test_both_refuse_an_extended_learned_header() -> None:
         parse(data)
 
 
-@pytest.mark.parametrize(("kind", "content"), [(137, b"\x0a"), (138, b""), (139, b"RIFF")])
+@pytest.mark.parametrize(("kind", "content"), [(137, b"\x0a"), (138, b"")])
 def test_reserved_boxes_are_skipped_today(kind: int, content: bytes) -> None:
     container = parse((GOLDEN / "base-6001e981-alpha.aec").read_bytes())
     data = serialise(replace(container, unknown={kind: content}))

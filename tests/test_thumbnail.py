@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from PIL import Image
 import aecodec
 import aecodec.pillow
 from aecodec.arrays import Floats
-from aecodec.container import parse
+from aecodec.container import Box, parse, serialise
 from aecodec.decoder import thumbnail
+from aecodec.encoder import encoder
 from aecodec.model.network import Network
+from aecodec.picture import thumbnail as stored
 from tests.common import picture_of_mode, shipped_photograph
 from tests.test_cli import run_command
 
@@ -143,3 +146,87 @@ def test_the_command(tmp_path: Path) -> None:
     for more in (["--region", "0,0,1,1"], ["--upscale", 2], ["--enhance"]):
         refused = run_command("decompress", tmp_path / "a.aec", "--thumbnail", 64, *more)
         assert (refused.returncode, "--thumbnail is of the whole picture" in refused.stderr) == (2, True)
+
+
+@pytest.fixture
+def every_file_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "WORTH_PIXELS", 0)
+    monkeypatch.setattr(encoder, "SHARE", 0)
+
+
+def webp(width: int, height: int, mode: str = "RGB") -> bytes:
+    file = io.BytesIO()
+    picture_of_mode(mode, width, height).save(file, "WEBP", quality=90)
+    return file.getvalue()
+
+
+def with_box(data: bytes, content: bytes) -> bytes:
+    container = parse(data)
+    return serialise(replace(container, boxes={**container.boxes, Box.THUMBNAIL: content}))
+
+
+@pytest.mark.usefixtures("every_file_has_one")
+@pytest.mark.parametrize("options", [{}, {"lossless": True}])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+def test_a_stored_thumbnail_is_shown_without_decoding(
+    mode: str, options: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = picture_of_mode(mode, 360, 240)
+    data = aecodec.compress(image, **options)
+    assert "thumbnail" in aecodec.info(data).metadata
+    with monkeypatch.context() as context:
+        context.setattr(thumbnail, "decode_small", None)
+        small = aecodec.decompress(data, thumbnail=120)
+        assert aecodec.decompress(data, thumbnail=256).size == (256, 171)
+    assert error(small, aecodec.decompress(data).resize((120, 80), Image.Resampling.BICUBIC)) < 3
+    assert aecodec.decompress(data, thumbnail=257).size == (257, 171)  # from the payload
+
+
+def test_a_thumbnail_is_stored_where_it_is_small_beside_the_payload() -> None:
+    pixels = np.asarray(large("RGB").resize((2048, 2048)))
+    picture = aecodec.encode_image(pixels[:32, :32], aecodec.CompressOptions()).source
+    large_one = encoder.Encoder(
+        replace(picture, pixels=pixels), aecodec.CompressOptions(), encoder.model_named("base")
+    )
+    sizes = [len(file) for file in large_one.thumbnails]
+    assert sizes == sorted(sizes, reverse=True)
+    assert large_one.thumbnail(100 * sizes[0]) == {Box.THUMBNAIL: large_one.thumbnails[0]}
+    assert large_one.thumbnail(100 * sizes[0] - 1) == {Box.THUMBNAIL: large_one.thumbnails[1]}
+    assert large_one.thumbnail(100 * sizes[-1] - 1) == {}
+    smaller = replace(picture, pixels=pixels[:, :-1])
+    assert encoder.Encoder(smaller, large_one.options, large_one.model).thumbnails == []
+
+
+@pytest.mark.usefixtures("every_file_has_one")
+def test_files_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture_of_mode("RGB", 360, 240)
+    assert "thumbnail" not in aecodec.info(aecodec.compress(image, strip="thumbnail")).metadata
+    assert "thumbnail" not in aecodec.info(aecodec.compress(image, strip="all")).metadata
+    assert len(aecodec.compress(image, max_bytes=9000)) <= 9000
+    monkeypatch.setattr(encoder, "SHARE", 100)
+    assert "thumbnail" not in aecodec.info(aecodec.compress(image)).metadata
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"RIFF", "it is no sound WebP"),
+        (webp(60, 40)[:-200], "it is no sound WebP"),
+        (webp(60, 41), "60x41 pixels are not those of a thumbnail"),
+        (webp(513, 342), "513x342 pixels"),
+        (webp(126, 84), "126x84 pixels"),  # larger than the picture
+    ],
+)
+def test_a_damaged_thumbnail_is_made_anew(content: bytes, reason: str) -> None:
+    data = aecodec.compress(picture_of_mode("RGB", 120, 80), lossless=True)
+    with pytest.warns(UserWarning, match=reason):
+        small = aecodec.decompress(with_box(data, content), thumbnail=60)
+    assert error(small, aecodec.decompress(data, thumbnail=60)) == 0
+    assert error(aecodec.decompress(with_box(data, content)), aecodec.decompress(data)) == 0
+
+
+@pytest.mark.parametrize(("mode", "stored_mode"), [("RGB", "RGBA"), ("RGBA", "RGB"), ("L", "RGBA")])
+def test_a_thumbnail_has_alpha_where_the_picture_has(mode: str, stored_mode: str) -> None:
+    data = aecodec.compress(picture_of_mode(mode, 120, 80), lossless=True)
+    small = aecodec.decompress(with_box(data, webp(60, 40, stored_mode)), thumbnail=60)
+    assert (small.mode, small.size) == (mode, (60, 40))

@@ -22,7 +22,7 @@ from aecodec.restoration.enhancement import NETWORK as ENHANCE
 from aecodec.restoration.filtering import restored
 from aecodec.restoration.upscaling import LEARNED, enlarged, network_name
 
-OF_PIXELS = (Box.ALPHA, Box.CLIPPING)  # boxes that are not metadata
+OF_PIXELS = (Box.ALPHA, Box.CLIPPING, Box.THUMBNAIL)  # boxes that are not metadata
 
 
 def decode_picture(container: Container, region: tuple[int, int, int, int] | None = None) -> Picture:

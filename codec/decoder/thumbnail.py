@@ -1,4 +1,6 @@
-"""Small pictures of large files at a fraction of a decode: from the low bands of y_hat, not by the synthesis.
+"""Small pictures of large files at a fraction of a decode: from a box, or from the low bands of y_hat.
+
+Large files have a thumbnail in a box. A larger one than that is made without most of the synthesis:
 
     small picture ◄── one matrix ◄── y_hat ◄── means ◄── symbols, z
 
@@ -16,10 +18,11 @@ import numpy as np
 from PIL import Image
 
 from aecodec.arrays import Floats, Pixels
-from aecodec.container import CELL, PATCH, Container, LearnedHeader
-from aecodec.decoder.decoding import alpha_of, decode_picture, picture_of
+from aecodec.container import CELL, PATCH, Box, Container, LearnedHeader
+from aecodec.decoder.decoding import alpha_of, colours, decode_picture, has_alpha, picture_of
 from aecodec.decoder.reconstruction import decode_y_of_symbols
 from aecodec.entropy.coder import Latents
+from aecodec.errors import BitstreamError
 from aecodec.model.parallel import for_each, tiles_at_once
 from aecodec.model.registry import MEANS, Model, model_with
 from aecodec.model.tiling import (
@@ -32,6 +35,7 @@ from aecodec.model.tiling import (
     tiles,
 )
 from aecodec.picture import Picture
+from aecodec.picture.thumbnail import read_thumbnail, resized, thumbnail_size
 
 FACTORS = (16, 8, 4)  # by which a picture is reduced: a pixel for a patch, or for a part of one
 GAP = 2  # times as large as a thumbnail is what it is resized from; with less, mean errors exceed 2 levels
@@ -50,19 +54,35 @@ def decode_thumbnail(container: Container, limit: int) -> Picture:
     It is not enlarged. Where it is far smaller than the picture, stages after the coding and drawn white and
     black are left out. Raises as `decode_picture` does.
     """
-    width, height = thumbnail_size((container.width, container.height), limit)
+    size = container.width, container.height
+    width, height = thumbnail_size(size, limit)
+    notes: tuple[str, ...] = ()
+    if Box.THUMBNAIL in container.boxes:
+        try:
+            image = read_thumbnail(container.boxes[Box.THUMBNAIL], size)
+            if image.width >= width:
+                return resized(shown_by(container, image), (width, height), image.size)
+        except BitstreamError as error:
+            notes = (f"its thumbnail is damaged, and made anew: {error}",)
+    picture = decode_small(container, (width, height))
+    return replace(picture, notes=(*picture.notes, *notes))
+
+
+def shown_by(container: Container, image: Image.Image) -> Picture:
+    """The Picture of a thumbnail, with alpha where the whole picture has it."""
+    samples = np.asarray(image.convert("RGBA"))
+    alpha = samples[..., 3] if has_alpha(container) else None
+    return picture_of(container, colours(container, samples), alpha)
+
+
+def decode_small(container: Container, size: tuple[int, int]) -> Picture:
+    """The Picture of a file at a size (width, height) that is not larger, from its payload."""
+    width, height = size
     factor = factor_for(container, (GAP * width, GAP * height))
     if factor == 1:
-        return resized(decode_picture(container), (width, height), (container.width, container.height))
+        return resized(decode_picture(container), size, (container.width, container.height))
     rows, columns = container.coded_size
-    return resized(decode_reduced(container, factor), (width, height), (columns / factor, rows / factor))
-
-
-def thumbnail_size(size: tuple[int, int], limit: int) -> tuple[int, int]:
-    """Width and height, of which the longer is `limit`, of a picture of `size`; or that, if it is smaller."""
-    longer = max(*size, limit)
-    width, height = (max(1, round(side * limit / longer)) for side in size)
-    return width, height
+    return resized(decode_reduced(container, factor), size, (columns / factor, rows / factor))
 
 
 def factor_for(container: Container, size: tuple[int, int]) -> int:
@@ -86,16 +106,6 @@ def decode_reduced(container: Container, factor: int) -> Picture:
         alpha = np.asarray(Image.fromarray(alpha).resize((width, height), Image.Resampling.BOX))
     pixels = reduce_learned(container, container.learned, factor)[:height, :width]
     return picture_of(container, pixels, alpha)
-
-
-def resized(picture: Picture, size: tuple[int, int], shown: tuple[float, float]) -> Picture:
-    """The picture at another size (width, height), of the part (width, height) from its top left corner."""
-    image = Image.fromarray(picture.pixels)
-    if picture.alpha is not None:  # Pillow weighs colours by alpha
-        image.putalpha(Image.fromarray(picture.alpha))
-    samples = np.asarray(image.resize(size, Image.Resampling.BICUBIC, (0, 0, *shown)))
-    alpha = None if picture.alpha is None else samples[..., 3]
-    return replace(picture, pixels=samples[..., :3], alpha=alpha)
 
 
 def reduce_learned(container: Container, header: LearnedHeader, factor: int) -> Pixels:

@@ -34,6 +34,7 @@ from aecodec.picture import Picture, is_achromatic
 from aecodec.picture.alpha import blacken_hidden, fill_hidden
 from aecodec.picture.lossless import fits_lossless
 from aecodec.picture.opening import check_input
+from aecodec.picture.thumbnail import SHARE, thumbnails_of
 from aecodec.restoration import denoise, networks
 from aecodec.restoration.denoising import denoise_measured
 from aecodec.restoration.enhancement import NETWORK as ENHANCE
@@ -221,6 +222,16 @@ class Encoder:
         header = LearnedHeader(self.model.fingerprint, latents.quality, cdf_set, self.is_gray_as_rgb)
         return self.model.coder.encode(latents, cdf_set), header
 
+    @cached_property
+    def thumbnails(self) -> list[bytes]:
+        """Thumbnails of the picture, the best first."""
+        return [] if "thumbnail" in self.options.strip else thumbnails_of(self.picture)
+
+    def thumbnail(self, payload: int) -> dict[Box, bytes]:
+        """The box of the best thumbnail that is small beside a payload of so many bytes, if there is one."""
+        best = next((file for file in self.thumbnails if len(file) * SHARE <= payload), None)
+        return {Box.THUMBNAIL: best} if best else {}
+
     def check(self, payload: bytes, header: LearnedHeader, latents: Latents) -> None:
         """Raise AecodecError where a payload, read back, differs from its latents."""
         size = latents.z.shape[1], latents.z.shape[2]
@@ -245,7 +256,7 @@ class Encoder:
         gray = self.picture.gray or bool(header and header.gray_as_rgb)
         height, width = self.picture.pixels.shape[:2]
         tiled = header is None and not fits_lossless(width, height)
-        boxes = {**self.picture.metadata, **boxes}
+        boxes = {**self.picture.metadata, **boxes, **self.thumbnail(len(payload))}
         container = Container(width, height, gray, payload, header, boxes, stages, tiled=tiled)
         keeps_hidden = self.options.keeps_hidden
         return Encoded(serialise(container), container, latents, self.model, self.picture, keeps_hidden)

@@ -126,7 +126,7 @@ class CompressOptions(ReadOptions):
     strip: str | Iterable[str] = option(
         (),
         "Metadata to leave out: exif, gps (coordinates in EXIF, XMP and text), icc, xmp (which may hold GPS "
-        "too), text (comments, IPTC, resolution) or all. Several with commas, or the option again.",
+        "too), text (comments, IPTC, resolution), thumbnail or all. Several with commas, or again.",
         check_strip,
         metavar="KINDS",
         repeats=True,

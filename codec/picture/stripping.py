@@ -10,7 +10,7 @@ from aecodec.errors import MetadataError
 from aecodec.picture import Picture, code_points, exif, text, xmp
 from aecodec.picture.colour import is_srgb
 
-KINDS = ("exif", "gps", "icc", "xmp", "text")
+KINDS = ("exif", "gps", "icc", "xmp", "text", "thumbnail")
 BOXES = {"exif": (Box.EXIF,), "icc": (Box.ICC, Box.COLOUR), "xmp": (Box.XMP,), "text": (Box.TEXT,)}
 
 
@@ -27,10 +27,11 @@ def kinds_of(strip: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def strip(picture: Picture, kinds: str | Iterable[str]) -> Picture:
-    """The picture without metadata of some kinds: exif, gps, icc, xmp, text or all; raises MetadataError.
+    """The picture without metadata of some kinds: of KINDS, or all; raises MetadataError.
 
     icc are colours in code points too; text are texts, comments, IPTC and the resolution. gps are the
     coordinates in EXIF, XMP and texts: XMP and EXIF that cannot be edited safely go as a whole, with a note.
+    A picture has no thumbnail: the encoder leaves it out of the file.
     """
     wanted = kinds_of(kinds)
     gone = {box for kind in wanted for box in BOXES.get(kind, ())}
