@@ -160,6 +160,14 @@ def webp(width: int, height: int, mode: str = "RGB") -> bytes:
     return file.getvalue()
 
 
+def of_16384_pixels_each_way() -> bytes:
+    file = io.BytesIO()
+    picture_of_mode("RGB", 60, 40).save(file, "WEBP", lossless=True)
+    data = bytearray(file.getvalue())
+    data[21:25] = b"\xff\xff\xff\x0f"
+    return bytes(data)
+
+
 def with_box(data: bytes, content: bytes) -> bytes:
     container = parse(data)
     return serialise(replace(container, boxes={**container.boxes, Box.THUMBNAIL: content}))
@@ -210,11 +218,12 @@ def test_files_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"RIFF", "it is no sound WebP"),
-        (webp(60, 40)[:-200], "it is no sound WebP"),
+        (b"RIFF", "cannot be read"),
+        (webp(60, 40)[:-200], "cannot be read"),
         (webp(60, 41), "60x41 pixels are not those of a thumbnail"),
         (webp(513, 342), "513x342 pixels"),
         (webp(126, 84), "126x84 pixels"),  # larger than the picture
+        (of_16384_pixels_each_way(), "could be decompression bomb"),
     ],
 )
 def test_a_damaged_thumbnail_is_made_anew(content: bytes, reason: str) -> None:

@@ -22,7 +22,7 @@ from aecodec.container import CELL, PATCH, Box, Container, LearnedHeader
 from aecodec.decoder.decoding import alpha_of, colours, decode_picture, has_alpha, picture_of
 from aecodec.decoder.reconstruction import decode_y_of_symbols
 from aecodec.entropy.coder import Latents
-from aecodec.errors import BitstreamError
+from aecodec.errors import AecodecError
 from aecodec.model.parallel import for_each, tiles_at_once
 from aecodec.model.registry import MEANS, Model, model_with
 from aecodec.model.tiling import (
@@ -62,7 +62,7 @@ def decode_thumbnail(container: Container, limit: int) -> Picture:
             image = read_thumbnail(container.boxes[Box.THUMBNAIL], size)
             if image.width >= width:
                 return resized(shown_by(container, image), (width, height), image.size)
-        except BitstreamError as error:
+        except AecodecError as error:
             notes = (f"its thumbnail is damaged, and made anew: {error}",)
     picture = decode_small(container, (width, height))
     return replace(picture, notes=(*picture.notes, *notes))

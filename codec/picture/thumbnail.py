@@ -14,7 +14,8 @@ from PIL import Image
 
 from aecodec.errors import BitstreamError
 from aecodec.picture import Picture
-from aecodec.picture.pillow_errors import MALFORMED
+from aecodec.picture.pillow_errors import decoding
+from aecodec.picture.unwarned import unwarned
 
 SIDE = 256  # pixels of the longer side: what file managers ask for
 LARGEST = 512  # pixels of a side that is read, see docs/format.md
@@ -60,13 +61,12 @@ def thumbnails_of(picture: Picture) -> list[bytes]:
 
 
 def read_thumbnail(content: bytes, size: tuple[int, int]) -> Image.Image:
-    """The image, RGB or RGBA, in a box of a picture of `size` (width, height); raises BitstreamError."""
-    try:
-        with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
-            if fits := max(image.size) <= LARGEST and image.size == thumbnail_size(size, max(image.size)):
-                image.load()
-    except MALFORMED as error:
-        raise BitstreamError(f"it is no sound WebP ({error})") from error
-    if not fits:
-        raise BitstreamError(f"{image.width}x{image.height} pixels are not those of a thumbnail")
-    return image
+    """The image, RGB or RGBA, in a box of a picture of `size` (width, height).
+
+    Raises BitstreamError, or DamagedError for what is no sound WebP.
+    """
+    with unwarned(), decoding(), Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
+        if max(image.size) > LARGEST or image.size != thumbnail_size(size, max(image.size)):
+            raise BitstreamError(f"{image.width}x{image.height} pixels are not those of a thumbnail")
+        image.load()
+        return image
