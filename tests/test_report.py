@@ -65,6 +65,9 @@ class Broken(ReferenceCodec):
         return ReferenceCodec.decode(self, data).transpose(Image.Transpose.ROTATE_90)
 
 
+pytestmark = pytest.mark.xdist_group("report")  # whose measurements take a minute
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
