@@ -1,4 +1,4 @@
-"""Measures further uses of latents: `python -m aecodec.benchmarks.uses anomaly|embed FOLDER...`
+"""Measures what goes on beside compression: `python -m aecodec.benchmarks.uses anomaly|embed FOLDER...`
 
 anomaly: the textures of scikit-image and the pictures of the folders are cut into tiles of 128 pixels. The
 detector is fitted on every other tile. Defects are drawn into the others: scratches, spots, blurs and pieces

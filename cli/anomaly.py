@@ -152,9 +152,7 @@ def read_detector(path: Path) -> Detector:
     from aecodec.uses.detector_file import from_bytes
 
     with error_context(path):
-        detector = from_bytes(read_bytes(path))
-        detector.check_model()
-    return detector
+        return from_bytes(read_bytes(path))
 
 
 def attempt(detector: Detector, file: Path, as_json: bool, bar: Bar) -> Finding | None:

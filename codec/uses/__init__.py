@@ -1,4 +1,5 @@
-"""What latents are good for besides compression: finding what is odd in pictures, and comparing pictures.
+"""What goes on beside compression: finding what is odd in pictures, and comparing pictures.
 
-`latents` is the only place that touches the codec's internals. `anomaly` and `embedding` build on it.
+`latents` is the only place that touches the codec's internals; `embedding` builds on it. `anomaly` needs no
+network.
 """

@@ -1,13 +1,10 @@
-"""Finds odd places in pictures by the latents of the encoder. It learns from good pictures alone.
+"""Finds odd places in pictures by what their cells look like. It learns from good pictures alone.
 
-Each latent position becomes a feature. It consists of the strongest latents, which describe the content, and
-the magnitudes of groups of latents from coarse to fine, in place and around it, which describe the texture. A
-detector keeps a sample of the features of good pictures. The oddness of a position is the distance of its
-feature from the nearest ones kept, in whitened units. Where good pictures differ, distances count less.
+A detector keeps a sample of the features of cells of good pictures. The oddness of a cell is the distance of
+its feature from the nearest ones kept, in whitened units. Where good pictures differ, distances count less.
 
 Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection" (PatchCore), with a random
 sample in place of its coreset; Breunig et al. 2000 (LOF) for distances relative to those between neighbours.
-Gaussians (PaDiM, Defard et al. 2021) were tried beside it: see docs/uses.md.
 """
 
 from __future__ import annotations
@@ -22,32 +19,25 @@ from PIL import Image
 from aecodec.api import ImageLike, read_any
 from aecodec.arguments import number
 from aecodec.arrays import Floats
-from aecodec.errors import AecodecError, UnknownModelError
+from aecodec.errors import AecodecError
 from aecodec.options import ReadOptions
 from aecodec.picture import Picture
 from aecodec.picture.alpha import fill_hidden
-from aecodec.uses.latents import STRIDE, default_fingerprint, of_pixels
+from aecodec.uses.cells import CELL, planes_of
 
-# These were chosen on textures with synthetic defects, where benchmarks/uses.py has them; see docs/uses.md.
-QUALITY = 85.0  # of the analysis: fine enough for weak texture
-PLAIN = 8  # latents that are features themselves: with 24 blurs are missed, with none spots
-GROUPS = (1, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256)  # where groups of latents begin; M ends them
-FEATURES = PLAIN + 2 * len(GROUPS)
-FLOOR = 0.01  # steps added to a mean magnitude before its logarithm, so that flat is not infinitely flat
+# These were chosen on eight textures with the defects of benchmarks/uses.py; docs/uses.md has the figures.
 LEAST_DEVIATION = 0.1  # of a feature among good pictures, as chroma of gray ones has none
-RIDGE = 0.3  # share of the identity in the covariance that whitens; 0.1 and 0.03 were worse by up to 0.01
-BANK = 3000  # features kept: 0.4 MB; 6000 gain 0.004 for twice the distances
-NEAREST = 3  # features whose distances are averaged: 1 is worse by up to 0.015, 5 as good
-EVEN = 0.5  # share of a distance that counts alike everywhere; the rest is relative to the spread there
-SHIFT = (
-    4  # pixels between the offsets at which small good pictures are analysed, as a pattern may lie anywhere
-)
+RIDGE = 0.2  # share of the identity in the covariance that whitens; 0.1 and 0.3 differ by 0.001
+BANK = 3000  # features kept: 0.2 MB; 1500 lose up to 0.004 and save a quarter of the time
+NEAREST = 5  # features whose distances are averaged; 3 lose up to 0.003
+EVEN = 0.5  # share of a distance that goes by no spread, so that it counts alike everywhere; 1 loses 0.012
+SHIFT = 4  # pixels between the offsets at which small good pictures are cut into cells; 2 is as good
 MOST_FEATURES = 60_000  # of good pictures in all; more of them are analysed at fewer offsets
 LEAST_PICTURES = 2  # as the threshold needs one that was held out
 FPR = 0.01
 EULER = 0.5772  # the mean of the standard Gumbel distribution
 READING = ReadOptions(depth=8)  # deeper samples are rounded to 8 bits
-AT_ONCE = 1024  # features compared with the bank at a time: 25 MB
+AT_ONCE = 512  # features compared with the bank at a time: 6 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +65,6 @@ class Detector:
     threshold: the distance from the bank that a picture's score counts as 1.
     fpr: the share of good pictures that the threshold is meant to call odd.
     held_out: how many good pictures the threshold comes from.
-    model: the fingerprint, hexadecimal, of the model that gives the latents.
     """
 
     mean: Floats
@@ -86,27 +75,18 @@ class Detector:
     threshold: float
     fpr: float
     held_out: int
-    model: str
 
     def score(self, image: ImageLike) -> Finding:
         """How odd a picture of any size is; `image` is as `aecodec.compress` takes it.
 
-        Raises ImageError, and UnknownModelError for a detector that was fitted with another model.
+        Raises ImageError.
         """
-        self.check_model()
         picture = read_any(image, READING)
         features, visible = features_of(picture)
         queries = whitened(features, self.mean, self.deviation, self.whitening)
         far = distances(queries, self.bank, self.spread).reshape(visible.shape)
         far *= visible / np.float32(self.threshold)
         return Finding(float(far.max()), enlarged(far, (picture.pixels.shape[0], picture.pixels.shape[1])))
-
-    def check_model(self) -> None:
-        """Raises UnknownModelError where this release has another model than the detector was fitted with."""
-        if self.model != default_fingerprint():
-            raise UnknownModelError(
-                f"fitted with model {self.model}, and this release has {default_fingerprint()}: fit it anew"
-            )
 
 
 def whitened(features: Floats, mean: Floats, deviation: Floats, whitening: Floats) -> Floats:
@@ -117,44 +97,36 @@ def whitened(features: Floats, mean: Floats, deviation: Floats, whitening: Float
 def features_of(picture: Picture, offset: tuple[int, int] = (0, 0)) -> tuple[Floats, NDArray[np.bool_]]:
     """Features (h * w, F) of a picture without its first rows and columns, and which (h, w) can be seen."""
     rows, columns = offset
-    pixels = np.ascontiguousarray(fill_hidden(picture).pixels[rows:, columns:])
-    y = of_pixels(pixels, QUALITY).y
-    magnitudes = np.add.reduceat(np.abs(y), GROUPS, axis=0)
-    magnitudes /= np.diff([*GROUPS, len(y)])[:, None, None]
-    texture = np.log(magnitudes + np.float32(FLOOR))
-    features = np.concatenate([y[:PLAIN], texture, mean_around(texture)])
-    flat = np.ascontiguousarray(features.reshape(len(features), -1).T, np.float32)
-    return flat, visible_positions(picture, offset, y.shape[1:])
+    planes = planes_of(fill_hidden(picture).pixels[rows:, columns:])
+    flat = np.ascontiguousarray(planes.reshape(len(planes), -1).T)
+    return flat, visible_cells(picture, offset, planes.shape[1:])
 
 
-def mean_around(planes: Floats) -> Floats:
-    """The mean of 3x3 positions around each (C, h, w), those at the border repeated beyond it."""
-    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    return np.asarray((rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9, np.float32)
-
-
-def visible_positions(picture: Picture, offset: tuple[int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which latent positions (h, w) have a pixel whose alpha is not 0."""
+def visible_cells(picture: Picture, offset: tuple[int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which cells (h, w) have a pixel whose alpha is not 0."""
     if picture.alpha is None:
         return np.ones(shape, bool)
-    seen = np.zeros((shape[0] * STRIDE, shape[1] * STRIDE), bool)
+    seen = np.zeros((shape[0] * CELL, shape[1] * CELL), bool)
     alpha = picture.alpha[offset[0] :, offset[1] :]
     seen[: alpha.shape[0], : alpha.shape[1]] = alpha > 0
-    return np.asarray(seen.reshape(shape[0], STRIDE, shape[1], STRIDE).any(axis=(1, 3)))
+    return np.asarray(seen.reshape(shape[0], CELL, shape[1], CELL).any(axis=(1, 3)))
 
 
 def distances(queries: Floats, bank: Floats, spread: Floats, nearest: int = NEAREST) -> Floats:
     """The mean distance (N,) of queries (N, F) from the nearest of a bank (B, F), divided by their spread."""
     nearest = min(nearest, len(bank))
-    squares, total = np.square(bank).sum(1), np.zeros(len(queries), np.float32)
+    lengths, total = np.square(queries).sum(1), np.zeros(len(queries), np.float32)
+    # |q - b|^2 = |q|^2 - 2 (q b - |b|^2 / 2): one product gives what differs between the bank's features
+    columns = np.concatenate([bank, -np.square(bank).sum(1, keepdims=True) / 2], axis=1).T
+    rows = np.concatenate([queries, np.ones((len(queries), 1), np.float32)], axis=1)
     for start in range(0, len(queries), AT_ONCE):
-        part = queries[start : start + AT_ONCE]
-        squared = np.square(part).sum(1)[:, None] + squares - 2 * (part @ bank.T)
+        part = slice(start, start + AT_ONCE)
+        alike = rows[part] @ columns
         for _ in range(nearest):  # faster than sorting
-            place = np.arange(len(part)), squared.argmin(1)
-            total[start : start + AT_ONCE] += np.sqrt(np.maximum(squared[place], 0)) / spread[place[1]]
-            squared[place] = np.inf
+            place = np.arange(len(alike)), alike.argmax(1)
+            squared = np.maximum(lengths[part] - 2 * alike[place], 0)
+            total[part] += np.sqrt(squared) / spread[place[1]]
+            alike[place] = -np.inf
     return total / np.float32(nearest)
 
 
@@ -171,26 +143,23 @@ def spread_of(bank: Floats, owners: NDArray[np.intp]) -> Floats:
     return np.asarray(EVEN + (1 - EVEN) * apart / middle, np.float32)
 
 
-def enlarged(positions: Floats, size: tuple[int, int]) -> Floats:
-    """A map (H, W) of pixels from one (h, w) of latent positions, interpolated; never below 0."""
-    height, width = positions.shape
-    image = Image.fromarray(positions).resize((width * STRIDE, height * STRIDE), Image.Resampling.BICUBIC)
+def enlarged(cells: Floats, size: tuple[int, int]) -> Floats:
+    """A map (H, W) of pixels from one (h, w) of cells, interpolated; never below 0."""
+    height, width = cells.shape
+    image = Image.fromarray(cells).resize((width * CELL, height * CELL), Image.Resampling.BICUBIC)
     return np.maximum(np.asarray(image, np.float32)[: size[0], : size[1]], 0)
 
 
 def offsets(height: int, width: int, pictures: int) -> list[tuple[int, int]]:
     """The first rows and columns to leave out of a good picture, for each analysis of it.
 
-    There are more analyses where pictures are few and small.
+    There is one alone where pictures are many or large.
     """
-    positions = -(-height // STRIDE) * -(-width // STRIDE)
-    if min(height, width) < 2 * STRIDE:
+    cells = -(-height // CELL) * -(-width // CELL)
+    if min(height, width) < 2 * CELL:
         return [(0, 0)]
-    for step in (SHIFT, STRIDE // 2):
-        shifts = [(row, column) for row in range(0, STRIDE, step) for column in range(0, STRIDE, step)]
-        if positions * pictures * len(shifts) <= MOST_FEATURES:
-            return shifts
-    return [(0, 0)]
+    shifts = [(row, column) for row in range(0, CELL, SHIFT) for column in range(0, CELL, SHIFT)]
+    return shifts if cells * pictures * len(shifts) <= MOST_FEATURES else [(0, 0)]
 
 
 def fit(
@@ -223,8 +192,7 @@ def fit(
         queries, others = whitened(unseen, mean, deviation, whitening), owners != owner
         scores.append(float(distances(queries, bank[others], spread[others]).max()))
     threshold = threshold_of(np.array(scores), fpr)
-    fingerprint = default_fingerprint()
-    return Detector(mean, deviation, whitening, bank, spread, threshold, fpr, len(images), fingerprint)
+    return Detector(mean, deviation, whitening, bank, spread, threshold, fpr, len(images))
 
 
 def gather(

@@ -2,8 +2,8 @@
 
     89 'AEA' | format, 1 byte | CRC-32 of the rest, 4 bytes | length of the head, 4 bytes | head | arrays
 
-Integers are little endian. The head is JSON: numbers, the model's fingerprint, and the shapes of the arrays,
-which follow as float32, little endian, in the order of ARRAYS.
+Integers are little endian. The head is JSON: numbers, and the shapes of the arrays, which follow as float32,
+little endian, in the order of ARRAYS.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from aecodec.errors import (
     TruncatedError,
     VersionError,
 )
-from aecodec.uses.anomaly import FEATURES, Detector
+from aecodec.uses.anomaly import Detector
+from aecodec.uses.cells import FEATURES
 
 MAGIC = b"\x89AEA"
-FORMAT = 1
+FORMAT = 2  # another one for other features; 1 held those of latents
 PREFIX = 13  # bytes before the head
 SUFFIX = ".aea"
 ARRAYS = ("mean", "deviation", "whitening", "bank", "spread")
-NUMBERS = {"threshold": float, "fpr": float, "held_out": int, "model": str}
+NUMBERS = {"threshold": float, "fpr": float, "held_out": int}
 
 
 def to_bytes(detector: Detector) -> bytes:
