@@ -72,7 +72,6 @@ def run(
         run_detection,
         run_pictures,
         run_rows,
-        run_words,
         write_record,
     )
 
@@ -84,9 +83,8 @@ def run(
     samples = read_samples(data, labels, side)
     settings = Settings(out, share, max_bytes)
     if samples.pictures:
-        report = run_pictures(samples, chosen if names != ["unet"] else [], settings, tell)
-        if not names or "unet" in names:
-            run_words(settings, report, tell)
+        words = not names or "unet" in names
+        report = run_pictures(samples, chosen if names != ["unet"] else [], settings, tell, words)
         if not names:
             run_detection(samples, settings, report, tell)
     else:

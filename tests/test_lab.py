@@ -247,7 +247,20 @@ def test_the_unet_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.mean((unet.clean(network, seen) - page.clean) ** 2) < 2 * np.mean((seen - page.clean) ** 2)
 
 
-def test_a_run_writes_a_page_and_resumes(tmp_path: Path) -> None:
+def test_networks_are_trained_side_by_side(tmp_path: Path) -> None:
+    train, held_out = split()
+    settings, lines = Settings(tmp_path, 0.002, 48), list[str]()
+    run.train_ahead(train, held_out, entries(["components", "linear"]), False, settings, lines.append)
+    assert {line.split(": ")[1] for line in lines} == {"components", "linear"}
+    state = torch.load(tmp_path / "linear" / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 2
+    written = (tmp_path / "linear" / "checkpoint.pt").stat().st_mtime_ns
+    training.fit(*entries(["linear"]), train.values, held_out.values, tmp_path / "linear", 0.002)
+    assert (tmp_path / "linear" / "checkpoint.pt").stat().st_mtime_ns == written  # nothing is left to train
+
+
+def test_a_run_writes_a_page_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AECODEC_THREADS", "1")  # in this process, as others would take longer to start
     train, held_out = split()
     few = Samples(
         np.concatenate([train.values[:60], held_out.values[:40]]), train.labels[:100], True, "<few digits>"

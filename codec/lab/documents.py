@@ -19,11 +19,16 @@ from aecodec.errors import MissingExtraError
 TRAINED = (
     "DejaVuSans",
     "DejaVuSans-Bold",
+    "DejaVuSans-Oblique",
     "DejaVuSansMono",
+    "DejaVuSansMono-Bold",
     "STIXGeneral",
     "STIXGeneralBol",
+    "STIXGeneralBolIta",
     "STIXGeneralItalic",
+    "cmb10",
     "cmr10",
+    "cmti10",
     "cmtt10",
 )
 HELD_OUT = ("DejaVuSerif", "DejaVuSerif-Italic", "cmss10")

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr, suppress
 from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from aecodec.errors import AecodecError, MissingExtraError
 from aecodec.lab import detection, documents, strips, unet
 from aecodec.lab.autoencoder import Autoencoder
-from aecodec.lab.catalogue import Entry
+from aecodec.lab.catalogue import Entry, entries
 from aecodec.lab.data import Samples, electrocardiogram, sklearn_datasets, windows
 from aecodec.lab.detection import Detection
 from aecodec.lab.figures import WRITTEN, Figures, figures_of, other_codecs, psnr, through_files
 from aecodec.lab.generative import Generative
 from aecodec.lab.training import Model, encode, fit, seconds_of, write_model
+from aecodec.model.parallel import thread_count
 
 RECORD = "lab.json"
 ECG_STRIDE = 3  # between windows to learn from: the ECG beats every 20 values, which 3 does not divide
@@ -70,10 +76,13 @@ def begin(settings: Settings, samples: Samples) -> None:
         record.write_text(json.dumps({"claim": claim}))
 
 
-def run_pictures(samples: Samples, chosen: list[Entry], settings: Settings, tell: Tell) -> Report:
-    """Train the chosen entries on pictures and measure them."""
+def run_pictures(
+    samples: Samples, chosen: list[Entry], settings: Settings, tell: Tell, words: bool = False
+) -> Report:
+    """Train the chosen entries on pictures, with `words` the U-Net on printed words too, and measure them."""
     begin(settings, samples)
     train, held_out = samples.split()
+    train_ahead(train, held_out, chosen, words, settings, tell)
     report = Report(samples.name, len(train.values), len(held_out.values), settings.max_bytes)
     shown = held_out.values[: strips.SHOWN]
     report.strips.append(("Reconstructions", "held-out samples", strips.strip(shown)))
@@ -86,7 +95,44 @@ def run_pictures(samples: Samples, chosen: list[Entry], settings: Settings, tell
     best = max((row.psnr or 0 for row in report.figures), default=0)
     tell("other codecs")
     report.figures += other_codecs(held_out, best)
+    if words:
+        run_words(settings, report, tell)
     return report
+
+
+def train_ahead(
+    train: Samples, held_out: Samples, chosen: list[Entry], words: bool, settings: Settings, tell: Tell
+) -> None:
+    """Train networks side by side, each in a process of one thread: they are too small to share cores.
+
+    Measuring finds them trained. What fails there fails here too, and is told there.
+    """
+    names = [entry.name for entry in sorted(chosen, key=lambda entry: -entry.steps)]  # the shortest last
+    names = [*([unet.NAME] if words else []), *names]
+    if (workers := min(thread_count(), len(names))) < 2:
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    try:
+        jobs = {pool.submit(train_one, name, train.values, held_out.values, settings): name for name in names}
+        for number, job in enumerate(as_completed(jobs), 1):
+            with suppress(AecodecError):
+                job.result()
+            tell(f"trained {number} of {len(jobs)}: {jobs[job]}")
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def train_one(
+    name: str, train: NDArray[np.float32], held_out: NDArray[np.float32], settings: Settings
+) -> None:
+    """Train the network of a name in this process, without a word."""
+    torch.set_num_threads(1)
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+        if name == unet.NAME:
+            unet.learn_cleaning(settings.out, settings.share)
+        else:
+            [entry] = entries([name])
+            fit(entry, train, held_out, settings.out / name, settings.share)
 
 
 def measure(entry: Entry, train: Samples, held_out: Samples, settings: Settings, report: Report) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 
 from aecodec.lab.autoencoder import initialised
@@ -23,7 +24,8 @@ from aecodec.training.loop import Schedule, load_weights, save_weights, train
 NAME = "unet"
 WIDTHS = (24, 48, 64)
 STEPS = 2500
-RATE = 4e-3
+RATE = 3e-3
+BETAS, BASES_EVERY = (0.95, 0.99), 20  # of the optimiser, as the codec's, whose batches are small too
 PAGES, PAGE = 60, 256  # pages to learn from, and their sides in pixels
 BATCH, CROP = 8, 64  # crops a step, and their sides
 UNIT = 8  # sides of pages are padded to whole multiples of it
@@ -81,7 +83,14 @@ class Cleaning:
         return {"network": "UNet", "pages": len(self.pages), "noise": NOISE}
 
     def optimiser(self, rate: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.network.parameters(), lr=rate)
+        """SOAP (Vyas et al. 2024): 600 steps have 1 to 2 dB more than Adam's, for 1.3 times the time."""
+        return SOAP(
+            self.network.parameters(),
+            lr=rate,
+            betas=BETAS,
+            weight_decay=0,
+            precondition_frequency=BASES_EVERY,
+        )
 
     def seed(self, number: int) -> None:
         self.random = np.random.default_rng(number)
