@@ -149,7 +149,7 @@ def usable(profile: bytes | None) -> bytes | None:
 
 def code_ours(image: Image.Image, options: CompressOptions) -> Coded:
     """Our file, and what comes of it, not measured yet."""
-    data = aecodec.encode_image(image, options).data
+    data = aecodec.encode_image(image, replace(options, strip="thumbnail")).data  # others have none
     about = aecodec.info(data)
     setting = "lossless" if about.quality is None else f"quality {about.quality:g}"
     return Coded(OURS, setting, data, 0.0, np.asarray(aecodec.decompress(data).convert("RGB")), {})

@@ -83,7 +83,7 @@ class ReferenceCodec:
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """The file of an RGB image, all of it."""
         if not self.format:
-            return aecodec.compress(image, **self.options_at(quality))
+            return aecodec.compress(image, strip="thumbnail", **self.options_at(quality))  # others have none
         load_plugin(self.plugin)
         file = io.BytesIO()
         image.save(file, self.format, **self.options_at(quality))

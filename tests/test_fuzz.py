@@ -21,7 +21,9 @@ SEEDS = seeds()
 CORPUS = sorted((Path(__file__).parent / "fuzz" / "corpus").iterdir())
 OUTCOMES = {PICTURE, *(name for name in vars(errors) if name.endswith("Error"))}
 CLAIMS = dict(claims())
-pytestmark = pytest.mark.filterwarnings("ignore:.*left out:UserWarning")  # of boxes that may be skipped
+pytestmark = pytest.mark.filterwarnings(  # of boxes that may be skipped, and of thumbnails
+    "ignore:.*left out:UserWarning", "ignore:.*made anew:UserWarning"
+)
 MUTATIONS = 600  # of the 10 000 of docs/hardening.md
 
 

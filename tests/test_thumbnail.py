@@ -14,6 +14,7 @@ from PIL import Image
 import aecodec
 import aecodec.pillow
 from aecodec.arrays import Floats
+from aecodec.cli.resume import was_compressed_with
 from aecodec.container import Box, parse, serialise
 from aecodec.decoder import thumbnail
 from aecodec.encoder import encoder
@@ -168,6 +169,13 @@ def of_16384_pixels_each_way() -> bytes:
     return bytes(data)
 
 
+def film() -> bytes:
+    file = io.BytesIO()
+    first, second = picture_of_mode("RGB", 60, 40), picture_of_mode("L", 60, 40).convert("RGB")
+    first.save(file, "WEBP", save_all=True, append_images=[second])
+    return file.getvalue()
+
+
 def with_box(data: bytes, content: bytes) -> bytes:
     container = parse(data)
     return serialise(replace(container, boxes={**container.boxes, Box.THUMBNAIL: content}))
@@ -210,7 +218,9 @@ def test_files_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture_of_mode("RGB", 360, 240)
     assert "thumbnail" not in aecodec.info(aecodec.compress(image, strip="thumbnail")).metadata
     assert "thumbnail" not in aecodec.info(aecodec.compress(image, strip="all")).metadata
-    assert len(aecodec.compress(image, max_bytes=9000)) <= 9000
+    within = aecodec.compress(image, max_bytes=9000)
+    assert len(within) <= 9000
+    assert "thumbnail" not in aecodec.info(within).metadata  # as all bytes go to the picture
     monkeypatch.setattr(encoder, "SHARE", 100)
     assert "thumbnail" not in aecodec.info(aecodec.compress(image)).metadata
 
@@ -218,12 +228,13 @@ def test_files_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"RIFF", "cannot be read"),
+        (b"RIFF", "it is no WebP"),
         (webp(60, 40)[:-200], "cannot be read"),
         (webp(60, 41), "60x41 pixels are not those of a thumbnail"),
         (webp(513, 342), "513x342 pixels"),
         (webp(126, 84), "126x84 pixels"),  # larger than the picture
         (of_16384_pixels_each_way(), "could be decompression bomb"),
+        (film(), "it is a film"),
     ],
 )
 def test_a_damaged_thumbnail_is_made_anew(content: bytes, reason: str) -> None:
@@ -232,6 +243,21 @@ def test_a_damaged_thumbnail_is_made_anew(content: bytes, reason: str) -> None:
         small = aecodec.decompress(with_box(data, content), thumbnail=60)
     assert error(small, aecodec.decompress(data, thumbnail=60)) == 0
     assert error(aecodec.decompress(with_box(data, content)), aecodec.decompress(data)) == 0
+
+
+@pytest.mark.usefixtures("every_file_has_one")
+def test_a_file_with_one_is_not_what_strip_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "a.aec").write_bytes(aecodec.compress(picture_of_mode("RGB", 60, 40)))
+    assert was_compressed_with(tmp_path / "a.aec", aecodec.CompressOptions())
+    assert not was_compressed_with(tmp_path / "a.aec", aecodec.CompressOptions(strip="thumbnail"))
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (2, 700)])
+def test_thumbnails_of_thin_pictures_are_never_enlarged(size: tuple[int, int]) -> None:
+    image = picture_of_mode("RGB", *size)
+    data = with_box(aecodec.compress(image, lossless=True), webp(*stored.thumbnail_size(size, 256)))
+    assert error(aecodec.decompress(data, thumbnail=5000), image) == 0
+    assert aecodec.decompress(data, thumbnail=257).size == stored.thumbnail_size(size, 257)
 
 
 @pytest.mark.parametrize(("mode", "stored_mode"), [("RGB", "RGBA"), ("RGBA", "RGB"), ("L", "RGBA")])

@@ -47,7 +47,14 @@ THUMBNAIL = 320  # pixels of its longer side
 # Pixels up to which these codecs code the whole picture: libaom and libjxl take 36 and 23 bytes a pixel.
 MOST_WHOLE = {"AVIF": 2**24, "JPEG XL": 2**24}
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg"}
-METADATA = (Box.ICC, Box.EXIF, Box.XMP, Box.TEXT, Box.COLOUR)  # that the other codec's file does without
+METADATA = (
+    Box.ICC,
+    Box.EXIF,
+    Box.XMP,
+    Box.TEXT,
+    Box.COLOUR,
+    Box.THUMBNAIL,
+)  # that the other codec's file does without
 
 Part = tuple[slice, slice]  # rows and columns
 

@@ -60,7 +60,7 @@ def decode_thumbnail(container: Container, limit: int) -> Picture:
     if Box.THUMBNAIL in container.boxes:
         try:
             image = read_thumbnail(container.boxes[Box.THUMBNAIL], size)
-            if image.width >= width:
+            if max(image.size) >= max(width, height):
                 return resized(shown_by(container, image), (width, height), image.size)
         except AecodecError as error:
             notes = (f"its thumbnail is damaged, and made anew: {error}",)

@@ -224,8 +224,9 @@ class Encoder:
 
     @cached_property
     def thumbnails(self) -> list[bytes]:
-        """Thumbnails of the picture, the best first."""
-        return [] if "thumbnail" in self.options.strip else thumbnails_of(self.picture)
+        """Thumbnails of the picture, the best first; none where bytes are limited, as pixels need them."""
+        limited = self.options.max_bytes is not None or self.options.bpp is not None
+        return [] if limited or "thumbnail" in self.options.strip else thumbnails_of(self.picture)
 
     def thumbnail(self, payload: int) -> dict[Box, bytes]:
         """The box of the best thumbnail that is small beside a payload of so many bytes, if there is one."""

@@ -50,18 +50,18 @@ ENTRIES = (
     ),
     Entry(
         "denoising",
-        f"the same, given noise of {NOISE:g}",
+        f"transform, given noise of {NOISE:g}",
         lambda s: Denoising(s, 64, hidden(s), NOISE),
         2500,
         1e-3,
     ),
-    Entry("inpainting", "the same, given a hole", lambda s: Inpainting(s, 128, hidden(s)), 1500, 1e-3),
+    Entry("inpainting", "transform, given a hole", lambda s: Inpainting(s, 128, hidden(s)), 1500, 1e-3),
     Entry("sparse", "256 latents, most of them 0", lambda s: Sparse(s, 256), 1000),
     Entry(
         "contractive", "64 sigmoids, flat Jacobian, tied weights", lambda s: Contractive(s, 64), 1000, 4e-3
     ),
     Entry("vae", "variational, 20 latents", lambda s: Variational(s, 20), 2000, 1e-3),
-    Entry("beta-vae", "the same, beta 4", lambda s: Variational(s, 20, 4.0), 1500, 1e-3),
+    Entry("beta-vae", "vae, with beta 4", lambda s: Variational(s, 20, 4.0), 1500, 1e-3),
     Entry("adversarial", "critic of 16 latents", lambda s: Adversarial(s, 16), 2000, 1e-3),
     Entry("attention", "transformer over 4x4 patches", lambda s: Attention(s, 4), 600),
     Entry("recurrent", "GRU over rows", lambda s: Recurrent(s, 32, 128), 600),
@@ -75,4 +75,4 @@ def entries(names: list[str]) -> list[Entry]:
     for name in names:
         if name not in known:
             raise AecodecError(f"{name!r} is not in the catalogue: choose of {', '.join(known)}")
-    return [known[name] for name in names] or list(ENTRIES)
+    return [known[name] for name in dict.fromkeys(names)] or list(ENTRIES)

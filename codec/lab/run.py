@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import redirect_stderr, suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -96,7 +97,10 @@ def run_pictures(
     tell("other codecs")
     report.figures += other_codecs(held_out, best)
     if words:
-        run_words(settings, report, tell)
+        try:
+            run_words(settings, report, tell)
+        except AecodecError as error:
+            tell(f"{unet.NAME} is left out: {error}")
     return report
 
 
@@ -111,15 +115,24 @@ def train_ahead(
     names = [*([unet.NAME] if words else []), *names]
     if (workers := min(thread_count(), len(names))) < 2:
         return
+    # No job waits in the pool: one that does would still be trained after an interruption.
+    waiting, running, done = iter(names), dict[Future[None], str](), 0
     pool = ProcessPoolExecutor(workers, get_context("spawn"))
     try:
-        jobs = {pool.submit(train_one, name, train.values, held_out.values, settings): name for name in names}
-        for number, job in enumerate(as_completed(jobs), 1):
-            with suppress(AecodecError):
-                job.result()
-            tell(f"trained {number} of {len(jobs)}: {jobs[job]}")
+        while True:
+            for name in islice(waiting, workers - len(running)):
+                running[pool.submit(train_one, name, train.values, held_out.values, settings)] = name
+            if not running:
+                return
+            for job in wait(running, return_when=FIRST_COMPLETED).done:
+                with suppress(AecodecError):
+                    job.result()
+                done += 1
+                tell(f"trained {done} of {len(names)}: {running.pop(job)}")
+    except BrokenExecutor:
+        tell("a process died: what is left is trained one by one")
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
 
 
 def train_one(

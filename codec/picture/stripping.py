@@ -11,7 +11,13 @@ from aecodec.picture import Picture, code_points, exif, text, xmp
 from aecodec.picture.colour import is_srgb
 
 KINDS = ("exif", "gps", "icc", "xmp", "text", "thumbnail")
-BOXES = {"exif": (Box.EXIF,), "icc": (Box.ICC, Box.COLOUR), "xmp": (Box.XMP,), "text": (Box.TEXT,)}
+BOXES = {
+    "exif": (Box.EXIF,),
+    "icc": (Box.ICC, Box.COLOUR),
+    "xmp": (Box.XMP,),
+    "text": (Box.TEXT,),
+    "thumbnail": (Box.THUMBNAIL,),
+}
 
 
 def kinds_of(strip: str | Iterable[str]) -> tuple[str, ...]:
@@ -31,7 +37,7 @@ def strip(picture: Picture, kinds: str | Iterable[str]) -> Picture:
 
     icc are colours in code points too; text are texts, comments, IPTC and the resolution. gps are the
     coordinates in EXIF, XMP and texts: XMP and EXIF that cannot be edited safely go as a whole, with a note.
-    A picture has no thumbnail: the encoder leaves it out of the file.
+    Only files have a thumbnail, which the encoder then leaves out.
     """
     wanted = kinds_of(kinds)
     gone = {box for kind in wanted for box in BOXES.get(kind, ())}

@@ -31,6 +31,7 @@ def planes_of(pixels: Pixels) -> Floats:
 
 
 def planes_of_band(pixels: Pixels) -> Floats:
+    """The same of pixels that are worked on at once."""
     height, width = pixels.shape[:2]
     padded = np.pad(pixels, ((0, -height % CELL), (0, -width % CELL), (0, 0)), mode="edge")
     red, green, blue = padded.transpose(2, 0, 1).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,6 +38,8 @@ def seeds() -> dict[str, bytes]:
         (text.TextChunk("Title", "cat"),), b"hello", b"\x1c\2x\0\3cat", (Fraction(72), Fraction(72))
     )
     skippable = {Box.TEXT: text.pack(said), Box.COLOUR: code_points.pack(code_points.Colour(12, 13))}
+    small = io.BytesIO()
+    Image.fromarray(photograph(40, 24)).save(small, "WEBP")
     boxes = {**METADATA, **alpha, **skippable}
     return {
         "dot": learned(photograph(1, 1), 0),
@@ -51,6 +54,7 @@ def seeds() -> dict[str, bytes]:
         "of a later release": later(learned(photograph(33, 40), 60)),
         "lossless": lossless(photograph(9, 7)),
         "lossless with everything": lossless(photograph(70, 33), gray=True, boxes=boxes),
+        "lossless with a thumbnail": lossless(photograph(80, 48), boxes={Box.THUMBNAIL: small.getvalue()}),
         "lossless in tiles": tiled(np.tile(photograph(17, 2), (1, 242, 1))),
     }
 
@@ -67,7 +71,7 @@ def staged(data: bytes) -> bytes:
 
 def later(data: bytes) -> bytes:
     """A file with boxes and stages of a later release, which may be skipped."""
-    boxes = {kind: bytes(kind % 7) for kind in range(137, 155)}
+    boxes = {kind: bytes(kind % 7) for kind in range(140, 155)}
     return serialise(
         replace(parse(data), stages=Stages(9, unknown=((132, b"new"), (140, b""))), unknown=boxes)
     )

@@ -20,6 +20,8 @@ def outcome(data: bytes, max_pixels: int = PIXELS) -> str:
         return type(error).__name__
     about = aecodec.info(data)
     assert (image.size, image.mode) == ((about.width, about.height), about.mode)
+    if "thumbnail" in about.metadata:
+        aecodec.decompress(data, max_pixels=max_pixels, thumbnail=8)
     if about.metadata:
         for name in FORMATS:
             with suppress(aecodec.ImageError):
