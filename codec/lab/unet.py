@@ -22,11 +22,11 @@ from aecodec.training.loop import Schedule, load_weights, save_weights, train
 
 NAME = "unet"
 WIDTHS = (24, 48, 64)
-STEPS = 2500
+STEPS = 8000  # some 12 minutes of one thread; the other networks take the other core as long
 RATE = 3e-3  # what SOAP was tried with; Adam had 4e-3
 BETAS = (0.95, 0.99)  # of the optimiser, as the codec's, whose batches are small too
 BASES_EVERY = 20  # steps: its matrices are small, so their bases cost little
-PAGES, PAGE = 60, 256  # pages to learn from, and their sides in pixels
+PAGES, PAGE = 200, 256  # pages to learn from, and their sides in pixels
 BATCH, CROP = 8, 64  # crops a step, and their sides
 UNIT = 8  # sides of pages are padded to whole multiples of it
 BAND, HALO = (
