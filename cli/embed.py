@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aecodec.uses.embedding import Embedding
     from aecodec.uses.library import Entry, Library
 
-KEPT_EVERY = 1000  # files after which the output is written, so that --resume has them; it takes a second
+KEPT_EVERY = 1000  # files after which the output is written for --resume: 2.5 s for 100 000 pictures
 
 
 def embed(

@@ -41,7 +41,7 @@ LONGEST = 2048  # pixels of the longer side
 FLAT = 0.02  # deviation of luma, of 1, below which there is nothing to compare: flat blue has 0.012
 SIMILAR = 0.72  # cosine from which on two pictures are near duplicates. On 32 photographs in 13 variants each
 # those of one are at 0.79 or more, those of different ones at 0.65 or less: docs/uses.md
-COMPONENTS = 31  # principal components in the bound of a cosine: docs/uses.md has 15 to 47
+COMPONENTS = 31  # in the bound of a cosine, which has 32 numbers: docs/uses.md has 15 to 47
 TILE = 1000, 500  # vectors and crops that are compared at once: 2 MB of bounds, which stay in the cache
 TOLERANCE = 1e-5  # more than what sums of 63 products of float32 are off, which must not hide a pair
 
