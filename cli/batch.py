@@ -117,7 +117,7 @@ def outcomes(
     if batch.cluster:
         yield from outcomes_on(batch.cluster, jobs, attempt_job)
         return
-    if count == 1:
+    if count <= 1:
         for job in jobs:
             with Bar(batch.quiet).within_pictures():
                 outcome = guarded(attempt_job, job)

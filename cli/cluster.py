@@ -46,7 +46,8 @@ def outcomes_on(
             zip(client.map(attempt_job, absolute_jobs, pure=False, retries=RETRIES), jobs, strict=True)
         )
         for future in as_completed(futures, loop=client.loop):
-            yield futures[future], outcome_of(future, futures[future])
+            job = futures.pop(future)  # or the cluster would keep what came of it
+            yield job, outcome_of(future, job)
     finally:
         client.close()  # what has not begun is dropped
 

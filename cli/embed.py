@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aecodec.cli.batch import outcomes
 from aecodec.cli.collection import collect
 from aecodec.cli.files import (
     UsageError,
@@ -19,15 +20,16 @@ from aecodec.cli.files import (
     read_bytes,
     write,
 )
+from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.naming import compressed, pictures
-from aecodec.cli.options import AsJson, Force, Quiet
+from aecodec.cli.options import AsJson, Cluster, Force, Jobs, Quiet
 from aecodec.cli.progress import Bar
 
 if TYPE_CHECKING:
     from aecodec.uses.embedding import Embedding
-    from aecodec.uses.library import Library
+    from aecodec.uses.library import Entry, Library
 
-KEPT_EVERY = 1000  # files after which the output is written, so that --resume has them; it takes a second
+KEPT_EVERY = 1000  # files after which the output is written for --resume: 2.5 s for 100 000 pictures
 
 
 def embed(
@@ -49,6 +51,8 @@ def embed(
     resume: Annotated[
         bool, typer.Option("--resume", help="Take vectors of unchanged files from the output.")
     ] = False,
+    jobs: Jobs = 1,
+    cluster: Cluster = None,
     force: Force = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -58,14 +62,15 @@ def embed(
         raise UsageError("embed has nothing to do: give -o, --duplicates or --map")
     if resume and output is None:
         raise UsageError("--resume continues an output: name it with -o")
+    batch = Batch(jobs=jobs, cluster=cluster, quiet=quiet)
     files = collect(paths, [pictures(), compressed()])
     target = choose_output(files[0], output, force or resume) if output else None
     page = choose_output(files[0], map_page, force) if map_page else None
     known = read_library(target) if resume and target and target.exists() else None
-    library, failures = gather(files, known, target, Bar(quiet))
+    library, failures = gather(files, known, target, batch)
     if target:
         save(target, library)
-    groups = groups_of(library) if duplicates or page else []
+    groups = groups_of(library, Bar(quiet)) if duplicates or page else []
     if duplicates:
         tell(groups, library.names, as_json)
     if page:
@@ -93,33 +98,64 @@ def save(path: Path, library: Library) -> None:
     write(path, to_bytes(library), force=True)
 
 
-def gather(files: list[Path], known: Library | None, target: Path | None, bar: Bar) -> tuple[Library, int]:
-    """The embeddings of files, and the number of failures. Each failure is reported."""
-    from aecodec import AecodecError
-    from aecodec.uses.library import Entry, Library
+def gather(
+    files: list[Path], known: Library | None, target: Path | None, batch: Batch
+) -> tuple[Library, int]:
+    """The embeddings of files, in their order, and the number of failures. Each failure is reported."""
+    from aecodec.uses.library import Library
 
-    library, failures, fresh = Library(), 0, 0
-    for number, file in enumerate(files):
-        bar.show("embedding", number, len(files))
-        try:
-            entry = Entry.of(file)
-            if known and entry in known.embeddings:
-                library.embeddings[entry] = known.embeddings[entry]
-                continue
-            library.embeddings[entry] = embedding_of(file)
-            fresh += 1
-        except (AecodecError, OSError) as error:
-            bar.clear()
-            typer.echo(f"aecodec: {error}", err=True)
-            failures += 1
-        if target and fresh and fresh % KEPT_EVERY == 0:
-            save(target, library)
-    bar.clear()
-    return library, failures
+    entries = {file: entry_of(file) for file in files}
+    embeddings = dict(known.embeddings) if known else {}
+    jobs = [Job(file, file) for file in files if entries[file] not in embeddings]
+    failures, bar = 0, Bar(batch.quiet)
+
+    def library() -> Library:
+        return Library({entry: embeddings[entry] for entry in entries.values() if entry in embeddings})
+
+    bar.show("embedding", len(files) - len(jobs), len(files))
+    try:
+        for done, (job, outcome) in enumerate(outcomes(jobs, embed_one, batch, is_done), 1):
+            if isinstance(outcome, Exception):
+                bar.clear()
+                typer.echo(f"aecodec: {outcome}", err=True)
+                failures += 1
+            else:
+                embeddings[entries[job.source]] = outcome["embedding"]
+            if target and done % KEPT_EVERY == 0:
+                save(target, library())
+            bar.show("embedding", len(files) - len(jobs) + done, len(files))
+    finally:  # an interrupt leaves no bar behind
+        bar.clear()
+    return library(), failures
+
+
+def entry_of(file: Path) -> Entry:
+    """The entry of a file. It has the size -1 if the file cannot be read; its job will say why."""
+    from aecodec.uses.library import Entry
+
+    try:
+        return Entry.of(file)
+    except OSError:
+        return Entry(str(file), -1, 0)
+
+
+def is_done(job: Job) -> bool:
+    """Whether a file need not be embedded: never, as a job writes no file that could be there already."""
+    return False
+
+
+def embed_one(job: Job) -> Record:
+    """The embedding of one file; raises AecodecError."""
+    from aecodec import AecodecError
+
+    try:
+        return {"embedding": embedding_of(job.source)}
+    except OSError as error:
+        raise AecodecError(f"{job.source}: cannot be read: {error.strerror}") from error
 
 
 def embedding_of(file: Path) -> Embedding:
-    """The embedding of a picture or an .aec file, which its first bytes tell; raises AecodecError."""
+    """The embedding of a picture or an .aec file, by its first bytes; raises AecodecError and OSError."""
     from aecodec.uses import embedding
 
     if compressed().recognise(first_bytes(file)):
@@ -128,11 +164,12 @@ def embedding_of(file: Path) -> Embedding:
     return embedding.embed(file)
 
 
-def groups_of(library: Library) -> list[list[int]]:
+def groups_of(library: Library, bar: Bar) -> list[list[int]]:
     """Groups of near duplicates, as places in the library."""
     from aecodec.uses import embedding
 
-    pairs = embedding.similar_pairs(library.stacked("vectors"), library.stacked("crops"))
+    with bar.within_pictures():
+        pairs = embedding.similar_pairs(library.stacked("vectors"), library.stacked("crops"))
     return embedding.groups(len(library.embeddings), pairs)
 
 

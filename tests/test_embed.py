@@ -100,14 +100,38 @@ def test_flat_pictures_are_no_duplicates() -> None:
     assert pairs_of(flat) == []
 
 
-def test_pairs_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tile", [(7, 50), (1000, 500)])
+def test_pairs_are_all_those_of_the_definition(
+    tile: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "TILE", tile)
+    random, scales = np.random.default_rng(0), np.linspace(1, 0.1, embedding.SIZE)
+    vectors = random.normal(size=(40, embedding.SIZE)) * scales
+    views = vectors[:, None] + 0.7 * random.normal(size=(40, 19, embedding.SIZE)) * scales
+    views[3, 8] = views[20, 0]  # a picture that is a crop of another
+    views[30] = 0  # a flat one
+    views = (views / np.maximum(np.linalg.norm(views, axis=2, keepdims=True), 1e-9)).astype(np.float32)
+    cosines = np.einsum("id,jkd->ijk", views[:, 0], views).max(2)
+    cosines = np.triu(np.maximum(cosines, cosines.T), 1)
+    for least in (0.3, 0.72):
+        pairs = embedding.similar_pairs(views[:, 0], views[:, 1:], least)
+        expected = np.argwhere(cosines >= least)
+        assert len(expected)
+        assert sorted(pair[:2] for pair in pairs) == [tuple(pair) for pair in expected]
+        np.testing.assert_allclose(
+            [cosine for *_, cosine in pairs], -np.sort(-cosines[cosines >= least]), 1e-5
+        )
+    assert pairs[0] == (3, 20, pytest.approx(1))
+
+
+def test_bounds_are_never_less_than_products() -> None:
     random = np.random.default_rng(0)
-    vectors = random.integers(-9, 9, (9, 63)).astype(np.float32)  # whose sums are exact
-    crops = random.integers(-9, 9, (9, 18, 63)).astype(np.float32)
-    at_once = embedding.similar_pairs(vectors, crops, 600.0)
-    assert at_once
-    monkeypatch.setattr(embedding, "PRODUCTS_AT_ONCE", 1)
-    assert embedding.similar_pairs(vectors, crops, 600.0) == at_once
+    vectors = random.normal(size=(200, embedding.SIZE)) * np.linspace(1, 0.01, embedding.SIZE)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    axes = np.linalg.qr(random.normal(size=(embedding.SIZE, embedding.COMPONENTS)))[0]
+    for any_axes in (axes, np.eye(embedding.SIZE)[:, : embedding.COMPONENTS]):
+        bounds = embedding.bounded(vectors, any_axes)
+        assert (bounds @ bounds.T - vectors @ vectors.T).min() >= -embedding.TOLERANCE
 
 
 def test_groups_join_what_pairs_connect() -> None:
@@ -179,6 +203,26 @@ def test_resume_takes_what_is_there_and_a_bad_file_does_not_stop(folder: Path, t
     assert "3 of 4 files embedded, 1 failed" in result.stderr
     with np.load(vectors) as arrays:
         assert [bool(thumbnail.any()) for thumbnail in arrays["thumbnails"]] == [False, True, True]
+
+
+def test_two_processes_give_the_same_vectors_in_the_same_order(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_bytes(b"text")
+    files = [folder / "c.aec", tmp_path / "text.png", folder / "b.png", folder / "a.png"]
+    arrays = []
+    for jobs in (1, 2):
+        vectors = tmp_path / f"{jobs}.npz"
+        result = run_command("embed", *files, "-o", vectors, "--jobs", jobs)
+        assert result.returncode == 1
+        failure, summary = result.stderr.splitlines()
+        assert failure.startswith(f"aecodec: {files[1]}: not a picture")
+        assert summary == "3 of 4 files embedded, 1 failed"
+        with np.load(vectors) as loaded:
+            arrays.append(dict(loaded))
+    assert list(arrays[0]["names"]) == [str(files[0]), str(files[2]), str(files[3])]
+    for name, values in arrays[0].items():
+        np.testing.assert_array_equal(values, arrays[1][name], name)
+    again = run_command("embed", *files[2:], "-o", tmp_path / "2.npz", "--jobs", 2, "--resume")
+    assert "2 of 2 files embedded" in again.stderr  # by no process
 
 
 def test_what_cannot_be_done_is_one_line(folder: Path, tmp_path: Path) -> None:

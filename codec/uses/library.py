@@ -67,7 +67,8 @@ def to_bytes(library: Library) -> bytes:
     """The npz archive of embeddings."""
     file, entries = io.BytesIO(), list(library.embeddings)
     arrays: dict[str, Any] = {name: library.stacked(name) for name in PARTS}
-    np.savez_compressed(
+    # It is not compressed: of 100 000 pictures that takes 30 s, not 2.5, each time, and saves a tenth.
+    np.savez(
         file,
         format=np.array(FORMAT),
         names=np.array([entry.name for entry in entries], np.str_),
