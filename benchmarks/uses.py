@@ -25,6 +25,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 import aecodec
 from aecodec.picture.reading import READABLE_SUFFIXES
 from aecodec.uses import anomaly, embedding
+from aecodec.uses.verification import verified
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -265,7 +266,12 @@ def measure_embedding(folders: list[Path]) -> None:
     cosine = np.full((len(embeddings),) * 2, -1.0)
     for first, second, similarity in embedding.similar_pairs(vectors, crops, -1.0):
         cosine[first, second] = cosine[second, first] = similarity
-    report("aecodec", cosine, np.array(owners), names, embedding.SIMILAR)
+    report("layouts alone", cosine, np.array(owners), names, embedding.SIMILAR)
+    thumbnails = np.stack([version.thumbnail for version in embeddings])
+    found = np.full_like(cosine, -1.0)
+    for first, second, similarity in verified(embedding.similar_pairs(vectors, crops), thumbnails):
+        found[first, second] = found[second, first] = similarity
+    report("aecodec", found, np.array(owners), names, embedding.SIMILAR)
     bits = np.array([phash for phash in hashes if phash is not None])
     if len(bits):
         report("phash", -(bits[:, None] != bits[None]).sum(2).astype(float), np.array(owners), names, -10)

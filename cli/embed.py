@@ -167,9 +167,11 @@ def embedding_of(file: Path) -> Embedding:
 def groups_of(library: Library, bar: Bar) -> list[list[int]]:
     """Groups of near duplicates, as places in the library."""
     from aecodec.uses import embedding
+    from aecodec.uses.verification import verified
 
     with bar.within_pictures():
         pairs = embedding.similar_pairs(library.stacked("vectors"), library.stacked("crops"))
+    pairs = verified(pairs, library.stacked("thumbnails"))
     return embedding.groups(len(library.embeddings), pairs)
 
 

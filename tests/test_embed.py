@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 import aecodec
 from aecodec import AecodecError, BitstreamError, ImageError
-from aecodec.uses import embedding, library
+from aecodec.uses import embedding, library, verification
 from tests.common import shipped_photograph
 from tests.test_cli import refusal, run_command
 
@@ -47,7 +47,8 @@ def originals() -> list[embedding.Embedding]:
 
 def pairs_of(embeddings: list[embedding.Embedding]) -> list[tuple[int, int, float]]:
     vectors, crops = np.stack([one.vector for one in embeddings]), np.stack([one.crops for one in embeddings])
-    return embedding.similar_pairs(vectors, crops)
+    pairs = embedding.similar_pairs(vectors, crops)
+    return verification.verified(pairs, np.stack([one.thumbnail for one in embeddings]))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -132,6 +133,35 @@ def test_bounds_are_never_less_than_products() -> None:
     for any_axes in (axes, np.eye(embedding.SIZE)[:, : embedding.COMPONENTS]):
         bounds = embedding.bounded(vectors, any_axes)
         assert (bounds @ bounds.T - vectors @ vectors.T).min() >= -embedding.TOLERANCE
+
+
+def horizon(name: str) -> Image.Image:
+    """A bright sky over a dark photograph."""
+    ground = np.asarray(photograph(name)).astype(float)
+    ground[:90] = 235
+    ground[90:] = 20 + 0.35 * ground[90:]
+    return Image.fromarray(ground.astype(np.uint8))
+
+
+def test_pictures_of_like_layout_are_told_apart_by_their_details() -> None:
+    embeddings = [embedding.embed(horizon(name)) for name in NAMES[:2]]
+    embeddings.append(embedding.embed(VERSIONS["corner"](horizon(NAMES[0]))))
+    vectors, crops = np.stack([one.vector for one in embeddings]), np.stack([one.crops for one in embeddings])
+    assert {pair[:2] for pair in embedding.similar_pairs(vectors, crops)} == {(0, 1), (0, 2), (1, 2)}
+    assert [pair[:2] for pair in pairs_of(embeddings)] == [(0, 2)]
+
+
+def test_details_are_blind_to_brightness_and_contrast() -> None:
+    thumbnail = np.asarray(photograph(NAMES[0]).resize((32, 32)))
+    brighter = np.clip(1.4 * thumbnail, 0, 255).astype(np.uint8)
+    first, second = verification.details(thumbnail), verification.details(brighter // 2 + 20)
+    assert first.shape == (19, verification.SIDE**2)
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, rtol=1e-5)
+    assert verification.agreement(first, second) > 0.8
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    assert abs(verification.agreement(first, verification.details(noise))) < 0.2
+    flat = verification.details(np.full((32, 32, 3), 200, np.uint8))
+    assert verification.agreement(flat, flat) == 0
 
 
 def test_groups_join_what_pairs_connect() -> None:
