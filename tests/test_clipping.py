@@ -66,9 +66,9 @@ def test_the_ground_of_a_product_shot_stays(ground: int, shadow: bool, quality: 
     file = aecodec.compress(pixels, quality)
     plain = without_box(file)
     assert share_changed(pixels, plain, ground) > 0.02
-    assert share_changed(pixels, file, ground) < 0.003
+    assert share_changed(pixels, file, ground) < (0.0012 if quality >= 50 else 0.003)
     figures = [psnr_of(pixels, np.asarray(aecodec.decompress(data))) for data in (plain, file)]
-    assert figures[1] >= figures[0]
+    assert figures[1] >= figures[0] - 0.05  # what keeps white may cost as much as 2 % of bytes
     assert len(file) <= 1.02 * len(plain)
 
 
@@ -98,7 +98,7 @@ def test_white_is_kept_within_a_target() -> None:
     pixels = product(255, True)
     file = aecodec.compress(pixels, max_bytes=5000)
     assert len(file) <= 5000
-    assert share_changed(pixels, file, 255) < 0.002
+    assert share_changed(pixels, file, 255) < 0.001
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea"])

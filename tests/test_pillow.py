@@ -110,7 +110,7 @@ def test_strip_on_save() -> None:
     image.info["icc_profile"] = ICC
     data = saved(image, lossless=True, exif=EXIF, xmp=XMP, strip=("exif", "icc"))
     assert set(aecodec.info(data).metadata) == {"xmp"}
-    with pytest.raises(OSError, match="strip nonsense: choose of exif, gps, icc, xmp, text, all"):
+    with pytest.raises(OSError, match="strip nonsense: choose of exif, gps, icc, xmp, text, thumbnail, all"):
         saved(image, strip="nonsense")
 
 

@@ -17,11 +17,12 @@ from aecodec.arrays import Pixels
 from aecodec.picture.clipping import ENDS, PATCHES, Bits, Clipping, beside, draw, under, write_clipping
 
 LEAST_SHARE = 0.005  # of the pixels; less are highlights, where nobody takes 254 for a fault
-REACHES = (0, 1, 2, 3, 4, 6, 8, 12)  # levels that are tried
+REACHES = (0, 1, 2, 3, 4, 6, 8, 12, 15)  # levels that are tried; the format ends at 15
 FARTHEST = 32  # levels from an end, which no reach changes
 STRIP = 64  # rows at a time
-# Bytes that a box may take, as a share of the file's, if it does not raise squared error: where less than
-# GROUND of the pixels are pure, as in most photographs, and where they are the ground of a product or page.
+# Bytes that a box may cost, as a share of the file's: where less than GROUND of the pixels are pure, as in
+# most photographs, and where they are the ground of a product or page. There what it adds to the squared
+# error, which elsewhere may not rise, counts as the bytes that it is worth.
 FREE, FREE_OF_GROUND, GROUND = 0.0025, 0.02, 0.25
 # What bytes are worth: 1 % more of them, by a higher quality, lower squared error by 1.1 %, as
 # `aecodec.encoder.rate_control.SLOPES` say.
@@ -79,12 +80,17 @@ def choose_end(source: Pixels, decoded: Pixels, level: int, error: float, size: 
     pure = pure_pixels(source, level)
     if pure.mean() < LEAST_SHARE:
         return Clipping()
-    free = size * (FREE if pure.mean() < GROUND else FREE_OF_GROUND) - BOX_FIELDS - taken
+    is_ground = pure.mean() >= GROUND
+    free = size * (FREE_OF_GROUND if is_ground else FREE) - BOX_FIELDS - taken
     none, *ways = (way for patch in PATCHES for way in ways_with(source, decoded, level, pure, patch))
-    good = [none] + [
-        way for way in ways if way.gain >= 0 and way.bytes <= free and way.changed <= WORTH * none.changed
-    ]
     worth = EXCHANGE * error / size  # of a byte, in squared levels
+    good = [none] + [
+        way
+        for way in ways
+        if (way.gain >= 0 or is_ground)
+        and (way.bytes - free) * worth <= min(way.gain, 0)
+        and way.changed <= WORTH * none.changed
+    ]
     return min(good, key=lambda way: (max(way.changed, KEPT), way.bytes * worth - way.gain)).end
 
 
