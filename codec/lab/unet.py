@@ -22,7 +22,7 @@ from aecodec.training.loop import Schedule, load_weights, save_weights, train
 
 NAME = "unet"
 WIDTHS = (24, 48, 64)
-STEPS = 8000  # some 12 minutes of one thread; the other networks take the other core as long
+STEPS = 8000  # 13 minutes of one thread; the other networks take another core as long (docs/lab.md)
 RATE = 3e-3  # what SOAP was tried with; Adam had 4e-3
 BETAS = (0.95, 0.99)  # of the optimiser, as the codec's, whose batches are small too
 BASES_EVERY = 20  # steps: its matrices are small, so their bases cost little
