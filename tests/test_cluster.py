@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from PIL import Image
@@ -27,6 +26,7 @@ from aecodec.encoder.options import TUNED
 from aecodec.model.registry import DIRECTORY, MORE_MODELS
 from tests.common import ROOT, photograph
 from tests.test_cli import refusal, run_command
+from tests.test_embed import assert_embedded_alike
 
 WORKERS, PICTURES = 3, 9
 SETTINGS = {  # what makes deaths count where they happen, and twice enough
@@ -110,19 +110,7 @@ def test_a_worker_is_killed_midway(cluster: tuple[str, int], pictures: Path) -> 
 def test_vectors_of_a_cluster_are_those_of_one_process(cluster: tuple[str, int], pictures: Path) -> None:
     files = [pictures / "in" / f"{number:02}.png" for number in (2, 0, 1)]
     files[1].write_bytes(b"no picture")
-    arrays = []
-    for place in ([], ["--cluster", cluster[0]]):
-        vectors = pictures / f"{len(place)}.npz"
-        result = run_command("embed", *files, "-o", vectors, *place)
-        assert result.returncode == 1
-        failure, summary = result.stderr.splitlines()
-        assert failure.startswith(f"aecodec: {files[1]}: not a picture")
-        assert summary == "2 of 3 files embedded, 1 failed"
-        with np.load(vectors) as loaded:
-            arrays.append(dict(loaded))
-    assert list(arrays[0]["names"]) == [str(files[0]), str(files[2])]
-    for name, values in arrays[0].items():
-        np.testing.assert_array_equal(values, arrays[1][name], name)
+    assert_embedded_alike(files, pictures, [[], ["--cluster", cluster[0]]])
 
 
 def work_and_die(job: Job) -> Record:

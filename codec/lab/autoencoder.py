@@ -41,9 +41,10 @@ class Prior(nn.Module):
     def bits(self, y: Tensor) -> Tensor:
         """Bits (B, K) of latents (B, K), each rounded to a whole number."""
         distance = (y[None] - self.means[:, None]).abs()
-        slope = torch.exp(-self.log_scales)[:, None]
+        inverse_scale = torch.exp(-self.log_scales)[:, None]
         # The difference of two sigmoids below zero keeps its digits far from the mean.
-        parts = torch.sigmoid((0.5 - distance) * slope) - torch.sigmoid((-0.5 - distance) * slope)
+        upper, lower = (torch.sigmoid((edge - distance) * inverse_scale) for edge in (0.5, -0.5))
+        parts = upper - lower
         share = torch.sigmoid(self.mixing)
         likelihood = share * parts[0] + (1 - share) * parts[1]
         return -torch.log2(likelihood.clamp_min(LEAST_PROBABILITY))

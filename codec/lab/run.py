@@ -109,7 +109,7 @@ def train_ahead(
 ) -> None:
     """Train networks side by side, each in a process of one thread: they are too small to share cores.
 
-    Measuring finds them trained. What fails there fails here too, and is told there.
+    Measuring finds them trained. What fails here fails there too, and is reported there.
     """
     names = [entry.name for entry in sorted(chosen, key=lambda entry: -entry.steps)]  # the shortest last
     names = [*([unet.NAME] if words else []), *names]

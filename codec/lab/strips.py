@@ -49,8 +49,8 @@ def latent_map(latents: NDArray[np.floating[Any]], labels: NDArray[np.str_] | No
     axes = np.linalg.svd(chosen, full_matrices=False)[2][:2]
     places = chosen @ axes.T
     places = np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
-    reach = np.quantile(np.abs(places), 0.99) + 1e-9
-    spots = (places / reach).clip(-1, 1) * (MAP_SIDE / 2 - 2 * DOT) + MAP_SIDE / 2
+    extent = np.quantile(np.abs(places), 0.99) + 1e-9
+    spots = (places / extent).clip(-1, 1) * (MAP_SIDE / 2 - 2 * DOT) + MAP_SIDE / 2
     image = Image.new("RGB", (MAP_SIDE, MAP_SIDE), "white")
     draw = ImageDraw.Draw(image)
     names = sorted(set(labels.tolist())) if labels is not None else []
