@@ -34,7 +34,7 @@ def verified(pairs: Iterable[Pair], thumbnails: Pixels) -> list[Pair]:
     def details_of(picture: int) -> Floats:
         return details(thumbnails[picture])
 
-    kept = {pair for pair in sorted(pairs) if agreement(details_of(pair[0]), details_of(pair[1])) >= AGREEING}
+    kept = [pair for pair in sorted(pairs) if agreement(details_of(pair[0]), details_of(pair[1])) >= AGREEING]
     return sorted(kept, key=lambda pair: -pair[2])
 
 
