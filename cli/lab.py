@@ -69,7 +69,6 @@ def run(
         Report,
         Settings,
         begin,
-        run_detection,
         run_pictures,
         run_rows,
         write_record,
@@ -83,16 +82,15 @@ def run(
     samples = read_samples(data, labels, side)
     settings = Settings(out, share, max_bytes)
     if samples.pictures:
-        words = not names or "unet" in names
-        report = run_pictures(samples, chosen if names != ["unet"] else [], settings, tell, words)
-        if not names:
-            run_detection(samples, settings, report, tell)
+        words, everything = not names or "unet" in names, not names
+        chosen = chosen if names != ["unet"] else []
+        report = run_pictures(samples, chosen, settings, tell, words, odd=everything)
     else:
         if samples.labels is None or normal is None:
             raise UsageError("rows need --labels and --normal, by which normal ones are known: give both")
         begin(settings, samples)
         report = Report(samples.name, len(samples.values), 0, max_bytes)
-        run_rows(samples, normal, settings, report)
+        report.detections += run_rows(samples, normal, settings)
     write_record(settings, report)
     page = out / "lab.html"
     page.write_text(lab_page(report), "utf-8")

@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     from aecodec.lab.catalogue import ENTRIES, Entry, entries
     from aecodec.lab.data import Samples, read_samples, windows
     from aecodec.lab.page import lab_page
-    from aecodec.lab.run import Report, Settings
+    from aecodec.lab.run import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 
@@ -250,7 +250,8 @@ def test_the_unet_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_networks_are_trained_side_by_side(tmp_path: Path) -> None:
     train, held_out = split()
     settings, lines = Settings(tmp_path, 0.002, 48), list[str]()
-    run.train_ahead(train, held_out, entries(["components", "linear"]), False, settings, lines.append)
+    jobs = run.jobs_of(train, held_out, entries(["components", "linear"]), False, False, settings)
+    run.train_ahead(jobs, lines.append)
     assert {line.split(": ")[1] for line in lines} == {"components", "linear"}
     state = torch.load(tmp_path / "linear" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 2
@@ -268,7 +269,8 @@ def test_a_run_writes_a_page_and_resumes(tmp_path: Path, monkeypatch: pytest.Mon
     settings = Settings(tmp_path, 0.005, 48)
     lines: list[str] = []
     chosen = entries(["components", "vae", "inpainting"])
-    report = run.run_pictures(few, chosen, settings, lines.append)
+    report = run.run_pictures(few, chosen, settings, lines.append, odd=True)
+    assert {"each class as the normal one, mean", "breast cancer"} <= {data for data, _ in report.detections}
     run.write_record(settings, report)
     page = lab_page(report)
     assert "&lt;few digits&gt;" in page
@@ -287,7 +289,7 @@ def test_rows_need_a_label_that_some_have(tmp_path: Path) -> None:
     values = np.random.default_rng(0).random((40, 1, 3), np.float32)
     rows = Samples(values, np.array(["a"] * 40), False, "rows")
     with pytest.raises(AecodecError, match="name with --normal a label"):
-        run.run_rows(rows, "b", Settings(tmp_path, 0.01, 48), Report("rows", 40, 0, 48))
+        run.run_rows(rows, "b", Settings(tmp_path, 0.01, 48))
 
 
 def invoke(*arguments: object) -> None:

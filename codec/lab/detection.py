@@ -5,7 +5,6 @@ A threshold always comes from normal samples that no network learned from, never
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +94,7 @@ def gradients(pictures: NDArray[np.float32]) -> Matrix:
     return np.concatenate(maps, 1).astype(np.float64)
 
 
-def one_class(
-    train: Samples, test: Samples, out: Path, share: float, tell: Callable[[str], None]
-) -> list[Detection]:
+def one_class(train: Samples, test: Samples, out: Path, share: float) -> list[Detection]:
     """Mean AUROC of each class as the normal one, by three ways that know no other class."""
     assert train.labels is not None
     assert test.labels is not None
@@ -108,7 +105,6 @@ def one_class(
         mine, normal = train.labels == label, test.labels == label
         if mine.sum() < 2 or normal.all() or not normal.any():
             continue
-        tell(f"one class: {label}")
         network = fit(entry, train.values[mine], test.values[:1], out / f"one-class-{number}", share)
         scores = {
             "whitened histograms of gradients": Whitening.of(features[mine]).scores(unseen),

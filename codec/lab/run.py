@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ ECG_FPR = 0.01
 CUT = 320  # pixels of the page of words that is shown
 
 Tell = Callable[[str], None]
+Found = list[tuple[str, Detection]]  # on which data
+Job = tuple[str, Callable[..., Any], tuple[Any, ...]]  # a name, a function of a module, its arguments
 
 
 @dataclass(slots=True)
@@ -47,7 +50,7 @@ class Report:
     figures: list[Figures] = field(default_factory=list)
     strips: list[tuple[str, str, Image.Image]] = field(default_factory=list)  # section, caption, picture
     maps: list[tuple[str, Image.Image]] = field(default_factory=list)
-    detections: list[tuple[str, Detection]] = field(default_factory=list)  # on which data
+    detections: Found = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,20 @@ def begin(settings: Settings, samples: Samples) -> None:
 
 
 def run_pictures(
-    samples: Samples, chosen: list[Entry], settings: Settings, tell: Tell, words: bool = False
+    samples: Samples,
+    chosen: list[Entry],
+    settings: Settings,
+    tell: Tell,
+    words: bool = False,
+    odd: bool = False,
 ) -> Report:
-    """Train the chosen entries on pictures, with `words` the U-Net on printed words too, and measure them."""
+    """Train the chosen entries on pictures and measure them.
+
+    With `words` the U-Net on printed words too, and with `odd` what tells odd samples from normal ones.
+    """
     begin(settings, samples)
     train, held_out = samples.split()
-    train_ahead(train, held_out, chosen, words, settings, tell)
+    train_ahead(jobs_of(train, held_out, chosen, words, odd, settings), tell)
     report = Report(samples.name, len(train.values), len(held_out.values), settings.max_bytes)
     shown = held_out.values[: strips.SHOWN]
     report.strips.append(("Reconstructions", "held-out samples", strips.strip(shown)))
@@ -101,51 +112,71 @@ def run_pictures(
             run_words(settings, report, tell)
         except AecodecError as error:
             tell(f"{unet.NAME} is left out: {error}")
+    for name, detect, arguments in detections_of(train, held_out, settings) if odd else []:
+        tell(name)
+        try:
+            report.detections += detect(*arguments)
+        except MissingExtraError as error:
+            tell(f"{name} is left out: {error}")
     return report
 
 
-def train_ahead(
-    train: Samples, held_out: Samples, chosen: list[Entry], words: bool, settings: Settings, tell: Tell
+def detections_of(train: Samples, held_out: Samples, settings: Settings) -> list[Job]:
+    """Jobs that tell odd samples from normal ones, in these samples, in a table and in a series."""
+    each = [("each class", run_classes, (train, held_out, settings))] if train.labels is not None else []
+    return [*each, ("a table", run_table, (settings,)), ("a series", run_series, (settings,))]
+
+
+def jobs_of(
+    train: Samples, held_out: Samples, chosen: list[Entry], words: bool, odd: bool, settings: Settings
+) -> list[Job]:
+    """What is trained for a report, the longest first."""
+    jobs: list[Job] = [(unet.NAME, unet.learn_cleaning, (settings.out, settings.share))] if words else []
+    for entry in sorted(chosen, key=lambda entry: -entry.steps):
+        jobs.append((entry.name, train_entry, (entry.name, train.values, held_out.values, settings)))
+    return jobs + (detections_of(train, held_out, settings) if odd else [])
+
+
+def train_entry(
+    name: str, train: NDArray[np.float32], held_out: NDArray[np.float32], settings: Settings
 ) -> None:
+    """Train the entry of a name: entries have functions, which do not travel to other processes."""
+    [entry] = entries([name])
+    fit(entry, train, held_out, settings.out / name, settings.share)
+
+
+def train_ahead(jobs: list[Job], tell: Tell) -> None:
     """Train networks side by side, each in a process of one thread: they are too small to share cores.
 
-    Measuring finds them trained. What fails here fails there too, and is reported there.
+    Who measures finds them trained. What fails here fails there too, and is reported there.
     """
-    names = [entry.name for entry in sorted(chosen, key=lambda entry: -entry.steps)]  # the shortest last
-    names = [*([unet.NAME] if words else []), *names]
-    if (workers := min(thread_count(), len(names))) < 2:
+    if (workers := min(thread_count(), len(jobs))) < 2:
         return
     # No job waits in the pool: one that does would still be trained after an interruption.
-    waiting, running, done = iter(names), dict[Future[None], str](), 0
+    waiting, running, done = iter(jobs), dict[Future[None], str](), 0
     pool = ProcessPoolExecutor(workers, get_context("spawn"))
     try:
         while True:
-            for name in islice(waiting, workers - len(running)):
-                running[pool.submit(train_one, name, train.values, held_out.values, settings)] = name
+            for name, learn, arguments in islice(waiting, workers - len(running)):
+                running[pool.submit(learn_quietly, learn, arguments)] = name
             if not running:
                 return
             for job in wait(running, return_when=FIRST_COMPLETED).done:
                 with suppress(AecodecError):
                     job.result()
                 done += 1
-                tell(f"trained {done} of {len(names)}: {running.pop(job)}")
+                tell(f"trained {done} of {len(jobs)}: {running.pop(job)}")
     except BrokenExecutor:
         tell("a process died: what is left is trained one by one")
     finally:
         pool.shutdown()
 
 
-def train_one(
-    name: str, train: NDArray[np.float32], held_out: NDArray[np.float32], settings: Settings
-) -> None:
-    """Train the network of a name in this process, without a word."""
+def learn_quietly(learn: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    """Do a job in this process with one thread, without a word; what it returns is not kept."""
     torch.set_num_threads(1)
     with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
-        if name == unet.NAME:
-            unet.learn_cleaning(settings.out, settings.share)
-        else:
-            [entry] = entries([name])
-            fit(entry, train, held_out, settings.out / name, settings.share)
+        learn(*arguments)
 
 
 def measure(entry: Entry, train: Samples, held_out: Samples, settings: Settings, report: Report) -> None:
@@ -212,26 +243,20 @@ def run_words(settings: Settings, report: Report, tell: Tell) -> None:
     report.figures.append(Figures("unet", says, 0, 0, psnr(page.clean, cleaned), count, seconds))
 
 
-def run_detection(samples: Samples, settings: Settings, report: Report, tell: Tell) -> None:
-    """Add what is odd by one class of the samples, by a table and by a series."""
-    if samples.labels is not None:
-        train, held_out = samples.split()
-        each = detection.one_class(train, held_out, settings.out, settings.share, tell)
-        report.detections += [("each class as the normal one, mean", found) for found in each]
-    tell("a table")
+def run_classes(train: Samples, held_out: Samples, settings: Settings) -> Found:
+    """How well each class is told from the others, mean over classes."""
+    each = detection.one_class(train, held_out, settings.out, settings.share)
+    return [("each class as the normal one, mean", found) for found in each]
+
+
+def run_table(settings: Settings) -> Found:
+    """How well malignant tumours are told from benign ones, of which alone networks learn."""
     table = sklearn_datasets().load_breast_cancer()
     rows = Samples(table.data.astype(np.float32)[:, None], table.target.astype(str), False, "breast cancer")
-    run_rows(rows, "1", replace(settings, out=settings.out / "table"), report)
-    tell("a series")
-    try:
-        run_series(settings, report)
-    except MissingExtraError as error:
-        tell(f"the series is left out: {error}")
+    return run_rows(rows, "1", replace(settings, out=settings.out / "table"))
 
 
-def run_rows(
-    samples: Samples, normal: str, settings: Settings, report: Report, fpr: float = detection.FPR
-) -> None:
+def run_rows(samples: Samples, normal: str, settings: Settings, fpr: float = detection.FPR) -> Found:
     """Learn from 60 % of normal rows, set the threshold by 20 %, test on the rest and on all others."""
     assert samples.labels is not None
     good = samples.labels == normal
@@ -244,10 +269,10 @@ def run_rows(
     learned, held_out, unseen = np.split(values, [6 * len(values) // 10, 8 * len(values) // 10])
     odd = samples.values[~good]
     each = detection.rows(learned, held_out, unseen, odd, settings.out, settings.share, fpr)
-    report.detections += [(samples.name, found) for found in each]
+    return [(samples.name, found) for found in each]
 
 
-def run_series(settings: Settings, report: Report) -> None:
+def run_series(settings: Settings) -> Found:
     """Learn a normal ECG's windows, and tell those of another of which half is odd from those without."""
     normal, other, odd = electrocardiogram()
     learned = windows(normal, stride=ECG_STRIDE)
@@ -263,7 +288,7 @@ def run_series(settings: Settings, report: Report) -> None:
         settings.share,
         ECG_FPR,
     )
-    report.detections += [("ECG of aeon, windows", found) for found in each]
+    return [("ECG of aeon, windows", found) for found in each]
 
 
 def write_record(settings: Settings, report: Report) -> None:
