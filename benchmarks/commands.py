@@ -18,11 +18,13 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
 PREFIX = Path(sys.prefix)
-ASIDE = 97  # pixels: prime to the widths of pictures, so a length comes again after as many rows as they have
+DARKEST = 0.75  # brightness of a picture of a mosaic, so that all are much like the original
+GOLDEN_RATIO = 0.618034  # whose multiples, of which the whole part is left out, are all different
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +56,22 @@ def cost(command: list[str], runs: int) -> Cost:
 
 
 def write_mosaic(path: Path, size: tuple[int, int], target: Path) -> None:
-    """The picture repeated, each time mirrored, to `size` (width, height).
+    """The picture repeated to `size` (width, height), mirrored in turn, each time at another brightness.
 
-    Each row of pictures is moved aside by a different length, so that no row of pixels occurs twice: lossless
-    coding is tried on all of a picture whose rows do.
+    No two are alike, as in a photograph: what repeats is small in a lossless file, which is then tried.
     """
     import numpy as np
     from PIL import Image
 
-    picture = np.asarray(Image.open(path).convert("RGB"))
+    picture = np.asarray(Image.open(path).convert("RGB"), np.float32)
     width, height = size
-    band = np.concatenate([picture, picture[:, ::-1]], axis=1)
-    count = -(-height // len(band))
-    bands = [np.roll(band[:: (-1) ** number], ASIDE * number, axis=1) for number in range(count)]
-    repeats = 1, -(-width // band.shape[1]), 1
-    mosaic = np.tile(np.concatenate(bands), repeats)[:height, :width]
+    mosaic = np.empty((height, width, 3), np.uint8)
+    places = product(range(0, height, picture.shape[0]), range(0, width, picture.shape[1]))
+    for number, (top, left) in enumerate(places):
+        place = mosaic[top : top + picture.shape[0], left : left + picture.shape[1]]
+        mirrored = picture[:: 1 if number % 2 else -1, :: 1 if number % 4 < 2 else -1]
+        brightness = DARKEST + (1 - DARKEST) * (number * GOLDEN_RATIO % 1)
+        place[:] = np.rint(mirrored[: len(place), : place.shape[1]] * brightness)
     Image.fromarray(mosaic).save(target, compress_level=1)
 
 

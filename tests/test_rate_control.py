@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 import aecodec
 from aecodec.arrays import Floats
 from aecodec.encoder import encoder
-from aecodec.encoder.lossless import DETAILED, LosslessCandidate
+from aecodec.encoder.lossless import DETAILED, LARGEST_SAMPLE, LosslessCandidate
 from aecodec.encoder.rate_control import DECIBELS, of_psnr, search, within_bytes
 from aecodec.errors import TargetError
 from aecodec.model.registry import model_named
@@ -117,6 +117,13 @@ def test_pictures_of_any_shape_have_a_sample(size: tuple[int, int], alpha: bool)
     sample = LosslessCandidate(Picture(pixels, alpha=pixels[:, :, 0] if alpha else None)).sample()
     assert sample.picture.pixels.shape[1:] == pixels.shape[1:]
     assert 0 < sample.height <= min(size[1], max(8, size[1] // 4))
+
+
+@pytest.mark.parametrize("size", [(6000, 4000), (400, 60_000), (60_000, 100)])
+def test_samples_of_large_pictures_are_no_larger(size: tuple[int, int]) -> None:
+    width, height = size
+    rows = LosslessCandidate(Picture(np.zeros((height, width, 3), np.uint8))).sample().height
+    assert LARGEST_SAMPLE / 2 < rows * width < 1.2 * LARGEST_SAMPLE
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 1])

@@ -24,7 +24,8 @@ LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned
 POOR_BELOW = ((0.0, 15.0), (20.0, 23.9), (50.0, 30.3), (80.0, 34.2), (100.0, 36.0))
 POOR_LOSSLESS_WORTH = 2.5  # times as large a lossless file is taken for a poor one: scanned text has 2.1
 LOSSLESS_PROMISING = 1.5  # times a limit: in a picture that is not small, a quick try above is the last
-SAMPLED = (8, 64)  # rows of so many
+SAMPLED = (8, 64)  # rows of so many, or of more:
+LARGEST_SAMPLE = 2**19  # pixels, which take libwebp 0.5 s; an eighth of 24 megapixels took it 3 s
 DETAILED = 3  # bits a pixel of a sample above which the rest is taken to be like it
 SMALL = 2**16  # pixels
 MODERATE = 2**23  # pixels above which lossless coding, at 26 bytes a pixel, does not go beside other work
@@ -82,6 +83,7 @@ class LosslessCandidate:
     def sample(self) -> LosslessCandidate:
         """A candidate of some rows of each part of the picture, at random so as not to follow a pattern."""
         rows, of = SAMPLED
+        of = max(of, rows * self.height * self.width // LARGEST_SAMPLE)
         starts = np.arange(0, self.height, of)
         starts += np.random.default_rng(0).integers(0, of - rows, len(starts), endpoint=True)
         sampled_rows = np.minimum(starts, max(self.height - rows, 0))[:, None] + np.arange(rows)
