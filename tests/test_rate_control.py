@@ -119,11 +119,11 @@ def test_pictures_of_any_shape_have_a_sample(size: tuple[int, int], alpha: bool)
     assert 0 < sample.height <= min(size[1], max(8, size[1] // 4))
 
 
-@pytest.mark.parametrize("size", [(6000, 4000), (400, 60_000), (60_000, 100)])
+@pytest.mark.parametrize("size", [(6000, 4000), (400, 60_000), (20_000, 1000)])
 def test_samples_of_large_pictures_are_no_larger(size: tuple[int, int]) -> None:
     width, height = size
     rows = LosslessCandidate(Picture(np.zeros((height, width, 3), np.uint8))).sample().height
-    assert LARGEST_SAMPLE / 2 < rows * width < 1.2 * LARGEST_SAMPLE
+    assert LARGEST_SAMPLE / 2 < rows * width < 1.5 * LARGEST_SAMPLE
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 1])
