@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import IO, Any
 
@@ -27,7 +28,7 @@ from PIL import Image, ImageFile
 from aecodec.api import decompress
 from aecodec.container import MAGIC, Box, parse, read_file
 from aecodec.contents import mode_of
-from aecodec.decoder.thumbnail import decode_reduced, factor_for
+from aecodec.decoder.thumbnail import decode_reduced, factor_for, stored_thumbnail
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError
@@ -59,6 +60,7 @@ class AecImageFile(ImageFile.ImageFile):
             raise OSError(str(error)) from error
         self.info.update(info_of(sound(container.boxes)[0]))
         self.container, self.factor = container, 1
+        self.small: Image.Image | None = None  # the thumbnail that the file holds, once it is taken
         self.tile = [self.tile_of_all()]
 
     def draft(
@@ -66,16 +68,46 @@ class AecImageFile(ImageFile.ImageFile):
     ) -> tuple[str, tuple[int, int, float, float]] | None:
         """Has a large picture decoded at 1/16, 1/8 or 1/4 of its size, but no smaller than `size`.
 
-        As of JPEG, where `thumbnail` asks for it. The mode stays. Returns that and the part that is picture.
+        Or takes the thumbnail that the file holds, if it is no smaller. As of JPEG, where `thumbnail` asks
+        for it. The mode stays. Returns that and the part that is picture.
         """
-        if not (size and self.tile and self.data) or self.factor > 1 or self.container.stages.scale > 1:
+        if not (size and self.tile and self.data) or self.factor > 1 or self.small:
             return None
-        if (factor := factor_for(self.container, size)) == 1:
+        if self.takes_stored(*size):
+            return self.mode, (0, 0, *self.size)
+        factor = 1 if self.container.stages.scale > 1 else factor_for(self.container, size)
+        if factor == 1:
             return None
         width, height = self.size
         self.factor, self._size = factor, (-(-width // factor), -(-height // factor))
         self.tile = [self.tile_of_all()]
         return self.mode, (0, 0, width / factor, height / factor)
+
+    def thumbnail(
+        self,
+        size: tuple[float, float],
+        resample: Image.Resampling = Image.Resampling.BICUBIC,
+        reducing_gap: float | None = 2.0,
+    ) -> None:
+        """As Pillow's, but from the thumbnail that the file holds if that is as large.
+
+        It was made from all pixels, so it need not be `reducing_gap` times as large.
+        """
+        share = min(size[0] / self.width, size[1] / self.height)
+        if share < 1 and self.tile and self.data and self.factor == 1:
+            self.takes_stored(int(share * self.width), int(share * self.height))
+        super().thumbnail(size, resample, reducing_gap)
+
+    def takes_stored(self, width: int, height: int) -> bool:
+        """Become the thumbnail that the file holds, if it is sound and no smaller than that."""
+        small = None
+        with suppress(AecodecError):
+            small = stored_thumbnail(self.container)
+        if not small or small.pixels.shape[1] < width or small.pixels.shape[0] < height:
+            return False
+        self.small = to_pillow(small)
+        self._size, self.tile = self.small.size, [self.tile_of_all()]
+        return True
 
     def tile_of_all(self) -> Any:
         """All pixels, as they are."""
@@ -98,6 +130,8 @@ class AecImageFile(ImageFile.ImageFile):
 
     def decoded(self) -> Image.Image:
         """The picture, of the size that `draft` has chosen."""
+        if self.small:
+            return self.small
         if self.factor == 1:
             return decompress(self.data)
         return to_pillow(decode_reduced(self.container, self.factor))

@@ -198,6 +198,35 @@ def test_a_stored_thumbnail_is_shown_without_decoding(
     assert aecodec.decompress(data, thumbnail=257).size == (257, 171)  # from the payload
 
 
+@pytest.mark.usefixtures("every_file_has_one")
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+def test_pillow_takes_the_stored_thumbnail(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = aecodec.compress(picture_of_mode(mode, 360, 240))
+    whole = aecodec.decompress(data)
+    monkeypatch.setattr(aecodec.pillow, "decompress", None)
+    for size, expected in (((256, 256), (256, 171)), ((60, 90), (60, 40)), ((90, 60), (90, 60))):
+        with Image.open(io.BytesIO(data)) as image:
+            image.thumbnail(size)
+            image.load()
+            assert (image.mode, image.size) == (mode, expected)
+            assert error(image, whole.resize(expected, Image.Resampling.BICUBIC)) < 3
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.draft(None, (128, 85)) == (mode, (0, 0, 256, 171))
+        image.load()
+        assert image.draft(None, (8, 8)) is None
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.draft(None, (257, 100)) is None
+        assert image.size == (360, 240)
+
+
+@pytest.mark.usefixtures("every_file_has_one")
+def test_pillow_makes_a_damaged_thumbnail_anew() -> None:
+    data = with_box(aecodec.compress(picture_of_mode("RGB", 360, 240)), b"RIFF")
+    with Image.open(io.BytesIO(data)) as image:
+        image.thumbnail((60, 60))
+        assert error(image, aecodec.decompress(data).resize((60, 40), Image.Resampling.BICUBIC)) < 1
+
+
 def test_a_thumbnail_is_stored_where_it_is_small_beside_the_payload() -> None:
     pixels = np.asarray(large("RGB").resize((2048, 2048)))
     picture = aecodec.encode_image(pixels[:32, :32], aecodec.CompressOptions()).source

@@ -54,22 +54,25 @@ def decode_thumbnail(container: Container, limit: int) -> Picture:
     It is not enlarged. Where it is far smaller than the picture, stages after the coding and drawn white and
     black are left out. Raises as `decode_picture` does.
     """
-    size = container.width, container.height
-    width, height = thumbnail_size(size, limit)
+    width, height = thumbnail_size((container.width, container.height), limit)
     notes: tuple[str, ...] = ()
-    if Box.THUMBNAIL in container.boxes:
-        try:
-            image = read_thumbnail(container.boxes[Box.THUMBNAIL], size)
-            if max(image.size) >= max(width, height):
-                return resized(shown_by(container, image), (width, height), image.size)
-        except AecodecError as error:
-            notes = (f"its thumbnail is damaged, and made anew: {error}",)
+    try:
+        if (stored := stored_thumbnail(container)) and max(stored.pixels.shape) >= max(width, height):
+            return resized(stored, (width, height), stored.pixels.shape[1::-1])
+    except AecodecError as error:
+        notes = (f"its thumbnail is damaged, and made anew: {error}",)
     picture = decode_small(container, (width, height))
     return replace(picture, notes=(*picture.notes, *notes))
 
 
-def shown_by(container: Container, image: Image.Image) -> Picture:
-    """The Picture of a thumbnail, with alpha where the whole picture has it."""
+def stored_thumbnail(container: Container) -> Picture | None:
+    """The thumbnail that a file holds, if it does, with alpha where the whole picture has it.
+
+    Raises BitstreamError where it is damaged.
+    """
+    if Box.THUMBNAIL not in container.boxes:
+        return None
+    image = read_thumbnail(container.boxes[Box.THUMBNAIL], (container.width, container.height))
     samples = np.asarray(image.convert("RGBA"))
     alpha = samples[..., 3] if has_alpha(container) else None
     return picture_of(container, colours(container, samples), alpha)
