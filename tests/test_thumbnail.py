@@ -209,7 +209,7 @@ def test_pillow_takes_the_stored_thumbnail(mode: str, monkeypatch: pytest.Monkey
             image.thumbnail(size)
             image.load()
             assert (image.mode, image.size) == (mode, expected)
-            assert error(image, whole.resize(expected, Image.Resampling.BICUBIC)) < 3
+            assert error(image, whole.resize(expected, Image.Resampling.BICUBIC)) < 4  # WebP loses as much
     with Image.open(io.BytesIO(data)) as image:
         assert image.draft(None, (128, 85)) == (mode, (0, 0, 256, 171))
         image.load()
