@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from aecodec.errors import ModelError
+from aecodec.fields import write_varint
 
 GRAPH = 7  # of ModelProto
 INITIALIZER, INPUT = 5, 11  # of GraphProto
@@ -39,32 +40,24 @@ def with_constant(graph: bytes, name: str, value: float) -> bytes:
 
 
 def constant_inside(graph: memoryview, name: str, value: float) -> bytes:
-    """The GraphProto with its input as a constant."""
-    kept = [
+    """The GraphProto with its input as a constant, a tensor (1,)."""
+    named = message(VALUE_NAME, name.encode())  # a field of the ValueInfoProto that declares the input
+    kept = b"".join(
         field
         for number, field, content in fields(graph)
-        if number != INPUT or (VALUE_NAME, name.encode()) not in named(content)
-    ]
-    without_input = b"".join(kept)
-    if len(without_input) == len(graph):
-        return without_input
-    return without_input + message(INITIALIZER, tensor(name, value))
-
-
-def named(value_info: memoryview) -> list[tuple[int, bytes]]:
-    """The fields of a ValueInfoProto, of which one is its name."""
-    return [(number, bytes(content)) for number, _, content in fields(value_info)]
-
-
-def tensor(name: str, value: float) -> bytes:
-    """A TensorProto (1,) of a float."""
-    sizes = varint(8 * DIMENSIONS + VARINT) + varint(1) + varint(8 * DATA_TYPE + VARINT) + varint(FLOAT)
-    return sizes + message(TENSOR_NAME, name.encode()) + message(RAW_DATA, np.array(value, "<f4").tobytes())
+        if number != INPUT or all(part != named for _, part, _ in fields(content))
+    )
+    if len(kept) == len(graph):
+        return kept
+    shape = write_varint(8 * DIMENSIONS + VARINT) + write_varint(1)
+    data_type = write_varint(8 * DATA_TYPE + VARINT) + write_varint(FLOAT)
+    data = message(RAW_DATA, np.array(value, "<f4").tobytes())
+    return kept + message(INITIALIZER, shape + data_type + message(TENSOR_NAME, name.encode()) + data)
 
 
 def message(number: int, content: bytes) -> bytes:
     """A field of bytes."""
-    return varint(8 * number + BYTES) + varint(len(content)) + content
+    return write_varint(8 * number + BYTES) + write_varint(len(content)) + content
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
@@ -86,18 +79,9 @@ def fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
 
 
 def read_varint(data: memoryview, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and the place behind it."""
+    """A number as `write_varint` writes it, and the place behind it."""
     value = shift = 0
     while data[place] & 0x80:
         value |= (data[place] & 0x7F) << shift
         place, shift = place + 1, shift + 7
     return value | data[place] << shift, place + 1
-
-
-def varint(value: int) -> bytes:
-    """A number as `read_varint` reads it."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])
