@@ -30,10 +30,9 @@ from aecodec.entropy.coder import Latents
 from aecodec.errors import AecodecError, TargetError
 from aecodec.fields import MAX_FILE
 from aecodec.model.registry import Model, model_named
-from aecodec.picture import Picture, is_achromatic
+from aecodec.picture import Picture, check_input, is_achromatic
 from aecodec.picture.alpha import blacken_hidden, fill_hidden
 from aecodec.picture.lossless import fits_lossless
-from aecodec.picture.opening import check_input
 from aecodec.picture.thumbnail import SHARE, thumbnails_of
 from aecodec.restoration import denoise, networks
 from aecodec.restoration.denoising import denoise_measured
