@@ -184,7 +184,3 @@ class CompressOptions(ReadOptions):
     def searches(self) -> bool:
         """Whether many qualities will be tried."""
         return self.reduce == "auto" or bool(self.targets)
-
-    def limit(self, pixels: int) -> float | None:
-        """The most bytes of a file of so many pixels by `max_bytes` or `bpp`; None where both are None."""
-        return self.max_bytes if self.bpp is None else self.bpp * pixels / 8
