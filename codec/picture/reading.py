@@ -139,20 +139,15 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
     out. Metadata are those in `info` and, with its edits, `getexif()`: entries that the caller has deleted do
     not come back.
     """
+    plain = image.format is None and image.mode in ("L", "LA", "RGB", "RGBA") and not image.info
     with decoding():
-        if is_bare(image) and not options.frame:
+        if plain and not image.getexif() and not options.frame:  # made in memory, nothing but pixels
             check_input(*image.size, options.max_pixels)
             pixels, alpha = planes_of(image)
             return Picture(pixels, image.mode in ("L", "LA"), alpha)
         with unwarned(), at_frame(image, options.frame) as notes:
             check_input(*image.size, options.max_pixels)
             return picture_of(image, options.depth, list(notes))
-
-
-def is_bare(image: Image.Image) -> bool:
-    """Whether an image was made in memory and is nothing but 8-bit pixels."""
-    plain = image.format is None and image.mode in ("L", "LA", "RGB", "RGBA")
-    return plain and not image.info and not image.getexif()
 
 
 def picture_of(image: Image.Image, wanted_depth: int | None, notes: list[str]) -> Picture:
