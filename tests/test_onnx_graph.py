@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aecodec.errors import ModelError
 from aecodec.fields import write_varint
-from aecodec.model.constants import fields, message, read_varint, with_constant
+from aecodec.model.onnx_graph import fields, message, read_varint, with_constant
 from aecodec.model.registry import Model
 
 
