@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
@@ -83,7 +82,7 @@ class Encoder:
 
     `pixels` (h, w, 3) are those that are coded, `scale` times smaller than the picture's. `noise` is the
     deviation, of 255, that was removed from it. An RGB picture of three equal channels, `is_gray_as_rgb`, is
-    coded as gray.
+    coded as gray. `thumbnails` are files, the best first.
     """
 
     def __init__(
@@ -100,6 +99,8 @@ class Encoder:
         self.pixels = downscale(picture.pixels, self.scale) if self.scale > 1 else picture.pixels
         self.is_gray_as_rgb = not picture.gray and is_achromatic(picture.pixels)
         self.candidate = candidate or LosslessCandidate(picture, options.keeps_hidden)
+        limited = options.max_bytes is not None or options.bpp is not None  # pixels need the bytes then
+        self.thumbnails = [] if limited or "thumbnail" in options.strip else thumbnails_of(picture)
         self.draft: Draft | None = None  # of the last rough file
 
     def downscaled(self, scale: int) -> Encoder:
@@ -207,12 +208,6 @@ class Encoder:
         cdf_set = self.model.coder.best_cdf_set(latents.z, latents.quality)
         header = LearnedHeader(self.model.fingerprint, latents.quality, cdf_set, self.is_gray_as_rgb)
         return self.model.coder.encode(latents, cdf_set), header
-
-    @cached_property
-    def thumbnails(self) -> list[bytes]:
-        """Thumbnails of the picture, the best first; none where bytes are limited, as pixels need them."""
-        limited = self.options.max_bytes is not None or self.options.bpp is not None
-        return [] if limited or "thumbnail" in self.options.strip else thumbnails_of(self.picture)
 
     def thumbnail(self, payload: int) -> dict[Box, bytes]:
         """The box of the best thumbnail that is small beside a payload of so many bytes, if there is one."""
