@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aecodec import restoration
-from aecodec.arguments import truth, whole_number
 from aecodec.container import MAX_PIXELS, check_size, parse, read_file
 from aecodec.contents import Info, contents_of
 from aecodec.decoder.decoding import decode_picture, window_of
@@ -22,7 +21,7 @@ from aecodec.encoder.encoded import Encoded
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError, ImageError, LimitError, RegionError, StageError, one_line
-from aecodec.options import ReadOptions, with_signature_of
+from aecodec.options import ReadOptions, truth, whole_number, with_signature_of
 from aecodec.picture import Picture
 from aecodec.picture.pillow_errors import reason_of
 from aecodec.picture.reading import DEFAULTS, from_array, from_pillow, read_picture

@@ -1,25 +1,26 @@
 """Options as data: what the functions and the commands take, checked as an object of them is made.
 
 An option is one field. Its `Option` holds its name in a command, its help, and the function that checks a
-value and makes it plain. The options of commands are made from these fields (`aecodec.cli.options`). A new
-option of `compress` has two places: its field, here or in `aecodec.encoder.options`, and the code that acts
-on it.
+value and makes it plain: numbers of any kind become Python's, and what is none is named. The options of
+commands are made from these fields (`aecodec.cli.options`). A new option of `compress` has two places: its
+field, here or in `aecodec.encoder.options`, and the code that acts on it.
 """
 
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, TypeVar
 
-from aecodec.arguments import truth, whole_number
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import AecodecError, ImageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OPTION = "option"  # the key in a field's metadata
+BOOLS = ("bool", "bool_")  # numpy 2 and 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,6 @@ def option(default: Any, help: str, check: Callable[[str, Any], Any], **more: An
     return field(default=default, metadata={OPTION: Option(help, check, **more)})
 
 
-def unless_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    """The same check, which lets None pass."""
-    return lambda name, value: None if value is None else check(name, value)
-
-
 def option_of(option_field: Any) -> Option:
     """The `Option` of a dataclass field."""
     option: Option = option_field.metadata[OPTION]
@@ -52,12 +48,13 @@ def option_of(option_field: Any) -> Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """Fields of options, whose values are checked and made plain as the object is made."""
+    """Fields of options. All values but defaults are checked and made plain as the object is made."""
 
     def __post_init__(self) -> None:
         for option_field in fields(self):
-            value = option_of(option_field).check(option_field.name, getattr(self, option_field.name))
-            object.__setattr__(self, option_field.name, value)
+            name, value = option_field.name, getattr(self, option_field.name)
+            if value is not option_field.default:
+                object.__setattr__(self, name, option_of(option_field).check(name, value))
 
 
 def with_signature_of(options: type[Checked]) -> Callable[[Function], Function]:
@@ -87,6 +84,50 @@ def with_signature_of(options: type[Checked]) -> Callable[[Function], Function]:
     return name_them
 
 
+def is_truth(value: Any) -> bool:
+    """Whether something is a truth value, of Python or of numpy, which need not be loaded for this."""
+    return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in BOOLS)
+
+
+def number(name: str, value: Any, error: type[AecodecError]) -> float:
+    """A number as a float, which may be infinite or NaN; text and truth values are no numbers."""
+    if is_truth(value) or not hasattr(value, "__float__"):
+        raise error(f"{name} {value!r} is no number: give one")
+    try:
+        return float(value)
+    except OverflowError:  # of an integer beyond floats
+        return float("inf") if value > 0 else float("-inf")
+    except (TypeError, ValueError) as cause:  # as of an array
+        raise error(f"{name} {value!r} is no number: give a single one") from cause
+
+
+def whole_number(name: str, value: Any, error: type[AecodecError]) -> int:
+    """A number without fraction as an int: 1, 1.0 and numpy's are one."""
+    if not is_truth(value) and hasattr(value, "__index__"):
+        try:
+            return operator.index(value)
+        except TypeError as cause:  # as of an array
+            raise error(f"{name} {value!r} is no number: give a single one") from cause
+    converted = number(name, value, error)
+    if not converted.is_integer():
+        raise error(f"{name} {value!r} is no whole number: give one")
+    return int(converted)
+
+
+def truth(name: str, value: Any, error: type[AecodecError]) -> bool:
+    """True or False; whatever else might be taken for one of them is refused."""
+    if not is_truth(value):
+        raise error(f"{name} {value!r} is neither True nor False: give one of them")
+    return bool(value)
+
+
+def choice(name: str, value: Any, choices: tuple[str, ...], error: type[AecodecError]) -> str:
+    """One of some words."""
+    if not isinstance(value, str) or value not in choices:
+        raise error(f"{name} {value!r} is unknown: choose of {', '.join(choices)}")
+    return value
+
+
 def check_depth(name: str, value: Any) -> int:
     """A depth that is offered; raises ImageError."""
     if (depth := whole_number(name, value, ImageError)) != 8:
@@ -113,12 +154,12 @@ class ReadOptions(Checked):
     depth: int | None = option(
         None,
         "8: convert pictures of more bits a sample, which are otherwise refused.",
-        unless_none(check_depth),
+        check_depth,
     )
     frame: int | None = option(
         None,
         "Of files of several pictures the one of this number, from 0 on.",
-        unless_none(partial(whole_number, error=ImageError)),
+        partial(whole_number, error=ImageError),
     )
     tolerant: bool = option(False, "Read what is there of damaged pictures.", true_or_false(ImageError))
     max_pixels: int = option(

@@ -20,10 +20,9 @@ from aecodec import errors
 from aecodec.arrays import Pixels
 from aecodec.container import MAX_PIXELS, MAX_SIDE, Box, Container, parse, serialise
 from aecodec.decoder.decoding import decode_picture
-from aecodec.encoder.encoder import check_input
 from aecodec.errors import BitstreamError, ImageError, LimitError, RegionError, UnknownModelError
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture
+from aecodec.picture import Picture, check_input
 from aecodec.picture.lossless import write_lossless
 from aecodec.picture.reading import from_pillow
 from aecodec.picture.writing import to_pillow

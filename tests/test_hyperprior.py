@@ -17,7 +17,7 @@ from aecodec.container import QUALITY_UNITS
 from aecodec.entropy.hyperprior import (
     CONTEXTS,
     FULL_QUALITY,
-    hyper_passes,
+    hyper_pass_of,
     hyper_steps,
     interpolate,
     libraries,
@@ -157,7 +157,7 @@ def reference_expectation(z: Integers, quality: float, channel: int, row: int, c
 
 @given(SIZES, QUALITIES, SEEDS)
 def test_contexts_are_the_reference(size: tuple[int, int], quality: float, seed: int) -> None:
-    z, order = random_hyper_latent(size, seed), hyper_passes(*size)
+    z, order = random_hyper_latent(size, seed), hyper_pass_of(*np.ogrid[: size[0], : size[1]])
     for step in list(hyper_steps(TABLES, z, quality))[:: 1 + seed % 7]:
         for place, context, origin in zip(step.places, step.context, step.origin, strict=True):
             row, column = divmod(int(place), size[1])

@@ -150,8 +150,8 @@ def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.Mon
         assert "quick_try" in kept[0].__dict__
         return check(*arguments)
 
-    def make(picture: Picture) -> LosslessCandidate:
-        kept.append(LosslessCandidate(picture))
+    def make(picture: Picture, keeps_hidden: bool) -> LosslessCandidate:
+        kept.append(LosslessCandidate(picture, keeps_hidden))
         return kept[0]
 
     monkeypatch.setattr(encoder, "encode_latents", before)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aecodec.errors import ModelError
-from aecodec.model.constants import fields
+from aecodec.model.onnx_graph import fields, tensors_of, with_shared, without_shared
 from aecodec.model.registry import DECODER_FILES, TABLES, Model, model_named
-from aecodec.model.shared_weights import tensors_of, with_shared, without_shared
 
 GRADIENT = "gradient.onnx"
 

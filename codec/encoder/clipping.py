@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aecodec.arrays import Pixels
+from aecodec.encoder.encoded import Encoded
 from aecodec.picture.clipping import ENDS, PATCHES, Bits, Clipping, beside, draw, under, write_clipping
 
 LEAST_SHARE = 0.005  # of the pixels; less are highlights, where nobody takes 254 for a fault
@@ -57,13 +58,12 @@ class Comparison:
     pure: Counts  # (3, 256): pixels that are the end in the source, by their farthest sample
 
 
-def has_clipped(source: Pixels) -> bool:
-    """Whether a picture (H, W, 3) has areas of white or black for which a box may be worth its bytes."""
-    return any(pure_pixels(source, level).mean() >= LEAST_SHARE for level in ENDS)
-
-
-def choose_clipping(source: Pixels, decoded: Pixels, size: int) -> bytes:
-    """The box for a file of `size` bytes in which `source` became `decoded`, both (H, W, 3); or nothing."""
+def choose_clipping(encoded: Encoded) -> bytes:
+    """The box for a file; nothing where its picture has no areas of white or black, or none is worth it."""
+    source = encoded.source.pixels
+    if not any(pure_pixels(source, level).mean() >= LEAST_SHARE for level in ENDS):
+        return b""
+    decoded, size = encoded.pixels, len(encoded)
     error = sum(
         float(np.square(source[rows].astype(np.int32) - decoded[rows]).sum()) for rows in strips(source)
     )

@@ -9,13 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
-from aecodec.arrays import Pixels
 from aecodec.container import QUALITY_UNITS, Box, Container, LearnedHeader, Stages, hundredths, serialise
-from aecodec.encoder.clipping import choose_clipping, has_clipped
+from aecodec.encoder.clipping import choose_clipping
 from aecodec.encoder.encoded import Encoded
 from aecodec.encoder.lossless import (
     LOSSLESS_WORTH,
@@ -30,10 +28,9 @@ from aecodec.entropy.coder import Latents
 from aecodec.errors import AecodecError, TargetError
 from aecodec.fields import MAX_FILE
 from aecodec.model.registry import Model, model_named
-from aecodec.picture import Picture, is_achromatic
-from aecodec.picture.alpha import blacken_hidden, fill_hidden
+from aecodec.picture import Picture, check_input, is_achromatic
+from aecodec.picture.alpha import fill_hidden
 from aecodec.picture.lossless import fits_lossless
-from aecodec.picture.opening import check_input
 from aecodec.picture.thumbnail import SHARE, thumbnails_of
 from aecodec.restoration import denoise, networks
 from aecodec.restoration.denoising import denoise_measured
@@ -51,15 +48,18 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
     """The file of a picture as the options ask for it; raises as `compress`."""
     height, width = picture.pixels.shape[:2]
     check_input(width, height, options.max_pixels)
-    cleaned, noise = clean(picture if options.keeps_hidden else fill_hidden(picture), options.denoise)
+    if picture.alpha is not None and not options.keeps_hidden:
+        picture = fill_hidden(picture)
+    picture, noise = clean(picture, options.denoise)
     model = model_named(options.model_name)
     if options.searches and width * height < LOADED_ANEW:
         model = model.for_search
-    encoder = Encoder(cleaned, options, model, noise)
+    encoder = Encoder(picture, options, model, noise)
     if options.lossless:
         return encoder.encode_lossless()
-    if (max_bytes := options.limit(width * height)) is not None:
-        return encoder.encode_within(int(min(max_bytes, MAX_FILE)))
+    limit = options.max_bytes if options.bpp is None else options.bpp * width * height / 8
+    if limit is not None:
+        return encoder.encode_within(int(min(limit, MAX_FILE)))
     if options.psnr is not None:
         return encoder.encode_to_psnr(options.psnr)
     if options.reduce == "auto":
@@ -80,7 +80,9 @@ def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
 class Encoder:
     """What is known of a picture while it is encoded: its pixels, its lossless candidate, the last draft.
 
-    `noise` is the deviation, of 255, that was removed from it, and `scale` by how much smaller it is coded.
+    `pixels` (h, w, 3) are those that are coded, `scale` times smaller than the picture's. `noise` is the
+    deviation, of 255, that was removed from it. An RGB picture of three equal channels, `is_gray_as_rgb`, is
+    coded as gray. `thumbnails` are files, the best first.
     """
 
     def __init__(
@@ -94,28 +96,16 @@ class Encoder:
     ) -> None:
         self.picture, self.options, self.model, self.noise = picture, options, model, noise
         self.scale = scale or (1 if isinstance(options.reduce, str) else int(options.reduce))
-        plain = picture if options.keeps_hidden else blacken_hidden(picture)
-        self.candidate = candidate or LosslessCandidate(plain)
+        self.pixels = downscale(picture.pixels, self.scale) if self.scale > 1 else picture.pixels
+        self.is_gray_as_rgb = not picture.gray and is_achromatic(picture.pixels)
+        self.candidate = candidate or LosslessCandidate(picture, options.keeps_hidden)
+        limited = options.max_bytes is not None or options.bpp is not None  # pixels need the bytes then
+        self.thumbnails = [] if limited or "thumbnail" in options.strip else thumbnails_of(picture)
         self.draft: Draft | None = None  # of the last rough file
 
     def downscaled(self, scale: int) -> Encoder:
         """The encoder of the same picture that codes it smaller by a scale."""
         return Encoder(self.picture, self.options, self.model, self.noise, scale, self.candidate)
-
-    @cached_property
-    def pixels(self) -> Pixels:
-        """The pixels (h, w, 3) that are coded."""
-        return downscale(self.picture.pixels, self.scale) if self.scale > 1 else self.picture.pixels
-
-    @cached_property
-    def is_clipped(self) -> bool:
-        """Whether the picture has areas of pure white or black."""
-        return has_clipped(self.picture.pixels)
-
-    @cached_property
-    def is_gray_as_rgb(self) -> bool:
-        """Whether the picture is RGB of three equal channels, which are coded as gray."""
-        return not self.picture.gray and is_achromatic(self.picture.pixels)
 
     def encode_lossless(self) -> Encoded:
         """The file that keeps every pixel."""
@@ -157,10 +147,7 @@ class Encoder:
         if self.options.enhance:
             enhanced = self.seal(payload, header, alpha, True, latents)
             encoded = enhanced if enhanced.psnr >= encoded.psnr + HELPS else encoded
-        if not self.is_clipped:
-            return encoded
-        clipping = choose_clipping(self.picture.pixels, encoded.pixels, len(encoded))
-        if not clipping:
+        if not (clipping := choose_clipping(encoded)):
             return encoded
         enhance = bool(encoded.container.stages.enhance)
         return self.seal(payload, header, {**alpha, Box.CLIPPING: clipping}, enhance, latents)
@@ -221,12 +208,6 @@ class Encoder:
         cdf_set = self.model.coder.best_cdf_set(latents.z, latents.quality)
         header = LearnedHeader(self.model.fingerprint, latents.quality, cdf_set, self.is_gray_as_rgb)
         return self.model.coder.encode(latents, cdf_set), header
-
-    @cached_property
-    def thumbnails(self) -> list[bytes]:
-        """Thumbnails of the picture, the best first; none where bytes are limited, as pixels need them."""
-        limited = self.options.max_bytes is not None or self.options.bpp is not None
-        return [] if limited or "thumbnail" in self.options.strip else thumbnails_of(self.picture)
 
     def thumbnail(self, payload: int) -> dict[Box, bytes]:
         """The box of the best thumbnail that is small beside a payload of so many bytes, if there is one."""

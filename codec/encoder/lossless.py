@@ -17,6 +17,7 @@ import numpy as np
 from aecodec.container import Box
 from aecodec.model.parallel import run_in_thread
 from aecodec.picture import Picture
+from aecodec.picture.alpha import blacken_hidden
 from aecodec.picture.lossless import LOSSLESS_EFFORTS, write_pixels
 
 LOSSLESS_WORTH = 32  # bytes that a lossless file may be larger than the learned one: about a header's
@@ -50,14 +51,18 @@ class Lossless:
 
 
 class LosslessCandidate:
-    """What files of a picture keep exactly, coded once for all qualities."""
+    """What files of a picture keep exactly, coded once for all qualities.
 
-    def __init__(self, picture: Picture) -> None:
-        self.picture = picture
+    The colours of invisible pixels are among that, or are black.
+    """
+
+    def __init__(self, picture: Picture, keeps_hidden: bool = True) -> None:
         self.height, self.width = picture.pixels.shape[:2]
         self.alpha: dict[Box, bytes] = {}  # beside a learned payload
         if picture.alpha is not None:
             self.alpha[Box.ALPHA] = write_pixels(picture.alpha)
+            picture = picture if keeps_hidden else blacken_hidden(picture)
+        self.picture = picture
 
     @cached_property
     def lossless(self) -> Lossless:

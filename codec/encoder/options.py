@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from aecodec.arguments import number, whole_number
 from aecodec.errors import ImageError, QualityError, StageError, TargetError
-from aecodec.options import ReadOptions, option, true_or_false, unless_none
+from aecodec.options import ReadOptions, number, option, true_or_false, whole_number
 
 DEFAULT_QUALITY = 50.0
 MOST_EFFORT = 9
@@ -91,17 +90,17 @@ class CompressOptions(ReadOptions):
     """
 
     quality: float | None = option(
-        None, "Higher is better and larger, 0 to 100. Default: 50.", unless_none(check_quality), short="-q"
+        None, "Higher is better and larger, 0 to 100. Default: 50.", check_quality, short="-q"
     )
     max_bytes: float | None = option(
         None,
         "As good as fits these bytes, as 20k or 1.5M.",
-        unless_none(check_target),
+        check_target,
         metavar="BYTES",
         parse="bytes_of",
     )
-    bpp: float | None = option(None, "As good as fits these bits a pixel.", unless_none(check_target))
-    psnr: float | None = option(None, "As small as this PSNR in dB allows.", unless_none(check_target))
+    bpp: float | None = option(None, "As good as fits these bits a pixel.", check_target)
+    psnr: float | None = option(None, "As small as this PSNR in dB allows.", check_target)
     lossless: bool = option(
         False, "Keep every pixel as it is, invisible ones too.", true_or_false(TargetError)
     )
@@ -109,7 +108,7 @@ class CompressOptions(ReadOptions):
     denoise: float | str | None = option(
         None,
         "Remove noise first: off, auto, or its deviation of 255.",
-        unless_none(check_noise),
+        check_noise,
         metavar="NOISE",
         parse="noise_of",
     )
@@ -137,10 +136,10 @@ class CompressOptions(ReadOptions):
     tune: str | None = option(
         None,
         "Best to the eye (visual) or by PSNR (psnr). Default: visual; psnr with what goes by it.",
-        unless_none(check_tune),
+        check_tune,
     )
     model: str | None = option(
-        None, "An installed model, see `aecodec models`, in place of --tune's.", unless_none(check_model)
+        None, "An installed model, see `aecodec models`, in place of --tune's.", check_model
     )
 
     def __post_init__(self) -> None:
@@ -185,7 +184,3 @@ class CompressOptions(ReadOptions):
     def searches(self) -> bool:
         """Whether many qualities will be tried."""
         return self.reduce == "auto" or bool(self.targets)
-
-    def limit(self, pixels: int) -> float | None:
-        """The most bytes of a file of so many pixels by `max_bytes` or `bpp`; None where both are None."""
-        return self.max_bytes if self.bpp is None else self.bpp * pixels / 8

@@ -68,32 +68,19 @@ class Coder:
     def __init__(self, tables: FrequencyTables, ans: Ans | None = None) -> None:
         self.tables = tables
         self.ans = ans or installed_ans()
-        self.models: dict[Any, Any] = {}
+        self.escape_table = self.ans.uniform(2**ESCAPE_BITS)  # of values of 16 bits
+        self.built: dict[Any, Any] = {}
 
-    def model(self, key: Any, counts: NDArray[np.uint32]) -> Any:
-        """The distribution of some counts, kept under a key."""
-        if key not in self.models:
-            self.models[key] = self.ans.categorical(counts)
-        return self.models[key]
-
-    def y_model(self, scale_index: int) -> Any:
-        """The distribution of symbols at a scale index."""
-        return self.model(scale_index, self.tables.frequencies_at(scale_index))
-
-    def z_model(self, cdf_set: int, context: int) -> Any:
-        """The distribution of the hyper-latent's symbols in a context."""
-        return self.model((cdf_set, context), self.tables.z_frequencies[cdf_set, context])
-
-    def escape_model(self) -> Any:
-        """The distribution of values of 16 bits."""
-        if "escape" not in self.models:
-            self.models["escape"] = self.ans.uniform(2**ESCAPE_BITS)
-        return self.models["escape"]
+    def table(self, key: Any, counts: NDArray[np.uint32]) -> Any:
+        """The coder's table of some counts, kept under a key."""
+        if key not in self.built:
+            self.built[key] = self.ans.categorical(counts)
+        return self.built[key]
 
     def encode(self, latents: Latents, cdf_set: int) -> bytes:
         """The stream of latents, with one CDF set of the hyper-latent."""
         coder = self.ans.stack()
-        coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_model())
+        coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_table)
         for number in reversed(range(CONTEXT_PASSES)):
             self.encode_pass(coder, latents.symbols, latents.scale_index, number)
         self.encode_hyper_latent(coder, latents.z, latents.quality, cdf_set)
@@ -101,22 +88,24 @@ class Coder:
 
     def encode_hyper_latent(self, coder: Stack, z: Integers, quality: float, cdf_set: int) -> None:
         """Push the hyper-latent (Z, h, w)."""
-        span = self.tables.z_high - self.tables.z_low
+        span, frequencies = self.tables.z_high - self.tables.z_low, self.tables.z_frequencies[cdf_set]
         for step in reversed(list(hyper_steps(self.tables, z, quality))):
             codes = (z[step.channel].reshape(-1)[step.places] - step.origin + span).astype(np.int32)
             for context, in_context in reversed(list(by_value(step.context, np.arange(len(codes))))):
-                coder.encode_reverse(codes[in_context], self.z_model(cdf_set, context))
+                table = self.table((cdf_set, context), frequencies[context])
+                coder.encode_reverse(codes[in_context], table)
 
     def decode_hyper_latent(
         self, coder: Stack, size: tuple[int, int], quality: float, cdf_set: int
     ) -> Integers:
         """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
         z = np.zeros((self.tables.z_channels, *size), np.int32)
-        span = self.tables.z_high - self.tables.z_low
+        span, frequencies = self.tables.z_high - self.tables.z_low, self.tables.z_frequencies[cdf_set]
         for step in hyper_steps(self.tables, z, quality):
             values = step.origin - span
             for context, in_context in by_value(step.context, np.arange(len(values))):
-                values[in_context] += coder.decode(self.z_model(cdf_set, context), len(in_context))
+                table = self.table((cdf_set, context), frequencies[context])
+                values[in_context] += coder.decode(table, len(in_context))
             if (values < self.tables.z_low).any() or (values > self.tables.z_high).any():
                 raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
             z[step.channel].reshape(-1)[step.places] = values
@@ -130,22 +119,24 @@ class Coder:
         escaped = [group[np.abs(group) > support[index]] for index, group in values.items()]
         if sum(map(len, escaped)):
             coder.encode_reverse(
-                np.concatenate(escaped).astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_model()
+                np.concatenate(escaped).astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_table
             )
         for index, group in reversed(values.items()):
             codes = np.where(np.abs(group) > support[index], support[index] + 1, group)
-            coder.encode_reverse(codes.astype(np.int32) + support[index], self.y_model(index))
+            table = self.table(index, self.tables.frequencies_at(index))
+            coder.encode_reverse(codes.astype(np.int32) + support[index], table)
 
     def decode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
         """Pop the symbols (M, 2h, 2w) of one context pass into their places."""
         flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
         for index, places in self.groups(scale_index, symbols, number).items():
             support = int(self.tables.y_support[index])
-            codes = coder.decode(self.y_model(index), len(places))
+            table = self.table(index, self.tables.frequencies_at(index))
+            codes = coder.decode(table, len(places))
             flat[places] = codes - support
             escapes.append(places[codes == 2 * support + 1])
         if len(places := np.concatenate(escapes)):
-            values = coder.decode(self.escape_model(), len(places)) - SYMBOL_LIMIT - 1
+            values = coder.decode(self.escape_table, len(places)) - SYMBOL_LIMIT - 1
             if (values < -SYMBOL_LIMIT).any():
                 raise BitstreamError("payload holds a symbol out of range: the file is damaged")
             flat[places] = values
@@ -168,7 +159,7 @@ class Coder:
         symbols = np.zeros(scale_index.shape, np.int16)
         for number in range(CONTEXT_PASSES):
             self.decode_pass(coder, symbols, scale_index, number)
-        end = coder.decode(self.escape_model(), 1)
+        end = coder.decode(self.escape_table, 1)
         if end[0] != END_MARK or not coder.is_empty():
             raise BitstreamError("payload does not end with the picture: the file is damaged")
         return Latents(z, symbols, scale_index, quality)

@@ -72,7 +72,8 @@ def scale_indices(tables: FrequencyTables, z: Integers, quality: float) -> Scale
     offset = (offset + 2 ** (FRACTION_BITS - 1)) / 2**FRACTION_BITS  # which divides floats exactly
     index = np.empty((len(offset), height, 2, width, 2), np.uint8)
     with BLAS, libraries().limit(limits=1, user_api="blas"):  # others would spin for 25 ms after it
-        for rows, columns in product(parts(height), parts(width)):
+        for row, column in product(*(range(0, side, POSITIONS_AT_ONCE) for side in (height, width))):
+            rows, columns = slice(row, row + POSITIONS_AT_ONCE), slice(column, column + POSITIONS_AT_ONCE)
             part = neighbours[:, rows, columns]
             inputs = part.transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1)
             sums = (tables.scale_matrix @ inputs).reshape(-1, 2, 2, *part.shape[1:3])
@@ -80,12 +81,6 @@ def scale_indices(tables: FrequencyTables, z: Integers, quality: float) -> Scale
             levels = np.clip(sums, 0, SCALE_LEVELS - 1, out=sums).astype(np.uint8)
             index[:, rows, :, columns] = levels.transpose(0, 3, 1, 4, 2)
     return index.reshape(-1, 2 * height, 2 * width)
-
-
-def parts(length: int) -> Iterator[slice]:
-    """An axis of positions, cut."""
-    for start in range(0, length, POSITIONS_AT_ONCE):
-        yield slice(start, min(start + POSITIONS_AT_ONCE, length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +102,13 @@ def hyper_pass_of(row: Any, column: Any) -> Any:
     return 2 * last + (1 - last) * (row % 2)
 
 
-def hyper_passes(height: int, width: int) -> Places:
-    """The pass, 0 to 2, in which each position (h, w) is coded."""
-    passes: Places = hyper_pass_of(*np.ogrid[:height, :width])
-    return passes
-
-
 def hyper_steps(tables: FrequencyTables, z: Integers, quality: float) -> Iterator[Step]:
     """The steps in which the hyper-latent (Z, h, w) is coded at a quality.
 
     A step depends on values of earlier steps alone. A decoder writes the values of a step before it asks for
     the next.
     """
-    flat, order = z.reshape(len(z), -1), hyper_passes(*z.shape[1:])
+    flat, order = z.reshape(len(z), -1), hyper_pass_of(*np.ogrid[: z.shape[1], : z.shape[2]])
     offsets = interpolate(tables.z_offset, quality).reshape(HYPER_PASSES, len(z))
     low, high = (bound * CONTEXTS_PER_UNIT for bound in EXPECTED_RANGE)
     for number in range(HYPER_PASSES):

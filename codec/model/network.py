@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from aecodec.arrays import Floats
-from aecodec.errors import AecodecError, ModelError
-from aecodec.model.constants import with_constant
+from aecodec.errors import AecodecError, ModelError, one_line
+from aecodec.model.onnx_graph import with_constant
 from aecodec.model.parallel import at_once, thread_count
 
 ARENA = Lock()
@@ -91,10 +91,6 @@ class Session:
             return [output[0] for output in self.session.run(None, feed)]
         except Exception as error:
             raise AecodecError(f"a network cannot be run ({one_line(error)}): free memory") from error
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 @cache

@@ -15,9 +15,9 @@ from aecodec.entropy.coder import Coder
 from aecodec.entropy.tables import FORMAT, FrequencyTables, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
+from aecodec.model.onnx_graph import with_shared
 from aecodec.model.parallel import at_once, load_in_background
 from aecodec.model.released import directory_in_package, released_with, remedy
-from aecodec.model.shared_weights import with_shared
 
 DIRECTORY = Path(__file__).parents[1] / "models"
 MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from aecodec.container import Box
+from aecodec.container import MAX_PIXELS, Box, check_size
+from aecodec.errors import ImageError, LimitError
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
@@ -27,6 +28,14 @@ class Picture:
     alpha: NDArray[np.uint8] | None = None  # (H, W)
     metadata: Mapping[Box, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # clauses, each of a difference to the file or image it was read from
+
+
+def check_input(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Raises ImageError for a picture that has no pixels or more than are worked on."""
+    try:
+        check_size(width, height, max_pixels)
+    except LimitError as error:
+        raise ImageError(f"cannot be coded: {error}") from error
 
 
 def to_gray(pixels: Pixels) -> Pixels:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from aecodec.errors import ImageError, MissingExtraError
-from aecodec.picture import exif
+from aecodec.picture import check_input, exif
 from aecodec.picture.boxes import boxes_of
 from aecodec.picture.depth import LAST_OF_16_BITS, rounded
 
@@ -102,7 +102,7 @@ def open_jpeg_xl(data: bytes, max_pixels: int) -> Image.Image:
 
     Raises ImageError for animations and for too many pixels, MissingExtraError without the plugin.
     """
-    from aecodec.picture.opening import check_input, open_image
+    from aecodec.picture.opening import open_image
 
     try:
         import brotli  # noqa: F401  for metadata, which `cjxl` packs

@@ -12,8 +12,9 @@ from typing import IO, Any
 
 from PIL import Image
 
-from aecodec.container import MAX_PIXELS, check_size
-from aecodec.errors import ImageError, LimitError, MissingExtraError
+from aecodec.container import MAX_PIXELS
+from aecodec.errors import ImageError, MissingExtraError
+from aecodec.picture import check_input
 from aecodec.picture.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
@@ -93,14 +94,6 @@ def reader_of(format: str) -> Any:
             raise MissingExtraError("HEIC needs pip install 'aecodec[more]'") from error
     importlib.import_module(PLUGINS[format])
     return Image.OPEN[format][0]
-
-
-def check_input(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
-    """Raises ImageError for a picture that has no pixels or more than are worked on."""
-    try:
-        check_size(width, height, max_pixels)
-    except LimitError as error:
-        raise ImageError(f"cannot be coded: {error}") from error
 
 
 @contextmanager

@@ -1,10 +1,19 @@
-"""What Pillow, its plugins and the libraries below them raise on odd files and images."""
+"""What Pillow, its plugins and the libraries below them raise on odd files and images, and warn of.
+
+Warnings are muted in one thread, without an effect on others. `warnings.catch_warnings` replaces the list of
+filters of the whole process. Where several threads do so at once, the last one to end may leave the list of
+another, and all are muted. The filter here matches in threads that are in the context, and in no others.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock, local
+from typing import Any
 
 from aecodec.errors import AecodecError, ImageError, one_line
 
@@ -18,6 +27,7 @@ MALFORMED = (
     ValueError,
     struct.error,
 )
+ANYTHING, NOTHING = re.compile(""), re.compile("(?!)")
 
 
 class DamagedError(ImageError):
@@ -38,3 +48,43 @@ def decoding() -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """The text of a library's error in one line."""
     return one_line(getattr(error, "strerror", None) or error) or type(error).__name__
+
+
+class Within(local):
+    """Stands in for a regular expression in `warnings`: matches any text in a thread that is in the context.
+
+    Its methods are those of `re`, in C: while `warnings` goes through the filters no thread gets its turn.
+    """
+
+    match: Any = NOTHING.match
+
+
+lock, within = Lock(), Within()
+users = 0  # threads that are within
+FILTER: Any = ("ignore", within, Warning, None, 0)
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Within, nothing is warned of, and no warning is made an error."""
+    before, within.match = within.match, ANYTHING.match
+    register(1)
+    try:
+        yield
+    finally:
+        register(-1)
+        within.match = before
+
+
+def register(change: int) -> None:
+    """Puts the filter before all others for the first user, and takes it away after the last one.
+
+    The list is exchanged, not changed: another thread may be going through it.
+    """
+    global users
+    with lock:
+        users += change
+        others = [entry for entry in warnings.filters if entry != FILTER]
+        wanted = [FILTER, *others] if users else others
+        if wanted != warnings.filters:
+            setattr(warnings, "filters", wanted)  # noqa: B010  of a type that says it is not changed

@@ -18,15 +18,14 @@ from aecodec.arrays import Pixels
 from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture, depth, exif, png
+from aecodec.picture import Picture, check_input, depth, exif, png
 from aecodec.picture.colour import notes_of_png_colours, rgb_of_cmyk
 from aecodec.picture.frames import at_frame
 from aecodec.picture.leftovers import content_of
 from aecodec.picture.metadata import read_exif, read_metadata, upright
-from aecodec.picture.opening import HEAD, PLUGINS, check_input, format_of, open_image
-from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
+from aecodec.picture.opening import HEAD, PLUGINS, format_of, open_image
+from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of, unwarned
 from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
-from aecodec.picture.unwarned import unwarned
 
 READABLE_SUFFIXES = {
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg"),
@@ -38,8 +37,6 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
 DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
 WITHOUT_END = "ends too early, but all of its pixels are there"
 UNKNOWN_DEPTH = "was loaded before, and its file is gone: if it had more than 8 bits a sample, they were cut"
-
-
 DEFAULTS = ReadOptions()
 
 
@@ -142,18 +139,15 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
     out. Metadata are those in `info` and, with its edits, `getexif()`: entries that the caller has deleted do
     not come back.
     """
-    with decoding(), unwarned(), at_frame(image, options.frame) as notes:
-        check_input(*image.size, options.max_pixels)
-        if is_bare(image):
-            pixels, alpha = planes_of(image, None)
-            return Picture(pixels, image.mode in ("L", "LA"), alpha, notes=tuple(notes))
-        return picture_of(image, options.depth, list(notes))
-
-
-def is_bare(image: Image.Image) -> bool:
-    """Whether an image was made in memory and is nothing but 8-bit pixels."""
-    plain = image.format is None and image.mode in ("L", "LA", "RGB", "RGBA")
-    return plain and not image.info and not image.getexif()
+    plain = image.format is None and image.mode in ("L", "LA", "RGB", "RGBA") and not image.info
+    with decoding():
+        if plain and not image.getexif() and not options.frame:  # made in memory, nothing but pixels
+            check_input(*image.size, options.max_pixels)
+            pixels, alpha = planes_of(image)
+            return Picture(pixels, image.mode in ("L", "LA"), alpha)
+        with unwarned(), at_frame(image, options.frame) as notes:
+            check_input(*image.size, options.max_pixels)
+            return picture_of(image, options.depth, list(notes))
 
 
 def picture_of(image: Image.Image, wanted_depth: int | None, notes: list[str]) -> Picture:
@@ -208,7 +202,7 @@ def turned_upright(image: Image.Image, shallow: Image.Image) -> tuple[Image.Imag
     return ImageOps.exif_transpose(shallow), orientation in exif.TURNED  # also by XMP
 
 
-def planes_of(image: Image.Image, key: int | tuple[int, ...] | None) -> tuple[Pixels, Alpha | None]:
+def planes_of(image: Image.Image, key: int | tuple[int, ...] | None = None) -> tuple[Pixels, Alpha | None]:
     """Pixels (H, W, 3) and alpha (H, W); `key` is the transparent colour if the image has a wrong one."""
     if key is not None:
         image = image.copy()

@@ -39,7 +39,8 @@ def strip(picture: Picture, kinds: str | Iterable[str]) -> Picture:
     coordinates in EXIF, XMP and texts: XMP and EXIF that cannot be edited safely go as a whole, with a note.
     Only files have a thumbnail, which the encoder then leaves out.
     """
-    wanted = kinds_of(kinds)
+    if not (wanted := kinds_of(kinds)):
+        return picture
     gone = {box for kind in wanted for box in BOXES.get(kind, ())}
     kept = {box: data for box, data in picture.metadata.items() if box not in gone}
     notes = [*picture.notes, *notes_of_colours(picture, gone)]

@@ -14,8 +14,7 @@ from PIL import Image
 
 from aecodec.errors import BitstreamError
 from aecodec.picture import Picture
-from aecodec.picture.pillow_errors import decoding
-from aecodec.picture.unwarned import unwarned
+from aecodec.picture.pillow_errors import decoding, unwarned
 
 SIDE = 256  # pixels of the longer side: what file managers ask for
 LARGEST = 512  # pixels of a side that is read, see docs/format.md

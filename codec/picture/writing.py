@@ -13,8 +13,7 @@ from aecodec.errors import ImageError
 from aecodec.picture import Picture, code_points
 from aecodec.picture.embedding import embed
 from aecodec.picture.metadata import info_of
-from aecodec.picture.pillow_errors import MALFORMED
-from aecodec.picture.unwarned import unwarned
+from aecodec.picture.pillow_errors import MALFORMED, unwarned
 
 FORMATS = {
     ".avif": "AVIF",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aecodec.arguments import choice, number
 from aecodec.errors import MissingExtraError, StageError
+from aecodec.options import choice, number
 from aecodec.picture import Picture, is_achromatic, to_gray
 from aecodec.picture.alpha import blacken_hidden, fill_hidden
 from aecodec.restoration.filtering import restored

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from aecodec.arguments import choice, whole_number
 from aecodec.arrays import Finish, Floats, Pixels
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import StageError
 from aecodec.model.tiling import scale_window, tiles
+from aecodec.options import choice, whole_number
 from aecodec.picture import Picture
 from aecodec.picture.alpha import fill_hidden
 from aecodec.progress import track

@@ -23,8 +23,8 @@ from aecodec.entropy.context import CONTEXT_PASSES, LOUDEST, RATIOS, adapt_scale
 from aecodec.entropy.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_PASSES
 from aecodec.entropy.tables import FORMAT, FRACTION_BITS, SCALE_LEVELS, FrequencyTables, write_tables
 from aecodec.errors import ModelError
+from aecodec.model.onnx_graph import without_shared
 from aecodec.model.registry import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
-from aecodec.model.shared_weights import without_shared
 from aecodec.sampling import evenly_spaced
 from aecodec.training.data import Pixels
 from aecodec.training.distortion import TUNINGS, Tuning

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aecodec.api import ImageLike, read_any
-from aecodec.arguments import number
 from aecodec.arrays import Floats
 from aecodec.errors import AecodecError
-from aecodec.options import ReadOptions
+from aecodec.options import ReadOptions, number
 from aecodec.picture import Picture
 from aecodec.picture.alpha import fill_hidden
 from aecodec.uses.cells import CELL, planes_of

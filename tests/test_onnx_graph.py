@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aecodec.errors import ModelError
-from aecodec.model.constants import fields, message, read_varint, varint, with_constant
+from aecodec.fields import write_varint
+from aecodec.model.onnx_graph import fields, message, read_varint, with_constant
 from aecodec.model.registry import Model
 
 
-@given(st.integers(0, 2**63 - 1))
+@given(st.integers(0, 2**35 - 1))
 def test_numbers(value: int) -> None:
-    assert read_varint(memoryview(varint(value)), 0) == (value, len(varint(value)))
+    assert read_varint(memoryview(write_varint(value)), 0) == (value, len(write_varint(value)))
 
 
 def test_fields_of_a_graph_are_all_of_it(model: Model) -> None:
