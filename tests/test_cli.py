@@ -26,7 +26,7 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """The command in this process, which spares its start: `run_process` says the same."""
     command = ["aecodec", *map(str, arguments)]
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", "backslashreplace"))
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", by, "") for by in ("strict", "backslashreplace"))
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd or Path.cwd())
@@ -327,7 +327,7 @@ def without(module: str, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 def test_the_highest_effort_needs_no_torch(tmp_path: Path) -> None:
-    Image.fromarray(photograph(40, 33)).save(tmp_path / "small.png")
+    Image.fromarray(photograph(32, 32)).save(tmp_path / "small.png")  # one cell
     sizes = []
     for effort in (0, 9):
         result = without("torch", "compress", tmp_path / "small.png", tmp_path / "x.aec", "-fe", effort)

@@ -47,7 +47,7 @@ def task_of(name: str) -> Restoration:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [("denoise", 25), ("enhance", 25), ("upscale", 80), ("srcnn3", 30)]
+    ("name", "steps"), [("denoise", 12), ("enhance", 25), ("upscale", 40), ("srcnn3", 30)]
 )
 def test_a_stage_learns(name: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restoration, "VALIDATION_SIDE", 96)
