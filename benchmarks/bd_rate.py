@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from bjontegaard import bd_rate as bjontegaard_rate
 from numpy.typing import NDArray
 
 RESAMPLES = 400  # of the pictures, for the interval: more make it steadier, and take longer
@@ -59,6 +58,8 @@ def bd_rate(anchor: Curve, test: Curve, method: str = "pchip") -> float:
         raise NotComparableError(f"fewer than {FEWEST_POINTS} qualities to compare")
     if not shared_range(anchor, test):
         raise NotComparableError("the curves share no range")
+    from bjontegaard import bd_rate as bjontegaard_rate  # imports matplotlib, a second in each process
+
     arguments = anchor[:, 0], anchor[:, 1], test[:, 0], test[:, 1]
     return float(bjontegaard_rate(*arguments, method=method, require_matching_points=False, min_overlap=0))
 

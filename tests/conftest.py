@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from aecodec.arrays import Pixels
 from aecodec.model.registry import Model, model_named
@@ -15,6 +16,16 @@ from tests.common import photograph
 
 settings.register_profile("aecodec", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("aecodec")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """In each test process, for numpy and torch: tests run side by side, and what they compute is small.
+
+    Threads of OpenMP spin as they wait for each other, the longer the busier the machine.
+    """
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

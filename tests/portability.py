@@ -134,6 +134,12 @@ def version_of(package: str) -> str:
         return "none"
 
 
+def leave_out() -> None:
+    """Makes importing the package that WITHOUT names fail in this process."""
+    if missing := os.environ.get(WITHOUT):
+        sys.modules[missing] = None  # type: ignore[assignment]
+
+
 def run(command: list[str], way: dict[str, str]) -> Report:
     """What another process finds that computes in some way."""
     environment = {**os.environ, "PYTHONPATH": str(Path(aecodec.__file__).parents[1]), **way}
@@ -146,8 +152,7 @@ def run(command: list[str], way: dict[str, str]) -> Report:
 
 def main() -> None:
     if sys.argv[1:] == ["--decode"]:
-        if missing := os.environ.get(WITHOUT):
-            sys.modules[missing] = None  # type: ignore[assignment]  # so that to import it fails
+        leave_out()
         report = decode_golden()
         print(json.dumps({name: getattr(report, name) for name in Report.__slots__}))
         return

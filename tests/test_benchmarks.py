@@ -16,7 +16,7 @@ from PIL import Image
 
 from aecodec.benchmarks import metrics
 from aecodec.benchmarks.bd_rate import NotComparableError, bd_rate, compare, rising
-from aecodec.benchmarks.measure import find_photographs, measure_one
+from aecodec.benchmarks.measure import Photograph, find_photographs, measure_one
 from aecodec.benchmarks.metrics import METRICS, measure_all, ms_ssim_db, psnr_rgb, psnr_y, ssim, ssimulacra2
 from aecodec.benchmarks.reference_codecs import (
     JPEG,
@@ -46,37 +46,41 @@ def test_kodak_is_whole() -> None:
         assert hashlib.sha256((KODAK / Path(name).name).read_bytes()).hexdigest() == digest
 
 
-def means_on_kodak(codec: ReferenceCodec, quality: float) -> tuple[float, float]:
-    measurements = [measure_one(codec, one, quality, ("psnr",)) for one in find_photographs(KODAK)[0]]
-    bpp, psnr = [m.bpp for m in measurements], [m.metrics["psnr"] for m in measurements]
-    return float(np.mean(bpp)), float(np.mean(psnr))
+@pytest.fixture(scope="session")
+def kodak() -> list[Photograph]:
+    return find_photographs(KODAK)[0]
 
 
-@pytest.mark.parametrize(
-    ("quality", "psnr", "bpp"), [(10, 26.67, 0.256), (50, 32.17, 0.869), (90, 38.03, 2.315)]
-)
-def test_jpeg_on_kodak_is_calibrated(quality: int, psnr: float, bpp: float) -> None:
-    means = means_on_kodak(CODECS[JPEG], quality)
-    assert means[0] == pytest.approx(bpp, abs=0.001)
-    assert means[1] == pytest.approx(psnr, abs=0.02)
+def means_on(kodak: list[Photograph], codec: ReferenceCodec, *qualities: float) -> np.ndarray:
+    """Mean bpp and PSNR at each quality (qualities, 2)."""
+    files = [[measure_one(codec, one, quality, ("psnr",)) for quality in qualities] for one in kodak]
+    return np.mean([[(file.bpp, file.metrics["psnr"]) for file in row] for row in files], axis=0)
 
 
-def test_jpeg_without_optimised_tables_is_the_weaker_anchor_of_the_literature() -> None:
+def test_jpeg_on_kodak_is_calibrated(kodak: list[Photograph]) -> None:
+    bpp, psnr = means_on(kodak, CODECS[JPEG], 10, 50, 90).T
+    assert bpp == pytest.approx([0.256, 0.869, 2.315], abs=0.001)
+    assert psnr == pytest.approx([26.67, 32.17, 38.03], abs=0.02)
+
+
+def test_jpeg_without_optimised_tables_is_the_weaker_anchor_of_the_literature(
+    kodak: list[Photograph],
+) -> None:
     options = {**CODECS[JPEG].options, "optimize": False}
-    bpp, psnr = means_on_kodak(replace(CODECS[JPEG], options=options), 10)
+    [(bpp, psnr)] = means_on(kodak, replace(CODECS[JPEG], options=options), 10)
     assert bpp == pytest.approx(0.327, abs=0.001)
     assert psnr == pytest.approx(26.67, abs=0.02)
 
 
-def test_webp_on_kodak_is_calibrated() -> None:
-    bpp, psnr = means_on_kodak(CODECS["WebP"], 50)
+def test_webp_on_kodak_is_calibrated(kodak: list[Photograph]) -> None:
+    [(bpp, psnr)] = means_on(kodak, CODECS["WebP"], 50)
     assert bpp == pytest.approx(0.673, abs=0.001)
     assert psnr == pytest.approx(33.01, abs=0.02)
 
 
-def test_jpeg_2000_has_its_colour_transform() -> None:
+def test_jpeg_2000_has_its_colour_transform(kodak: list[Photograph]) -> None:
     """Near the mean of ffmpeg's OpenJPEG on Kodak, 32.4 dB at 0.65 bpp; without it, 1.5 times the rate."""
-    bpp, psnr = means_on_kodak(CODECS["JPEG 2000"], 33)
+    [(bpp, psnr)] = means_on(kodak, CODECS["JPEG 2000"], 33)
     assert psnr > 31
     assert bpp < 0.85
 
@@ -250,13 +254,13 @@ def test_bd_rate_of_a_published_example_is_that_of_its_definition() -> None:
     assert bd_rate(first, second, "akima") == pytest.approx(expected, abs=0.1)
 
 
-def test_published_codecs_save_what_the_field_says_they_do() -> None:
+def test_published_codecs_save_what_the_field_says_they_do(kodak: list[Photograph]) -> None:
     """Their published points against our JPEG, in the range that both cover.
 
     On 28 to 38 dB others find -52.1 %, -55.5 % and -62.9 % from the same points.
     """
     qualities = 5, 10, 20, 30, 50, 60, 70, 80, 88, 93
-    anchor = rising(curve(*(means_on_kodak(CODECS[JPEG], quality) for quality in qualities)))
+    anchor = rising(means_on(kodak, CODECS[JPEG], *qualities))
     published = json.loads((KODAK.parent / "published.json").read_text())["curves"]
     for name, saved in (
         ("hyperprior (Ballé 2018)", -52.1),

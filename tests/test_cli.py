@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 
 import aecodec
+from aecodec.cli import main
 from aecodec.container import parse, serialise
 from tests.common import SAME_PACKAGE, photograph
 
@@ -21,20 +24,30 @@ from tests.common import SAME_PACKAGE, photograph
 def run_command(
     *arguments: object, cwd: Path | None = None, stdin: IO[str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    command, environment = (
-        [sys.executable, "-m", "aecodec.cli", *map(str, arguments)],
-        {**os.environ, "PYTHONPATH": SAME_PACKAGE},
-    )
-    return subprocess.run(
-        command,
-        stdin=stdin,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
+    """The command in this process, which spares its start: `run_process` says the same."""
+    command = ["aecodec", *map(str, arguments)]
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", by, "") for by in ("strict", "backslashreplace"))
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd or Path.cwd())
+        for name, value in {"argv": command, "stdin": stdin, "stdout": out, "stderr": err}.items():
+            patch.setattr(sys, name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    signal.signal(signal.SIGTERM, handler)
+    return subprocess.CompletedProcess(command, ended.value.code or 0, written_to(out), written_to(err))
+
+
+def written_to(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+def run_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as a user starts it."""
+    command = [sys.executable, "-m", "aecodec.cli", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": SAME_PACKAGE}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
 
 
 def refusal(result: subprocess.CompletedProcess[str], code: int, *fragments: str) -> None:
@@ -61,6 +74,14 @@ def compressed(photo: Path) -> Path:
     path = photo.with_suffix(".aec")
     assert run_command("compress", photo, path).returncode == 0
     return path
+
+
+def of_another_model(path: Path) -> bytes:
+    """A file that names a model that is not installed, 00010203."""
+    container = parse(path.read_bytes())
+    assert container.learned
+    learned = replace(container.learned, fingerprint=b"\0\x01\x02\x03")
+    return serialise(replace(container, learned=learned))
 
 
 def test_round_trip_with_derived_names(photo: Path, tmp_path: Path) -> None:
@@ -122,8 +143,27 @@ def test_info_and_models_agree(compressed: Path) -> None:
 
 
 def test_the_release_is_said() -> None:
-    result = run_command("--version")
+    result = run_process("--version")
     assert (result.returncode, result.stdout) == (0, f"aecodec {aecodec.__version__}\n")
+
+
+def test_a_process_ends_as_the_command_does(photo: Path, compressed: Path, tmp_path: Path) -> None:
+    damaged, foreign = tmp_path / "damaged.aec", tmp_path / "foreign.aec"
+    damaged.write_bytes(compressed.read_bytes()[:-10])
+    foreign.write_bytes(of_another_model(compressed))
+    commands: list[tuple[object, ...]] = [
+        ("info", compressed, "--json"),
+        ("compress", tmp_path / "no.png"),
+        ("compress", photo, "--nope"),
+        ("decompress", damaged),
+        ("decompress", foreign),
+        ("compress", photo, tmp_path / "x.aec", "--max-bytes", 10),
+    ]
+    for code, command in enumerate(commands):
+        results = run_process(*command), run_command(*command)
+        assert results[0].returncode == code, results[0].stderr
+        ends = [(result.returncode, result.stdout, result.stderr) for result in results]
+        assert ends[0] == ends[1]
 
 
 def test_info_of_many_files(compressed: Path, tmp_path: Path) -> None:
@@ -148,10 +188,7 @@ def test_info_of_many_files(compressed: Path, tmp_path: Path) -> None:
 
 
 def test_info_names_a_missing_model(compressed: Path, tmp_path: Path) -> None:
-    container = parse(compressed.read_bytes())
-    assert container.learned
-    foreign = replace(container, learned=replace(container.learned, fingerprint=b"\0\x01\x02\x03"))
-    (tmp_path / "foreign.aec").write_bytes(serialise(foreign))
+    (tmp_path / "foreign.aec").write_bytes(of_another_model(compressed))
     assert "model 00010203, which is not installed" in run_command("info", tmp_path / "foreign.aec").stdout
 
 
@@ -219,15 +256,8 @@ def test_damaged_files_are_refused(compressed: Path, tmp_path: Path, damage: str
 
 
 def test_an_unknown_model_has_its_own_code(photo: Path, compressed: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from aecodec.container import parse, serialise
-
-    container = parse(compressed.read_bytes())
-    assert container.learned
-    foreign = replace(container, learned=replace(container.learned, fingerprint=b"\1\2\3\4"))
-    (tmp_path / "foreign.aec").write_bytes(serialise(foreign))
-    refusal(run_command("decompress", tmp_path / "foreign.aec"), 4, "01020304")
+    (tmp_path / "foreign.aec").write_bytes(of_another_model(compressed))
+    refusal(run_command("decompress", tmp_path / "foreign.aec"), 4, "00010203")
     refusal(run_command("compress", photo, tmp_path / "x.aec", "--model", "none"), 4, "none", "base")
 
 
@@ -297,7 +327,7 @@ def without(module: str, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 def test_the_highest_effort_needs_no_torch(tmp_path: Path) -> None:
-    Image.fromarray(photograph(40, 33)).save(tmp_path / "small.png")
+    Image.fromarray(photograph(32, 32)).save(tmp_path / "small.png")  # one cell
     sizes = []
     for effort in (0, 9):
         result = without("torch", "compress", tmp_path / "small.png", tmp_path / "x.aec", "-fe", effort)

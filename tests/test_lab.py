@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import warnings
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -29,15 +28,6 @@ with warnings.catch_warnings():
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and compressai warn of themselves
 
 SHAPES = [(5, 7), (1, 30)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks are fastest on one thread, and tests run side by side."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -21,7 +21,7 @@ from aecodec.progress import as_part_of_passes, progress_listener, track
 from tests.common import photograph
 from tests.test_cli import run_command
 
-LARGE = (LONG - 1) * CORE * CELL + 1, 40  # pixels (W, H): as few as have as many tiles
+LARGE = (LONG - 1) * CORE * CELL + 1, CELL  # pixels (W, H): as few as have as many tiles
 ANALYSED = -(-LARGE[0] // (ANALYSIS_CORE * CELL))  # tiles, which are smaller
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from tests.common import photograph
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -23,7 +25,7 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that holds what the examples name."""
-    shutil.copy(ROOT / "benchmarks" / "kodak" / "kodim23.png", tmp_path / "photo.png")
+    Image.fromarray(photograph(320, 240)).save(tmp_path / "photo.png")
     return tmp_path
 
 

@@ -23,7 +23,7 @@ QUALITY = 50.0
 
 def test_effort_pays() -> None:
     """Each effort takes fewer bytes for its PSNR than quality alone would have taken."""
-    picture = photograph(300, 260)
+    picture = photograph(240, 200)
     files = [compress(picture, 50, tune="psnr", effort=effort) for effort in range(7)]
     figures = [psnr_of(picture, np.asarray(decompress(file))) for file in files]
     better = compress(picture, 52, tune="psnr")

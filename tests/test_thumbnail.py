@@ -23,6 +23,7 @@ from aecodec.picture import thumbnail as stored
 from tests.common import picture_of_mode, shipped_photograph
 from tests.test_cli import run_command
 
+pytestmark = pytest.mark.xdist_group("thumbnail")  # whose large pictures are coded once
 SIZE = 1100, 1030  # width and height, neither a multiple of a cell, just over SMALLEST
 
 
@@ -39,6 +40,11 @@ def compressed(mode: str, tune: str = "visual") -> bytes:
     return aecodec.compress(large(mode), 50, tune=tune, effort=0)
 
 
+@cache
+def decoded(mode: str, tune: str = "visual") -> Image.Image:
+    return aecodec.decompress(compressed(mode, tune))
+
+
 def error(reduced: Image.Image, expected: Image.Image) -> float:
     """Mean absolute difference in levels."""
     assert (reduced.mode, reduced.size) == (expected.mode, expected.size)
@@ -50,16 +56,15 @@ def error(reduced: Image.Image, expected: Image.Image) -> float:
 @pytest.mark.parametrize(("mode", "limit"), [("RGB", 64), ("RGBA", 130), ("L", 30)])
 def test_a_thumbnail_is_near_the_full_picture_made_small(mode: str, limit: int) -> None:
     small = aecodec.decompress(compressed(mode), thumbnail=limit)
-    expected = aecodec.decompress(compressed(mode)).resize(small.size, Image.Resampling.BICUBIC)
+    expected = decoded(mode).resize(small.size, Image.Resampling.BICUBIC)
     assert max(small.size) == limit
     assert error(small, expected) < 2
 
 
 @pytest.mark.parametrize(("factor", "tune"), [(16, "visual"), (8, "psnr"), (4, "visual")])
 def test_each_factor_is_near_the_means_of_blocks(factor: int, tune: str) -> None:
-    data = compressed("RGB", tune)
-    reduced = thumbnail.decode_reduced(parse(data), factor)
-    expected = aecodec.decompress(data).reduce(factor)
+    reduced = thumbnail.decode_reduced(parse(compressed("RGB", tune)), factor)
+    expected = decoded("RGB", tune).reduce(factor)
     assert error(Image.fromarray(reduced.pixels), expected) < (3 if factor == 4 else 2)
 
 
@@ -127,7 +132,7 @@ def test_pillow_drafts() -> None:
     with Image.open(io.BytesIO(data)) as image:
         assert image.draft(None, (130, 130)) == ("RGBA", (0, 0, SIZE[0] / 4, SIZE[1] / 4))
         assert image.size == (275, 258)
-        assert error(image, aecodec.decompress(data).reduce(4)) < 3
+        assert error(image, decoded("RGBA").reduce(4)) < 3
     with Image.open(io.BytesIO(data)) as image:
         image.thumbnail((64, 64))
         assert error(image, aecodec.decompress(data, thumbnail=64)) < 1

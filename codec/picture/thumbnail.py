@@ -56,10 +56,11 @@ def thumbnails_of(picture: Picture) -> list[bytes]:
     image = Image.fromarray(small.pixels)
     if small.alpha is not None:
         image.putalpha(Image.fromarray(small.alpha))
+    method = 4 if small.alpha is not None else 6  # which saves 1 % of a noisy alpha in 50 times the time
     files = []
     for quality in QUALITIES:
         file = io.BytesIO()
-        image.save(file, "WEBP", quality=quality, method=6)
+        image.save(file, "WEBP", quality=quality, method=method)
         files.append(file.getvalue())
     return files
 
