@@ -25,7 +25,7 @@ from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.encoder.options import TUNED
 from aecodec.model.registry import DIRECTORY, MORE_MODELS
 from tests.common import ROOT, photograph
-from tests.test_cli import refusal, run_command
+from tests.test_cli import refusal, run_command, run_process
 from tests.test_embed import assert_embedded_alike
 
 WORKERS, PICTURES = 3, 9
@@ -157,7 +157,7 @@ def test_workers_of_other_models_are_refused_by_name(
     shutil.copytree(DIRECTORY / TUNED["psnr"], tmp_path / "models" / "mine")
     Image.fromarray(photograph(20, 20)).save(tmp_path / "a.png")
     monkeypatch.setenv(MORE_MODELS, str(tmp_path / "models"))
-    result = run_command("compress", tmp_path / "a.png", "--cluster", cluster[0])
+    result = run_process("compress", tmp_path / "a.png", "--cluster", cluster[0])  # which reads models anew
     refusal(result, 2, "tcp://127.0.0.1:", "has model mine missing (here ", "install the same release there")
     assert result.stderr.count("has model mine missing") == WORKERS
     assert not (tmp_path / "a.aec").exists()
