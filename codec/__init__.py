@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from aecodec.encoder.encoded import Encoded
     from aecodec.encoder.options import DEFAULT_QUALITY, CompressOptions
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "DEFAULT_QUALITY",

@@ -76,7 +76,7 @@ def release(version: str) -> None:
         raise NotReady(f"the package is {aecodec.__version__}, not {version}: set __version__ first")
     lists = json.loads(REGISTRY.read_bytes())
     shipped = candidates(registry.DIRECTORY)
-    untested = without_golden_file([digest for digest, _ in shipped["models"]])
+    untested = without_golden_file([digest for found in shipped.values() for digest, _ in found])
     if untested:
         raise NotReady(f"no golden file is of {', '.join(untested)}: add some to tests/golden")
     grown = released_after(lists, shipped, version)
