@@ -71,7 +71,8 @@ def scale_indices(tables: FrequencyTables, z: Integers, quality: float) -> Scale
     offset = interpolate(tables.scale_offset, quality).astype(np.float32)[:, None, None, None, None]
     offset = (offset + 2 ** (FRACTION_BITS - 1)) / 2**FRACTION_BITS  # which divides floats exactly
     index = np.empty((len(offset), height, 2, width, 2), np.uint8)
-    with BLAS, libraries().limit(limits=1, user_api="blas"):  # others would spin for 25 ms after it
+    # Other threads would spin for 25 ms after it. ARM's SME raises every flag of floating point, always.
+    with BLAS, libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for rows, columns in product(parts(height), parts(width)):
             part = neighbours[:, rows, columns]
             inputs = part.transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1)
