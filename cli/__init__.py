@@ -29,8 +29,7 @@ from aecodec.cli.serve import serve
 from aecodec.cli.train import train
 from aecodec.cli.upscale import upscale
 
-# UsageError of click. Newer releases of typer carry click within themselves, so it cannot be imported by
-# name.
+# UsageError of click, which typer carries within itself: so it cannot be imported by name.
 CLICK_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 
@@ -100,7 +99,7 @@ def error_message(error: Exception) -> str:
     if not isinstance(error, CLICK_USAGE_ERROR):
         return f"aecodec: {getattr(error, 'strerror', None) or error}"
     message: str = error.format_message()
-    if type(error).__name__ == "NoArgsIsHelpError":  # which older releases of click do not have
+    if type(error).__name__ == "NoArgsIsHelpError":
         return message
     where = error.ctx.command_path if error.ctx else "aecodec"
     return f"aecodec: {message[0].lower()}{message[1:].rstrip('.')}: see {where} --help"

@@ -1,9 +1,10 @@
 """The table of docs/portability.md: `python -m tests.portability [--check | COMMAND ...]`.
 
-The golden files are decoded in fresh processes, each told to compute in another way; then once by each
-COMMAND, which starts another Python ("/old/bin/python", "qemu-x86_64 -cpu Nehalem /usr/bin/python3"). With
---check they are decoded in this process alone, which an emulator cannot start others from. The exit code is 1
-unless all symbols are those of the golden files and all pixels theirs within one level.
+The golden files are decoded in fresh processes, each told to compute in another way; then by each COMMAND,
+which starts another Python that has what aecodec needs ("/old/bin/python", "qemu-x86_64 -cpu Nehalem
+/usr/bin/python3"). This Python and each COMMAND decode with the reference decoder too. With --check this
+process alone decodes, by both, as an emulator cannot start others. The exit code is 1 unless all symbols are
+those of the golden files and all pixels theirs within one level.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import platform
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 import aecodec
@@ -99,29 +102,51 @@ def latents_of(container: Container) -> Latents:
     return coder.decode(container.payload, cell_grid(*container.coded_size), learned.quality, learned.cdf_set)
 
 
-def digests(latents: Latents) -> dict[str, str]:
+def digests(z: NDArray[Any], symbols: NDArray[Any]) -> dict[str, str]:
     """What the golden files say of their symbols."""
-    planes = {"z": latents.z.astype("<i4"), "symbols": latents.symbols.astype("<i2")}
+    planes = {"z": z.astype("<i4"), "symbols": symbols.astype("<i2")}
     return {name: hashlib.sha256(plane.tobytes()).hexdigest() for name, plane in planes.items()}
 
 
-def decode_golden() -> Report:
-    """Decodes the learned golden files in this process."""
+def by_package(data: bytes) -> tuple[dict[str, str], Image.Image]:
+    """The digests of a file, none if it is lossless, and its picture, as the package decodes them."""
+    container = parse(data)
+    if not container.learned:
+        return {}, aecodec.decompress(data)
+    latents = latents_of(container)
+    return digests(latents.z, latents.symbols), aecodec.decompress(data)
+
+
+def by_reference(data: bytes) -> tuple[dict[str, str], Image.Image]:
+    """The same as the reference decoder decodes them, with nothing of the package."""
+    from tests import reference_decoder as reference
+
+    file = reference.read_file(data)
+    if file.coding != reference.LEARNED:
+        return {}, reference.decode(data)
+    z, _, symbols = reference.decode_stream(reference.Model(file.fingerprint), file)
+    return digests(z, symbols), reference.decode(data)
+
+
+DECODERS: dict[str, Callable[[bytes], tuple[dict[str, str], Image.Image]]] = {
+    "package": by_package,
+    "reference": by_reference,
+}
+
+
+def decode_golden(decoder: str) -> Report:
+    """Decodes the golden files in this process; raises ValueError for a picture of another shape."""
     files = wrong = largest = differing = samples = 0
     for path in sorted(GOLDEN.glob("*.aec")):
-        data = path.read_bytes()
-        container = parse(data)
-        if not container.learned:
-            continue
-        wrong += digests(latents_of(container)) != json.loads(path.with_suffix(".json").read_text())
-        pixels = np.asarray(aecodec.decompress(data).convert("RGB"))
+        found, picture = DECODERS[decoder](path.read_bytes())
+        wrong += found != json.loads(path.with_suffix(".json").read_text())
         with Image.open(path.with_suffix(".png")) as image:
-            expected = np.asarray(image.convert("RGB"))
-        error = np.abs(pixels.astype(int) - expected)
+            error = np.abs(np.asarray(picture).astype(int) - np.asarray(image))
         files, largest = files + 1, max(largest, int(error.max()))
         differing, samples = differing + int((error > 0).sum()), samples + error.size
     named = ", ".join(f"{package} {version_of(package)}" for package in PACKAGES)
-    return Report(f"{platform.machine()}, {named}", files, wrong, largest, differing, samples)
+    versions = f"{platform.machine()}, Python {platform.python_version()}, {named}"
+    return Report(versions, files, wrong, largest, differing, samples)
 
 
 def version_of(package: str) -> str:
@@ -140,28 +165,33 @@ def leave_out() -> None:
         sys.modules[missing] = None  # type: ignore[assignment]
 
 
-def run(command: list[str], way: dict[str, str]) -> Report:
+def run(command: list[str], way: dict[str, str], decoder: str = "package") -> Report:
     """What another process finds that computes in some way."""
     environment = {**os.environ, "PYTHONPATH": str(Path(aecodec.__file__).parents[1]), **way}
     if "NPY_DISABLE_CPU_FEATURES" in way:
         environment["NPY_DISABLE_CPU_FEATURES"] = dispatched()
-    script = [*command, "-m", "tests.portability", "--decode"]
+    script = [*command, "-m", "tests.portability", "--decode", decoder]
     result = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return Report(**json.loads(result.stdout))
 
 
 def main() -> None:
-    if sys.argv[1:] == ["--decode"]:
+    if sys.argv[1:2] == ["--decode"]:
         leave_out()
-        report = decode_golden()
-        print(json.dumps({name: getattr(report, name) for name in Report.__slots__}))
+        print(json.dumps(asdict(decode_golden(sys.argv[2]))))
         return
     print("| how | symbols | largest difference | samples that differ | with |\n|---|---|---|---|---|")
     if sys.argv[1:] == ["--check"]:
-        sys.exit(not print_row("this process", decode_golden()))
-    ways = [(name, [sys.executable], way) for name, way in WAYS.items()]
-    ways += [(command, shlex.split(command), {}) for command in sys.argv[1:]]
-    holds = [print_row(name, run(command, way)) for name, command, way in ways]
+        holds = [print_row(decoder, decode_golden(decoder)) for decoder in DECODERS]
+        sys.exit(not all(holds))
+    ways = [(name, [sys.executable], way, "package") for name, way in WAYS.items()]
+    ways.append(("reference", [sys.executable], {}, "reference"))
+    ways += [
+        (f"{command}: {decoder}", shlex.split(command), {}, decoder)
+        for command in sys.argv[1:]
+        for decoder in DECODERS
+    ]
+    holds = [print_row(name, run(command, way, decoder)) for name, command, way, decoder in ways]
     sys.exit(not all(holds))
 
 

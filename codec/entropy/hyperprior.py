@@ -71,7 +71,8 @@ def scale_indices(tables: FrequencyTables, z: Integers, quality: float) -> Scale
     offset = interpolate(tables.scale_offset, quality).astype(np.float32)[:, None, None, None, None]
     offset = (offset + 2 ** (FRACTION_BITS - 1)) / 2**FRACTION_BITS  # which divides floats exactly
     index = np.empty((len(offset), height, 2, width, 2), np.uint8)
-    with BLAS, libraries().limit(limits=1, user_api="blas"):  # others would spin for 25 ms after it
+    # Other threads would spin for 25 ms after it. ARM's SME raises every flag of floating point, always.
+    with BLAS, libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for row, column in product(*(range(0, side, POSITIONS_AT_ONCE) for side in (height, width))):
             rows, columns = slice(row, row + POSITIONS_AT_ONCE), slice(column, column + POSITIONS_AT_ONCE)
             part = neighbours[:, rows, columns]
