@@ -2,8 +2,8 @@
 
 anomaly: the textures of scikit-image and the pictures of the folders are cut into tiles of 128 pixels. The
 detector is fitted on every other tile. Defects are drawn into the others: scratches, spots, blurs and pieces
-of other textures. The detector is compared with the squared errors of principal components of patches, and
-with those of the reconstruction of the codec.
+of other textures. The detector is compared with the squared errors of principal components of patches, of a
+convolutional autoencoder of the lab (where its extra is installed), and of the reconstruction of the codec.
 
 embed: each picture of the folders is compared in 13 versions, by vectors, and by imagehash's phash if that is
 installed.
@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,10 @@ REPEATS = 2  # defects of each kind in each tile
 VISIBLE = 12.0  # root of the mean squared change, of 255, that a defect has, unless 30 draws have less
 CHANGED = 5  # levels from which on a pixel counts as changed
 PATCH, COMPONENTS = 16, 64  # of the baseline by principal components
+LATENTS, LEARNED = (
+    32,
+    600,
+)  # of the baseline by an autoencoder, and its steps: as many as the lab's `transposed`
 RECONSTRUCTED = 20  # quality of the baseline by reconstruction; 50 is worse
 
 
@@ -144,24 +150,56 @@ def blend(tile: Map, opacity: NDArray[np.float64], colour: NDArray[np.float64]) 
     return np.asarray(tile * (1 - share) + share * colour, np.float32)
 
 
+def patches(tile: Map, step: int) -> Map:
+    """Patches (n, PATCH, PATCH, C) of a tile (TILE, TILE, C), one every `step` pixels."""
+    windows = np.lib.stride_tricks.sliding_window_view(tile, (PATCH, PATCH), axis=(0, 1))[::step, ::step]
+    return windows.transpose(0, 1, 3, 4, 2).reshape(-1, PATCH, PATCH, tile.shape[2])
+
+
+def enlarged(errors: Map) -> Map:
+    """A map (TILE, TILE) of the errors of patches at every 8 pixels."""
+    side = (TILE - PATCH) // 8 + 1
+    image = Image.fromarray(errors.reshape(side, side))
+    resized = image.resize((TILE - PATCH,) * 2, Image.Resampling.BILINEAR)
+    return np.pad(np.asarray(resized), PATCH // 2, mode="edge")
+
+
 def by_components(texture: Texture) -> Callable[[Pixels], Map]:
     """Squared errors of patches, at every 8 pixels, when the strongest components of good ones code them."""
 
-    def patches(tile: Pixels, step: int) -> Map:
-        windows = np.lib.stride_tricks.sliding_window_view(tile.astype(np.float32), (PATCH, PATCH, 3))
-        return windows[::step, ::step, 0].reshape(-1, PATCH * PATCH * 3)
+    def rows(tile: Pixels, step: int) -> Map:
+        return patches(tile.astype(np.float32), step).reshape(-1, PATCH * PATCH * 3)
 
-    good = np.concatenate([patches(tile, 4) for tile in texture.fit])[::3]
+    good = np.concatenate([rows(tile, 4) for tile in texture.fit])[::3]
     mean = good.mean(0)
     _, _, axes = np.linalg.svd((good - mean)[:: max(1, len(good) // 1500)], full_matrices=False)
 
     def errors(tile: Pixels) -> Map:
-        rest = patches(tile, 8) - mean
+        rest = rows(tile, 8) - mean
         rest -= rest @ axes[:COMPONENTS].T @ axes[:COMPONENTS]
-        side = (TILE - PATCH) // 8 + 1
-        squared_errors = np.square(rest).mean(1).reshape(side, side)
-        enlarged = Image.fromarray(squared_errors).resize((TILE - PATCH,) * 2, Image.Resampling.BILINEAR)
-        return np.pad(np.asarray(enlarged), PATCH // 2, mode="edge")
+        return enlarged(np.square(rest).mean(1))
+
+    return errors
+
+
+def by_autoencoder(texture: Texture) -> Callable[[Pixels], Map]:
+    """Squared errors of patches of luma that a convolutional autoencoder learned from good ones."""
+    from aecodec.lab.catalogue import Entry
+    from aecodec.lab.convolutional import Transposed
+    from aecodec.lab.training import decode, encode, fit
+
+    def luma(tile: Pixels, step: int) -> Map:
+        gray = np.asarray(Image.fromarray(tile).convert("L"), np.float32) / np.float32(255)
+        return patches(gray[..., None], step)[..., 0]
+
+    good = np.concatenate([luma(tile, 4) for tile in texture.fit])
+    entry = Entry("transposed", "", lambda shape: Transposed(shape, LATENTS), LEARNED)
+    with tempfile.TemporaryDirectory() as folder:
+        network = fit(entry, good, good[:1], Path(folder))
+
+    def errors(tile: Pixels) -> Map:
+        seen = luma(tile, 8)
+        return enlarged(np.square(seen - decode(network, encode(network, seen))).mean((1, 2)))
 
     return errors
 
@@ -200,6 +238,8 @@ def measure_anomaly(folders: list[Path]) -> None:
             "components": by_components(texture),
             "reconstruction": by_reconstruction,
         }
+        if find_spec("torch"):
+            ways["autoencoder"] = by_autoencoder(texture)
         good_scores = np.array([detector.score(tile).score for tile in texture.good])
         bad_scores = np.array([detector.score(tile).score for _, tile, _ in texture.bad])
         for name, way in ways.items():

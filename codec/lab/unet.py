@@ -26,7 +26,10 @@ STEPS = 8000  # 12 minutes of one thread; the other networks take another core a
 RATE = 5e-3  # 1800 steps have 0.35 dB more than with 3e-3; 8e-3 has less (docs/lab.md)
 BETAS = (0.95, 0.99)  # of the optimiser, as the codec's, whose batches are small too
 BASES_EVERY = 20  # steps: its matrices are small, so their bases cost little
-PAGES, PAGE = 800, 256  # pages to learn from, made in half a minute, and their sides in pixels: 200 have 0.28 dB less
+PAGES, PAGE = (
+    800,
+    256,
+)  # pages to learn from, made in half a minute, and their sides in pixels: 200 have 0.28 dB less
 BATCH, CROP = 8, 64  # crops a step, and their sides
 UNIT = 8  # sides of pages are padded to whole multiples of it
 BAND, HALO = (
