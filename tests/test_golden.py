@@ -60,7 +60,7 @@ def test_without_constriction_our_own_coder_decodes() -> None:
         "from tests import portability; portability.main();"
         "from aecodec.entropy.ans import installed_ans; print(type(installed_ans()).__name__)"
     )
-    environment = {**os.environ, **WAYS["without constriction"], "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **WAYS["without constriction"], "PYTHONPATH": SAME_PACKAGE}
     command = [sys.executable, "-c", script]
     result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
     report, coder = result.stdout.splitlines()
