@@ -30,7 +30,8 @@ apt=(apt-get -qq ${SOURCES:+-o Dir::Etc::SourceParts=- -o "Dir::Etc::SourceList=
     "${PYTHON:-python3}" libstdc++6
 for package in "$folder"/archives/*.deb; do dpkg --extract "$package" "$system"; done
 [ -e "$system/lib" ] || ln -s usr/lib "$system/lib" # newer releases have all in /usr
-python=("$qemu" -L "$system" "$(realpath "$system/usr/bin/${PYTHON:-python3}")")
+# A processor that exists: newer emulators else add SME, where numpy 2.5.5 gives NaN for products of float64.
+python=("$qemu" -cpu neoverse-n1 -L "$system" "$(realpath "$system/usr/bin/${PYTHON:-python3}")")
 version=$("${python[@]}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # The machine's own pip downloads, as connections break under the emulator when the machine is busy. It would ask
 # for what this machine needs: so the wheels are named here, and the emulated pip chooses among them by the markers.
