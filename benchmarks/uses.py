@@ -152,8 +152,9 @@ def blend(tile: Map, opacity: NDArray[np.float64], colour: NDArray[np.float64]) 
 
 def patches(tile: Map, step: int) -> Map:
     """Patches (n, PATCH, PATCH, C) of a tile (TILE, TILE, C), one every `step` pixels."""
-    windows = np.lib.stride_tricks.sliding_window_view(tile, (PATCH, PATCH), axis=(0, 1))[::step, ::step]
-    return windows.transpose(0, 1, 3, 4, 2).reshape(-1, PATCH, PATCH, tile.shape[2])
+    windows = np.lib.stride_tricks.sliding_window_view(tile, (PATCH, PATCH, tile.shape[2]))
+    chosen: Map = windows[::step, ::step, 0].reshape(-1, PATCH, PATCH, tile.shape[2])
+    return chosen
 
 
 def enlarged(errors: Map) -> Map:

@@ -58,7 +58,8 @@ def decode_thumbnail(container: Container, limit: int) -> Picture:
     notes: tuple[str, ...] = ()
     try:
         if (stored := stored_thumbnail(container)) and max(stored.pixels.shape) >= max(width, height):
-            return resized(stored, (width, height), stored.pixels.shape[1::-1])
+            rows, columns = stored.pixels.shape[:2]
+            return resized(stored, (width, height), (columns, rows))
     except AecodecError as error:
         notes = (f"its thumbnail is damaged, and made anew: {error}",)
     picture = decode_small(container, (width, height))
