@@ -91,11 +91,17 @@ class AecImageFile(ImageFile.ImageFile):
     ) -> None:
         """As Pillow's, but from the thumbnail that the file holds if that is as large.
 
-        It was made from all pixels, so it need not be `reducing_gap` times as large.
+        It was made from all pixels, so it need not be `reducing_gap` times as large. None for that asks for
+        all pixels themselves.
         """
-        share = min(size[0] / self.width, size[1] / self.height)
-        if share < 1 and self.tile and self.data and self.factor == 1:
-            self.takes_stored(int(share * self.width), int(share * self.height))
+        if reducing_gap is not None and self.tile and self.data and self.fp and self.factor == 1:
+            same_size = Image.new("1", self.size)
+            same_size.thumbnail(size)  # which knows Pillow's rule
+            if same_size.size != self.size and self.takes_stored(*same_size.size):
+                assert self.small
+                self.small = self.small.resize(same_size.size, resample)
+                self._size, self.tile = same_size.size, [self.tile_of_all()]
+                return
         super().thumbnail(size, resample, reducing_gap)
 
     def takes_stored(self, width: int, height: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -215,6 +216,10 @@ def test_pillow_takes_the_stored_thumbnail(mode: str, monkeypatch: pytest.Monkey
             image.load()
             assert (image.mode, image.size) == (mode, expected)
             assert error(image, whole.resize(expected, Image.Resampling.BICUBIC)) < 4  # WebP loses as much
+    for size in ((0, 0), (-5, 50)):
+        with Image.open(io.BytesIO(data)) as image, suppress(ValueError, ZeroDivisionError):
+            image.thumbnail(size)
+        assert image.size == (360, 240)
     with Image.open(io.BytesIO(data)) as image:
         assert image.draft(None, (128, 85)) == (mode, (0, 0, 256, 171))
         image.load()
@@ -222,6 +227,28 @@ def test_pillow_takes_the_stored_thumbnail(mode: str, monkeypatch: pytest.Monkey
     with Image.open(io.BytesIO(data)) as image:
         assert image.draft(None, (257, 100)) is None
         assert image.size == (360, 240)
+
+
+@pytest.mark.usefixtures("every_file_has_one")
+def test_pillow_s_thumbnails_have_the_sizes_that_pillow_gives() -> None:
+    image = picture_of_mode("RGB", 361, 29)
+    data = aecodec.compress(image)
+    for side in range(1, 260, 9):
+        expected = image.copy()
+        expected.thumbnail((side, side))
+        with Image.open(io.BytesIO(data)) as opened:
+            opened.thumbnail((side, side))
+            assert opened.size == expected.size
+
+
+@pytest.mark.usefixtures("every_file_has_one")
+def test_without_a_gap_pillow_s_thumbnail_is_of_all_pixels() -> None:
+    image = picture_of_mode("RGB", 360, 240)
+    data = aecodec.compress(image, lossless=True)
+    image.thumbnail((50, 50), reducing_gap=None)
+    with Image.open(io.BytesIO(data)) as opened:
+        opened.thumbnail((50, 50), reducing_gap=None)
+        assert error(opened, image) == 0
 
 
 @pytest.mark.usefixtures("every_file_has_one")

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from multiprocessing import get_context
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from aecodec.errors import AecodecError, MissingExtraError
+from aecodec.errors import AecodecError
 from aecodec.lab import detection, documents, strips, unet
 from aecodec.lab.autoencoder import Autoencoder
 from aecodec.lab.catalogue import Entry, entries
@@ -116,7 +116,7 @@ def run_pictures(
         tell(name)
         try:
             report.detections += detect(*arguments)
-        except MissingExtraError as error:
+        except AecodecError as error:
             tell(f"{name} is left out: {error}")
     return report
 
@@ -130,11 +130,12 @@ def detections_of(train: Samples, held_out: Samples, settings: Settings) -> list
 def jobs_of(
     train: Samples, held_out: Samples, chosen: list[Entry], words: bool, odd: bool, settings: Settings
 ) -> list[Job]:
-    """What is trained for a report, the longest first."""
+    """What is trained for a report, about the longest first."""
     jobs: list[Job] = [(unet.NAME, unet.learn_cleaning, (settings.out, settings.share))] if words else []
+    jobs += detections_of(train, held_out, settings) if odd else []
     for entry in sorted(chosen, key=lambda entry: -entry.steps):
         jobs.append((entry.name, train_entry, (entry.name, train.values, held_out.values, settings)))
-    return jobs + (detections_of(train, held_out, settings) if odd else [])
+    return jobs
 
 
 def train_entry(
@@ -162,8 +163,8 @@ def train_ahead(jobs: list[Job], tell: Tell) -> None:
             if not running:
                 return
             for job in wait(running, return_when=FIRST_COMPLETED).done:
-                with suppress(AecodecError):
-                    job.result()
+                if isinstance(error := job.exception(), BrokenExecutor):
+                    raise error
                 done += 1
                 tell(f"trained {done} of {len(jobs)}: {running.pop(job)}")
     except BrokenExecutor:
