@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -91,21 +92,21 @@ class Encoder:
         options: CompressOptions,
         model: Model,
         noise: float = 0,
-        scale: int | None = None,
-        candidate: LosslessCandidate | None = None,
     ) -> None:
         self.picture, self.options, self.model, self.noise = picture, options, model, noise
-        self.scale = scale or (1 if isinstance(options.reduce, str) else int(options.reduce))
+        self.scale = 1 if isinstance(options.reduce, str) else int(options.reduce)
         self.pixels = downscale(picture.pixels, self.scale) if self.scale > 1 else picture.pixels
         self.is_gray_as_rgb = not picture.gray and is_achromatic(picture.pixels)
-        self.candidate = candidate or LosslessCandidate(picture, options.keeps_hidden)
+        self.candidate = LosslessCandidate(picture, options.keeps_hidden)
         limited = options.max_bytes is not None or options.bpp is not None  # pixels need the bytes then
         self.thumbnails = [] if limited or "thumbnail" in options.strip else thumbnails_of(picture)
         self.draft: Draft | None = None  # of the last rough file
 
     def downscaled(self, scale: int) -> Encoder:
         """The encoder of the same picture that codes it smaller by a scale."""
-        return Encoder(self.picture, self.options, self.model, self.noise, scale, self.candidate)
+        smaller = copy(self)
+        smaller.scale, smaller.pixels, smaller.draft = scale, downscale(self.picture.pixels, scale), None
+        return smaller
 
     def encode_lossless(self) -> Encoded:
         """The file that keeps every pixel."""
