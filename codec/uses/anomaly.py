@@ -24,7 +24,7 @@ from aecodec.picture import Picture
 from aecodec.picture.alpha import fill_hidden
 from aecodec.uses.cells import CELL, planes_of
 
-# These were chosen on eight textures with the defects of benchmarks/uses.py, see docs/uses.md. Differences
+# These were chosen on eight textures with the defects of benchmarks/textures.py, see docs/uses.md. Differences
 # are of mean AUROC per picture there.
 LEAST_DEVIATION = 0.1  # of a feature among good pictures, as chroma of gray ones has none
 RIDGE = 0.2  # share of the identity in the covariance that whitens; 0.1 and 0.3 differ by 0.001
