@@ -24,8 +24,8 @@ from aecodec.picture import Picture
 from aecodec.picture.alpha import fill_hidden
 from aecodec.uses.cells import CELL, planes_of
 
-# These were chosen on eight textures with the defects of benchmarks/textures.py, see docs/uses.md. Differences
-# are of mean AUROC per picture there.
+# These were chosen on eight textures with the defects of benchmarks/textures.py, see docs/uses.md.
+# Differences are of mean AUROC per picture there.
 LEAST_DEVIATION = 0.1  # of a feature among good pictures, as chroma of gray ones has none
 RIDGE = 0.2  # share of the identity in the covariance that whitens; 0.1 and 0.3 differ by 0.001
 BANK = 3000  # features kept: 0.2 MB; 1500 lose up to 0.004 and save a quarter of the time
