@@ -35,7 +35,7 @@ ECG_FPR = 0.01
 CUT = 320  # pixels of the page of words that is shown
 
 Tell = Callable[[str], None]
-Found = list[tuple[str, Detection]]  # on which data
+Detections = list[tuple[str, Detection]]  # on which data
 Job = tuple[str, Callable[..., Any], tuple[Any, ...]]  # a name, a function of a module, its arguments
 
 
@@ -50,7 +50,7 @@ class Report:
     figures: list[Figures] = field(default_factory=list)
     strips: list[tuple[str, str, Image.Image]] = field(default_factory=list)  # section, caption, picture
     maps: list[tuple[str, Image.Image]] = field(default_factory=list)
-    detections: Found = field(default_factory=list)
+    detections: Detections = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,20 +244,20 @@ def run_words(settings: Settings, report: Report, tell: Tell) -> None:
     report.figures.append(Figures("unet", says, 0, 0, psnr(page.clean, cleaned), count, seconds))
 
 
-def run_classes(train: Samples, held_out: Samples, settings: Settings) -> Found:
+def run_classes(train: Samples, held_out: Samples, settings: Settings) -> Detections:
     """How well each class is told from the others, mean over classes."""
     each = detection.one_class(train, held_out, settings.out, settings.share)
-    return [("each class as the normal one, mean", found) for found in each]
+    return [("each class as the normal one, mean", result) for result in each]
 
 
-def run_table(settings: Settings) -> Found:
+def run_table(settings: Settings) -> Detections:
     """How well malignant tumours are told from benign ones, of which alone networks learn."""
     table = sklearn_datasets().load_breast_cancer()
     rows = Samples(table.data.astype(np.float32)[:, None], table.target.astype(str), False, "breast cancer")
     return run_rows(rows, "1", replace(settings, out=settings.out / "table"))
 
 
-def run_rows(samples: Samples, normal: str, settings: Settings, fpr: float = detection.FPR) -> Found:
+def run_rows(samples: Samples, normal: str, settings: Settings, fpr: float = detection.FPR) -> Detections:
     """Learn from 60 % of normal rows, set the threshold by 20 %, test on the rest and on all others."""
     assert samples.labels is not None
     good = samples.labels == normal
@@ -270,10 +270,10 @@ def run_rows(samples: Samples, normal: str, settings: Settings, fpr: float = det
     learned, held_out, unseen = np.split(values, [6 * len(values) // 10, 8 * len(values) // 10])
     odd = samples.values[~good]
     each = detection.rows(learned, held_out, unseen, odd, settings.out, settings.share, fpr)
-    return [(samples.name, found) for found in each]
+    return [(samples.name, result) for result in each]
 
 
-def run_series(settings: Settings) -> Found:
+def run_series(settings: Settings) -> Detections:
     """Learn a normal ECG's windows, and tell those of another of which half is odd from those without."""
     normal, other, odd = electrocardiogram()
     learned = windows(normal, stride=ECG_STRIDE)
@@ -289,7 +289,7 @@ def run_series(settings: Settings) -> Found:
         settings.share,
         ECG_FPR,
     )
-    return [("ECG of aeon, windows", found) for found in each]
+    return [("ECG of aeon, windows", result) for result in each]
 
 
 def write_record(settings: Settings, report: Report) -> None:
