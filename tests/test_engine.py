@@ -78,7 +78,7 @@ def test_thread_count_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch, ch
 
 def test_a_graph_that_the_engine_cannot_load_is_refused() -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
-        Network(b"no graph").at(50)
+        Network(lambda: b"no graph").at(50)
 
 
 def test_what_the_engine_cannot_run_is_an_error_of_ours(model: Model) -> None:
@@ -98,7 +98,7 @@ def test_a_constant_quality_computes_what_the_input_does(model: Model) -> None:
 
 
 def test_sessions_of_the_last_qualities_are_kept(model: Model) -> None:
-    network = Network(model.files["first_means.onnx"])
+    network = Network(lambda: model.files["first_means.onnx"])
     first = network.at(10)
     assert network.at(10) is first
     for quality in range(20, 20 + SESSIONS):

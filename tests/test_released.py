@@ -167,8 +167,8 @@ def test_a_retired_stage_is_taken_by_its_fingerprint(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(networks, "DIRECTORY", folder)
     for cached in (networks.read_manifest, networks.network):
         cached.cache_clear()
-    assert networks.network_with("upscale2", before).graph == kept.read_bytes()
-    assert networks.network_with("upscale2", networks.fingerprint("upscale3")).graph != kept.read_bytes()
+    assert networks.network_with("upscale2", before).graph() == kept.read_bytes()
+    assert networks.network_with("upscale2", networks.fingerprint("upscale3")).graph() != kept.read_bytes()
     for cached in (networks.read_manifest, networks.network):
         cached.cache_clear()
 

@@ -89,7 +89,7 @@ def test_an_export_computes_what_was_trained(
         scale = [int(graph[-1])] if name == "upscale" else []
         with torch.no_grad():
             expected = task.network.eval()(*arrays, *scale)
-        network = Network((tmp_path / "networks" / f"{graph}.onnx").read_bytes())
+        network = Network((tmp_path / "networks" / f"{graph}.onnx").read_bytes)
         exported = network(0, *(array[0].numpy() for array in arrays))
         np.testing.assert_allclose(exported[0], expected[0].numpy(), atol=2e-3)
 

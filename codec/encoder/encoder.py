@@ -51,7 +51,9 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
     check_input(width, height, options.max_pixels)
     if picture.alpha is not None and not options.keeps_hidden:
         picture = fill_hidden(picture)
-    picture, noise = clean(picture, options.denoise)
+    noise = 0.0
+    if options.denoise:
+        picture, noise = denoised(picture, options.denoise)
     model = model_named(options.model_name)
     if options.searches and width * height < LOADED_ANEW:
         model = model.for_search
@@ -68,14 +70,14 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
     return encoder.encode_or_keep(options.quality_or_default)
 
 
-def clean(picture: Picture, noise: float | str | None) -> tuple[Picture, float]:
+def denoised(picture: Picture, noise: float | str) -> tuple[Picture, float]:
     """The picture without noise of a deviation (of 255), and the deviation that was removed.
 
-    "auto" measures the noise, and leaves as much as a photograph may have. None leaves all.
+    "auto" measures the noise, and leaves as much as a photograph may have.
     """
     if isinstance(noise, str):
         return denoise_measured(picture, least=NOISY)
-    return (denoise(picture, noise), noise) if noise else (picture, 0.0)
+    return denoise(picture, noise), noise
 
 
 class Encoder:
@@ -210,11 +212,6 @@ class Encoder:
         header = LearnedHeader(self.model.fingerprint, latents.quality, cdf_set, self.is_gray_as_rgb)
         return self.model.coder.encode(latents, cdf_set), header
 
-    def thumbnail(self, payload: int) -> dict[Box, bytes]:
-        """The box of the best thumbnail that is small beside a payload of so many bytes, if there is one."""
-        best = next((file for file in self.thumbnails if len(file) * SHARE <= payload), None)
-        return {Box.THUMBNAIL: best} if best else {}
-
     def check(self, payload: bytes, header: LearnedHeader, latents: Latents) -> None:
         """Raise AecodecError where a payload, read back, differs from its latents."""
         size = latents.z.shape[1], latents.z.shape[2]
@@ -230,7 +227,10 @@ class Encoder:
         enhance: bool = False,
         latents: Latents | None = None,
     ) -> Encoded:
-        """The file of a payload, with metadata and further boxes; `enhance` is for the decoder to do."""
+        """The file of a payload, with metadata and further boxes; `enhance` is for the decoder to do.
+
+        It holds the best thumbnail that is small beside the payload, if there is one.
+        """
         stages = Stages(noise=min(math.ceil(4 * self.noise), 255))
         if header and enhance:
             stages = replace(stages, enhance=networks.fingerprint(ENHANCE))
@@ -239,7 +239,9 @@ class Encoder:
         gray = self.picture.gray or bool(header and header.gray_as_rgb)
         height, width = self.picture.pixels.shape[:2]
         tiled = header is None and not fits_lossless(width, height)
-        boxes = {**self.picture.metadata, **boxes, **self.thumbnail(len(payload))}
+        boxes = {**self.picture.metadata, **boxes}
+        if small := next((file for file in self.thumbnails if len(file) * SHARE <= len(payload)), None):
+            boxes[Box.THUMBNAIL] = small
         container = Container(width, height, gray, payload, header, boxes, stages, tiled=tiled)
         keeps_hidden = self.options.keeps_hidden
         return Encoded(serialise(container), container, latents, self.model, self.picture, keeps_hidden)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -68,44 +68,31 @@ class FrequencyTables:
     reconstruction_offset: Floats
     format: int = FORMAT
 
-    @property
-    def channels(self) -> int:
-        """Channels of the latent."""
-        return int(self.scale_offset.shape[1])
-
-    @property
-    def z_channels(self) -> int:
-        return int(self.z_in_place.shape[1])
-
-    @property
-    def z_high(self) -> int:
-        """The largest value of a hyper-latent."""
-        return self.z_low + int(self.z_frequencies.shape[2]) // 2
+    # What follows from these:
+    channels: int = field(init=False)  # of the latent, M
+    z_channels: int = field(init=False)
+    z_high: int = field(init=False)  # the largest value of a hyper-latent
+    scale_matrix: Floats = field(init=False)  # (4 * M, 9 * Z), of the scale map, in levels: exact floats
+    adapted_scale_index: ScaleIndices = field(init=False)  # (64, bins), as context adapts each
+    y_starts: Integers = field(init=False)  # (65,), where the tables of scale indices begin and the last ends
 
     def __post_init__(self) -> None:
         """Raises ModelError where sums of the scale map could leave the integers that float32 holds."""
-        largest = max(abs(self.z_low), abs(self.z_high))
-        worst = np.abs(self.scale_weight.astype(np.int64)).sum(1).max() * largest
+        z_high = self.z_low + self.z_frequencies.shape[2] // 2
+        worst = np.abs(self.scale_weight.astype(np.int64)).sum(1).max() * max(abs(self.z_low), abs(z_high))
         if worst + np.abs(self.scale_offset.astype(np.int64)).max() >= 2**24:
             raise ModelError("weights of the scale map are too large for exact sums: export the model anew")
-
-    @cached_property
-    def scale_matrix(self) -> Floats:
-        """The weights (4 * M, 9 * Z) of the scale map, in levels, which floats hold exactly."""
-        return self.scale_weight.astype(np.float32) / np.float32(2**FRACTION_BITS)
-
-    @cached_property
-    def adapted_scale_index(self) -> ScaleIndices:
-        """Each scale index as context adapts it (64, bins), by how loud the neighbours are."""
         shifted = np.arange(SCALE_LEVELS)[:, None] + self.scale_index_shift
-        return np.asarray(np.clip(shifted, 0, SCALE_LEVELS - 1), np.uint8)
-
-    @cached_property
-    def y_starts(self) -> Integers:
-        """Where the table of each scale index begins in `y_frequencies`."""
-        sizes = 2 * self.y_support + 2
-        starts: Integers = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-        return starts
+        following = {
+            "channels": self.scale_offset.shape[1],
+            "z_channels": self.z_in_place.shape[1],
+            "z_high": z_high,
+            "scale_matrix": self.scale_weight.astype(np.float32) / np.float32(2**FRACTION_BITS),
+            "adapted_scale_index": np.clip(shifted, 0, SCALE_LEVELS - 1).astype(np.uint8),
+            "y_starts": np.append(0, np.cumsum(2 * self.y_support + 2)).astype(np.int32),
+        }
+        for name, value in following.items():
+            object.__setattr__(self, name, value)
 
     @cached_property
     def y_bits(self) -> Floats:
@@ -185,9 +172,8 @@ def read_tables(data: bytes) -> FrequencyTables:
             raise ModelError(
                 f"the tables are of format {number}, this release reads {FORMAT}: upgrade aecodec"
             )
-        named = {
-            field.name: stored[STORED_AS.get(field.name, field.name)] for field in fields(FrequencyTables)
-        }
+        names = [field.name for field in fields(FrequencyTables) if field.init]
+        named = {name: stored[STORED_AS.get(name, name)] for name in names}
         return FrequencyTables(**{**named, **{name: int(named[name]) for name in SCALARS}})
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"the tables are not of this release ({error}): export the model anew") from error
@@ -195,6 +181,6 @@ def read_tables(data: bytes) -> FrequencyTables:
 
 def write_tables(tables: FrequencyTables) -> bytes:
     """The tables as an npz archive."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **{STORED_AS.get(name, name): value for name, value in asdict(tables).items()})
+    file, names = io.BytesIO(), [field.name for field in fields(FrequencyTables) if field.init]
+    np.savez_compressed(file, **{STORED_AS.get(name, name): getattr(tables, name) for name in names})
     return file.getvalue()

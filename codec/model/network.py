@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -22,12 +23,13 @@ SESSIONS = 3  # of a network for its last qualities that are kept: 10 to 30 MB e
 class Network:
     """One exported graph, at any quality or, as is faster, at one.
 
-    A graph that takes a quality is loaded anew for each, as a constant, and those of the last are kept; where
-    qualities are said to vary it is loaded once. Threads: AECODEC_THREADS, else all cores this process may
+    `graph` gives its file, and is called as it is loaded. A graph that takes a quality is loaded anew for
+    each, as a constant, and those of the last are kept; where qualities are said to vary it is loaded once.
+    Threads: AECODEC_THREADS, else all cores this process may
     use, shared among tiles that are worked on at once.
     """
 
-    def __init__(self, graph: bytes, varied: bool = False) -> None:
+    def __init__(self, graph: Callable[[], bytes], varied: bool = False) -> None:
         self.graph, self.varied = graph, varied
         self.sessions: OrderedDict[tuple[float | None, int], Session] = OrderedDict()
         self.lock = Lock()
@@ -38,8 +40,10 @@ class Network:
         key = None if self.varied else quality, threads
         with self.lock:
             if key not in self.sessions:
-                graph = self.graph if self.varied else with_constant(self.graph, QUALITY, quality)
-                self.sessions[key] = Session(graph, threads)
+                graph = self.graph()
+                self.sessions[key] = Session(
+                    graph if self.varied else with_constant(graph, QUALITY, quality), threads
+                )
                 if len(self.sessions) > SESSIONS:
                     self.sessions.popitem(last=False)
             self.sessions.move_to_end(key)

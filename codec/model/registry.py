@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from threading import Lock
-from typing import Any, overload
+from typing import Any
 
 from aecodec.entropy.coder import Coder
-from aecodec.entropy.tables import FORMAT, FrequencyTables, read_tables
+from aecodec.entropy.tables import FORMAT, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
 from aecodec.model.onnx_graph import with_shared
@@ -40,56 +38,39 @@ def fingerprint_of(files: dict[str, bytes]) -> bytes:
     return bytes.fromhex(decoder_digest(files))[:4]
 
 
-class LazyNetwork:
-    """A network among a model's files, as an attribute that is built when it is first needed, once."""
-
-    def __init__(self, does: str) -> None:
-        self.__doc__ = does
-        self.lock = Lock()
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, model: None, owner: type) -> LazyNetwork: ...
-
-    @overload
-    def __get__(self, model: Model, owner: type) -> Network: ...
-
-    def __get__(self, model: Model | None, owner: type) -> LazyNetwork | Network:
-        if model is None:
-            return self
-        with self.lock:
-            if self.name not in model.__dict__:  # which is looked up before this, from then on
-                model.__dict__[self.name] = Network(model.graph(self.name), model.varied)
-        network: Network = model.__dict__[self.name]
-        return network
-
-
-@dataclass(frozen=True)
 class Model:
-    """A model whose files have been checked; its networks are built when first used.
+    """A model whose files have been checked; its networks are loaded when first used.
 
-    `varied` networks are built once for all qualities, and are slower at each. A model that was superseded
+    `varied` networks are loaded once for all qualities, and are slower at each. A model that was superseded
     has its decoder's files alone.
     """
 
-    name: str
-    manifest: dict[str, Any]
-    files: dict[str, bytes]
-    varied: bool = False
+    def __init__(
+        self, name: str, manifest: dict[str, Any], files: dict[str, bytes], varied: bool = False
+    ) -> None:
+        def network(name: str) -> Network:
+            return Network(partial(self.graph, name), varied)
 
-    @property
-    def fingerprint(self) -> bytes:
-        return bytes.fromhex(self.manifest["fingerprint"])
-
-    @cached_property
-    def tables(self) -> FrequencyTables:
-        return read_tables(self.files[TABLES])
-
-    @cached_property
-    def coder(self) -> Coder:
-        return Coder(self.tables)
+        self.name, self.manifest, self.files = name, manifest, files
+        self.fingerprint = bytes.fromhex(manifest["fingerprint"])
+        self.tables = read_tables(files[TABLES])
+        self.coder = Coder(self.tables)
+        # image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32)
+        self.analysis = network("analysis")
+        # z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w)
+        self.first_means = network("first_means")
+        # features, means so far, known part of y, all (C, h, w) -> means (M, h, w)
+        self.second_means = network("second_means")
+        self.third_means = network("third_means")  # the same, once more is known
+        # y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1]
+        self.synthesis = network("synthesis")
+        # y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W), features (F, h, w),
+        # derivatives of bits (M, h, w), context passes 0 to 2 (M, h, w) -> two gradients (M, h, w), in bits a
+        # step of y. The first is about half that of the error of what the synthesis makes of y, by what the
+        # model is tuned for, in bits that this is worth; the second that of bits, which rise with residuals
+        # as their derivatives say, through the means that y refines. Derivatives of the activation are
+        # clamped to 0 to 1, with which both are up to a quarter longer.
+        self.gradient = network("gradient")
 
     def graph(self, name: str) -> bytes:
         """The file of a network, whole: that of the gradient refers to weights of the decoder's.
@@ -103,32 +84,13 @@ class Model:
         decoder = {file: self.files[file] for file in DECODER_FILES if file != TABLES}
         return with_shared(self.files["gradient.onnx"], decoder)
 
-    analysis = LazyNetwork("Image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32).")
-    gradient = LazyNetwork(
-        """y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W), features (F, h, w),
-        derivatives of bits (M, h, w), context passes 0 to 2 (M, h, w) -> two gradients (M, h, w), in bits a
-        step of y.
-
-        The first is about half that of the error of what the synthesis makes of y, by what the model is tuned
-        for, in bits that this is worth; the second that of bits, which rise with residuals as their
-        derivatives say, through the means that y refines. Derivatives of the activation are clamped to 0 to
-        1, with which both are up to a quarter longer.
-        """
-    )
-    first_means = LazyNetwork("z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w).")
-    second_means = LazyNetwork("Features, means so far, known part of y, all (C, h, w) -> means (M, h, w).")
-    third_means = LazyNetwork("As `second_means`, once more is known.")
-    synthesis = LazyNetwork("y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1].")
-
     @cached_property
     def for_search(self) -> Model:
         """The same for many qualities in turn."""
-        model = replace(self, varied=True)
-        model.__dict__.update(tables=self.tables, coder=self.coder)
-        return model
+        return Model(self.name, self.manifest, self.files, varied=True)
 
     def load_ahead(self, quality: float, *names: str, together: int = 1) -> None:
-        """Build networks for a quality in the background, in this order, where there are threads.
+        """Load networks for a quality in the background, in this order, where there are threads.
 
         `together` is how many tiles will be worked on at once.
         """

@@ -39,7 +39,7 @@ def released() -> dict[str, tuple[Released, ...]]:
 def released_with(fingerprint: bytes) -> Released | None:
     """The released decoder with a fingerprint, if there is one."""
     every = (entry for entries in released().values() for entry in entries)
-    return next((entry for entry in every if entry.fingerprint == fingerprint), None)
+    return next((entry for entry in every if entry.sha256.startswith(fingerprint.hex())), None)
 
 
 def directory_in_package(entry: Released) -> Path | None:

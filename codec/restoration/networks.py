@@ -63,4 +63,4 @@ def network(name: str) -> Network:
         raise ModelError(f"the network {name} is missing ({error}): reinstall aecodec") from error
     if hashlib.sha256(graph).hexdigest() != digest_of(name):
         raise ModelError(f"the network {name} was changed: reinstall aecodec")
-    return Network(graph)
+    return Network(lambda: graph)
