@@ -33,26 +33,27 @@ from aecodec.cli.upscale import upscale
 CLICK_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 
-def show_version(asked: bool) -> None:
-    """Print the release and exit, if `asked`."""
-    if asked:
+def show_version(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=show_version,  # this very function, before a command is looked for
+            is_eager=True,
+            help="Show the release, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Print the release and exit, if asked for: the only option that stands before the command."""
+    if version:
         from aecodec import __version__
 
         typer.echo(f"aecodec {__version__}")
         raise typer.Exit
 
 
-def common(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Show the release, and exit."),
-    ] = False,
-) -> None:
-    """Options that stand before the command."""
-
-
 app = typer.Typer(
-    callback=common,
+    callback=show_version,
     help="Learned image compression: small files, made for the eye.",
     epilog="Exit codes: 0 done, 1 a file failed, 2 wrong usage, 3 a damaged stream, 4 an unknown model, "
     "5 a target out of reach.",

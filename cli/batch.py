@@ -46,19 +46,30 @@ def run(
         for job in jobs:
             print_dry_run(job, is_done, batch)
         return
-    if len(jobs) == 1:
-        [(_, outcome)] = outcomes(jobs, work, batch, is_done)
-        if isinstance(outcome, Exception):
-            print_failure(jobs[0], outcome, batch)
-            raise outcome
-        print_record(outcome, describe, batch)
+    attempts = outcomes(jobs, work, batch, is_done)
+    if len(jobs) > 1:
+        print_all(attempts, len(jobs), describe, batch)
         return
+    [(job, outcome)] = attempts
+    if isinstance(outcome, Exception):
+        print_failure(job, outcome, batch)
+        raise outcome
+    print_record(outcome, describe, batch)
+
+
+def print_all(
+    attempts: Iterator[tuple[Job, Record | Exception]],
+    count: int,
+    describe: Callable[[Record], str],
+    batch: Batch,
+) -> None:
+    """Print what comes of `count` jobs as they finish, and a summary; raises typer.Exit if any failed."""
     records: list[Record] = []
     failures = 0
     bar = Bar(batch.quiet)
-    bar.show("files", 0, len(jobs))
+    bar.show("files", 0, count)
     try:
-        for job, outcome in outcomes(jobs, work, batch, is_done):
+        for job, outcome in attempts:
             bar.clear()
             if isinstance(outcome, dict):
                 print_record(outcome, describe, batch)
@@ -67,7 +78,7 @@ def run(
                 typer.echo(f"aecodec: {outcome}", err=True)
                 print_failure(job, outcome, batch)
                 failures += 1
-            bar.show("files", len(records) + failures, len(jobs))
+            bar.show("files", len(records) + failures, count)
     finally:  # an interrupt leaves no bar behind
         bar.clear()
     if not batch.quiet:
@@ -116,26 +127,31 @@ def outcomes(
     attempt_job, count = partial(attempt, work, is_done, batch), min(batch.jobs, len(jobs))
     if batch.cluster:
         yield from outcomes_on(batch.cluster, jobs, attempt_job)
-        return
-    if count <= 1:
+    elif count > 1:
+        yield from outcomes_in(count, jobs, attempt_job)
+    elif batch.quiet or sys.stderr is None or not sys.stderr.isatty():  # nobody would see the bar
         for job in jobs:
-            with Bar(batch.quiet).within_pictures():
-                outcome = guarded(attempt_job, job)
+            yield job, attempt_job(job)
+    else:
+        for job in jobs:
+            with Bar(quiet=False).within_pictures():
+                outcome = attempt_job(job)
             yield job, outcome
-        return
-    yield from outcomes_in(count, jobs, partial(guarded, attempt_job))
 
 
 def attempt(
     work: Callable[[Job], Record], is_done: Callable[[Job], bool], batch: Batch, job: Job
 ) -> Record | Exception:
-    """The record of a job, or an error that was raised on purpose. A skipped job has a record too."""
+    """The record of a job, or its error. A skipped job has a record too.
+
+    A fault of the program becomes an error that names the file. On a cluster it is raised, for another try.
+    """
     from aecodec import AecodecError
 
     if job.refusal:
         return AecodecError(job.refusal)
     skipped = {"input": str(job.source), "output": str(job.target), "notes": (SKIPPED,)}
-    existed = batch.skips_existing and os.path.lexists(job.target)
+    existed = os.path.lexists(job.target) and batch.skips_existing
     try:
         if existed:
             if is_done(job):
@@ -147,13 +163,9 @@ def attempt(
         return skipped if done_meanwhile else error
     except MemoryError:
         return AecodecError(f"{job.source}: there is too little memory for it")
-
-
-def guarded(attempt_job: Callable[[Job], Record | Exception], job: Job) -> Record | Exception:
-    """The outcome of an attempt; a fault of the program becomes an error that names the file."""
-    try:
-        return attempt_job(job)
     except Exception as error:
+        if batch.cluster:
+            raise
         return unexpected(job, error)
 
 

@@ -14,9 +14,11 @@ from aecodec.cli.files import (
     UsageError,
     choose_output,
     error_context,
+    is_stream,
     path_of,
+    picture_in,
     printable,
-    read_stream,
+    read_bytes,
     readable_size,
     write,
 )
@@ -55,7 +57,7 @@ def compare(
     if open_page and output == STANDARD_STREAM:
         raise UsageError("--open needs a page that is a file: name one with -o")
     target = output or PAGE
-    for path in paths if target != STANDARD_STREAM else ():
+    for path in paths:
         target = choose_output(path, target, force)
     require_benchmarks()
     found, failures = compare_all(paths, options, quiet)
@@ -99,7 +101,7 @@ def compare_one(path: Path, options: CompressOptions) -> Comparison:
     from aecodec.picture.reading import read_picture
 
     with error_context(path):
-        piped = read_stream(path)
+        piped = read_bytes(path, picture_in) if is_stream(path) else None
         picture = read_picture(path if piped is None else io.BytesIO(piped), options)
         return compare(picture, printable(Path(path.name)), options)
 

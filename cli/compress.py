@@ -14,13 +14,13 @@ import typer
 
 from aecodec.cli.batch import run
 from aecodec.cli.files import (
-    STANDARD_STREAM,
     SUFFIX,
     UsageError,
     error_context,
     is_stream,
     path_of,
-    read_stream,
+    picture_in,
+    read_bytes,
     readable_size,
     write,
 )
@@ -105,9 +105,7 @@ def compress(
         exact_psnr=exact_psnr,
     )
     planned_jobs = plan(paths, pictures(), SUFFIX, batch)
-    if (verify or skip_larger) and any(
-        job.target == STANDARD_STREAM or is_stream(job.target) for job in planned_jobs
-    ):
+    if (verify or skip_larger) and any(is_stream(job.target) for job in planned_jobs):
         raise UsageError("--verify and --skip-larger need an output that is a file: name one")
     run(planned_jobs, partial(compress_one, settings), describe, batch, partial(is_made, settings))
 
@@ -131,7 +129,7 @@ def compress_one(settings: Compression, job: Job) -> Record:
 
     started, options = time.perf_counter(), settings.options
     with error_context(job.source):
-        piped = read_stream(job.source)
+        piped = read_bytes(job.source, picture_in) if is_stream(job.source) else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped), options)
         picture = strip(picture, options.strip)
         one_tile = picture.pixels.size <= 3 * (CORE * CELL) ** 2
@@ -177,7 +175,9 @@ def describe(record: Record) -> str:
     if record["psnr_sampled"]:
         decibels = f"about {record['psnr']:.1f} dB"
     figures = [sizes, f"{record['bpp']:.3f} bpp", decibels, f"{record['seconds']:.2f} s"]
-    return f"{record['output']}: {', '.join([*figures, *stage_phrases(record)])}"
+    if record["noise"] or record["enhanced"] or record["scale"] > 1:
+        figures += stage_phrases(record)
+    return f"{record['output']}: {', '.join(figures)}"
 
 
 def stage_phrases(record: Record) -> list[str]:

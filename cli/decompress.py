@@ -92,7 +92,7 @@ def decompress(
 
     suffix, area, kinds = (
         "." + format.lower().removeprefix("."),
-        region_of(region),
+        region_of(region) if region else None,
         kinds_to_strip(strip),
     )
     if suffix not in FORMATS:
@@ -128,10 +128,8 @@ def is_made(settings: Decompression, job: Job) -> bool:
     return is_picture_of_size(job.target, scale * width, scale * height, kinds)
 
 
-def region_of(text: str) -> tuple[int, int, int, int] | None:
-    """Left, top, width and height of text such as 0,0,640,480, or None for no text; raises UsageError."""
-    if not text:
-        return None
+def region_of(text: str) -> tuple[int, int, int, int]:
+    """Left, top, width and height of text such as 0,0,640,480; raises UsageError."""
     try:
         left, top, width, height = map(int, text.split(","))
         if min(left, top, width - 1, height - 1) < 0:

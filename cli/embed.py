@@ -20,7 +20,7 @@ from aecodec.cli.files import (
     read_bytes,
     write,
 )
-from aecodec.cli.jobs import Batch, Job, Record
+from aecodec.cli.jobs import CLUSTER_OR_JOBS, Batch, Job, Record
 from aecodec.cli.naming import compressed, pictures
 from aecodec.cli.options import AsJson, Cluster, Force, Jobs, Quiet
 from aecodec.cli.progress import Bar
@@ -62,6 +62,8 @@ def embed(
         raise UsageError("embed has nothing to do: give -o, --duplicates or --map")
     if resume and output is None:
         raise UsageError("--resume continues an output: name it with -o")
+    if cluster and jobs > 1:
+        raise UsageError(CLUSTER_OR_JOBS)
     batch = Batch(jobs=jobs, cluster=cluster, quiet=quiet)
     files = collect(paths, [pictures(), compressed()])
     target = choose_output(files[0], output, force or resume) if output else None

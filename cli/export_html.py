@@ -49,8 +49,8 @@ def export_html(
     """Write a page that shows the picture in any browser, without aecodec and from disk."""
     from aecodec.container import MAX_PIXELS, read_file
 
-    wanted = output or (STANDARD_STREAM if path == STANDARD_STREAM else path.with_suffix(".html"))
-    target = wanted if wanted == STANDARD_STREAM else choose_output(path, wanted, force)
+    wanted = output or (path if path == STANDARD_STREAM else path.with_suffix(".html"))
+    target = choose_output(path, wanted, force)
     with error_context(path):
         text = page(read_bytes(path, read_file), printable(Path(path.name)), max_pixels or MAX_PIXELS).encode(
             "utf-8"

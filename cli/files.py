@@ -13,8 +13,9 @@ from functools import partial
 from itertools import islice
 from operator import methodcaller
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
+Check: TypeAlias = Callable[[Path], None]  # of an unfinished file, which raises AecodecError
 SUFFIX = ".aec"
 STANDARD_STREAM = Path("-")  # the standard input or output
 # Paths that stand for the standard streams too. They are never opened: that opens what is behind a stream
@@ -48,6 +49,8 @@ def choose_output(source: Path, output: Path, force: bool, create: bool = False)
 
     With `create` the folders above it may still be missing.
     """
+    if output == STANDARD_STREAM:
+        return output
     if is_stream(output):
         return output.absolute()  # as a link of /dev/fd leads to no name
     try:
@@ -63,10 +66,12 @@ def choose_output(source: Path, output: Path, force: bool, create: bool = False)
                 raise UsageError(f"{output} exists: name another output or pass --force")
             if not chosen.is_file():
                 raise UsageError(f"{output} is no ordinary file: name another output")
-        check_folder((chosen if output.is_symlink() else output).parent, create)
+        named = chosen if output.is_symlink() else output
+        if not named.parent.is_dir():
+            check_folder(named.parent, create)
     except (OSError, ValueError) as error:
         raise UsageError(f"{output}: no output can be named so: {error}") from error
-    return chosen if output.is_symlink() else output
+    return named
 
 
 def check_folder(folder: Path, create: bool) -> None:
@@ -80,7 +85,12 @@ def check_folder(folder: Path, create: bool) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is a pipe or a device such as /dev/null. Writing to it overwrites nothing."""
+    """Whether a path is a standard stream, a pipe or a device such as /dev/null.
+
+    It can be read only once, and writing to it overwrites nothing.
+    """
+    if path == STANDARD_STREAM:
+        return True
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -114,11 +124,6 @@ def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("
         raise AecodecError(f"cannot be read: {error.strerror}") from error
 
 
-def read_stream(source: Path) -> bytes | None:
-    """The bytes in a pipe or a device, which can be read only once; None for an ordinary file."""
-    return read_bytes(source, picture_in) if source == STANDARD_STREAM or is_stream(source) else None
-
-
 def picture_in(file: IO[bytes]) -> bytes:
     """The bytes of an open file. If it is no picture, only its first bytes, since it may be endless."""
     from aecodec.container import MAX_INPUT
@@ -142,59 +147,19 @@ def first_bytes(path: Path) -> bytes:
 
 
 def write(
-    target: Path,
-    data: bytes,
-    force: bool,
-    like: Path | None = None,
-    check: Callable[[Path], None] | None = None,
+    target: Path, data: bytes, force: bool, like: Path | None = None, check: Check | None = None
 ) -> None:
-    """Write a file, or to a pipe or device; raises AecodecError.
+    """Write a file through a temporary one beside it, or write to a stream; raises AecodecError.
 
-    A file gets the times and permissions of the file `like`. `check` is called with the path of the
-    unfinished file, before it gets its name.
+    So no half-written file ever has its name. With `force` it replaces a file of that name. It gets the times
+    and permissions of the file `like`. `check` is called with the path of the temporary file.
     """
     from aecodec import AecodecError
 
-    if target == STANDARD_STREAM:
-        write_standard_output(data)
-    elif is_stream(target):
-        try:
-            target.write_bytes(data)
-        except OSError as error:
-            raise AecodecError(f"{target}: cannot be written: {error.strerror}") from error
-    else:
-        ordinary = like is not None and like != STANDARD_STREAM and not is_stream(like)
-        write_atomically(target, data, force, like if ordinary else None, check)
-
-
-def write_standard_output(data: bytes) -> None:
-    """Write to the standard output; raises AecodecError."""
-    from aecodec import AecodecError
-
-    if sys.stdout is None:
-        raise AecodecError("there is no standard output: name a file")
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still holds
-        raise AecodecError(f"the standard output cannot be written: {error.strerror}") from error
-
-
-def write_atomically(
-    target: Path,
-    data: bytes,
-    force: bool,
-    like: Path | None = None,
-    check: Callable[[Path], None] | None = None,
-) -> None:
-    """Write through a temporary file beside the target, so that no half-written file ever has its name.
-
-    Without `force` AecodecError is raised if a file of that name has appeared meanwhile; that file stays.
-    When the function returns, the file and its name are on the disk, as far as the system can tell.
-    """
-    from aecodec import AecodecError
-
+    if is_stream(target):
+        write_stream(target, data)
+        return
+    like = None if like is None or is_stream(like) else like
     temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -210,12 +175,31 @@ def write_atomically(
         if like:
             keep_times(like, temporary)
         put_in_place(temporary, target, force)
-        synchronise(target.parent)
     except OSError as error:
         raise AecodecError(f"{target}: cannot be written: {error.strerror}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def write_stream(target: Path, data: bytes) -> None:
+    """Write to the standard output, a pipe or a device; raises AecodecError."""
+    from aecodec import AecodecError
+
+    if target != STANDARD_STREAM:
+        try:
+            target.write_bytes(data)
+        except OSError as error:
+            raise AecodecError(f"{target}: cannot be written: {error.strerror}") from error
+        return
+    if sys.stdout is None:
+        raise AecodecError("there is no standard output: name a file")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still holds
+        raise AecodecError(f"the standard output cannot be written: {error.strerror}") from error
 
 
 def keep_times(source: Path, target: Path) -> None:
@@ -225,23 +209,23 @@ def keep_times(source: Path, target: Path) -> None:
 
 
 def put_in_place(temporary: Path, target: Path, force: bool) -> None:
-    """Give a file its final name; raises FileExistsError if another file has it, unless `force`."""
-    if not force:
+    """Give a file its final name, on the disk too, as far as the system can tell; raises OSError.
+
+    FileExistsError says that another file has got that name meanwhile. It stays, unless `force`.
+    """
+    if force:
+        temporary.replace(target)
+    else:
         try:
             os.link(temporary, target)
-            return
         except FileExistsError:
             raise
         except OSError:  # of a file system without links, as that of most memory cards
             if target.exists():
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-    temporary.replace(target)
-
-
-def synchronise(folder: Path) -> None:
-    """Flush the names in a folder to the disk, if the system can."""
-    with suppress(OSError):  # of Windows, and of file systems that cannot
-        descriptor = os.open(folder, os.O_RDONLY)
+            temporary.replace(target)
+    with suppress(OSError):  # of Windows, and of file systems that cannot flush the names in a folder
+        descriptor = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

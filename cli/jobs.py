@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aecodec.cli.files import UsageError
-
 if TYPE_CHECKING:
     from aecodec import AecodecError
 
 Record = dict[str, Any]  # what came of one file, as --json prints it
+CLUSTER_OR_JOBS = "--cluster has as many jobs at a time as workers: leave out --jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +41,6 @@ class Batch:
     resume: bool = False
     cluster: str | None = None  # address of a Dask scheduler
     output: Path | None = None  # of the only input
-
-    def __post_init__(self) -> None:
-        if self.output and self.output_dir:
-            raise UsageError("--output names a file, --output-dir a folder: give one")
-        if self.resume and self.force:
-            raise UsageError("--resume leaves outputs that exist, --force overwrites them: give one")
-        if self.cluster and self.jobs > 1:
-            raise UsageError("--cluster has as many jobs at a time as workers: leave out --jobs")
 
     @property
     def skips_existing(self) -> bool:

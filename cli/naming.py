@@ -9,7 +9,7 @@ from operator import methodcaller
 from pathlib import Path
 
 from aecodec.cli.files import STANDARD_STREAM, SUFFIX, UsageError, check_folder, choose_output, first_bytes
-from aecodec.cli.jobs import Batch, Job
+from aecodec.cli.jobs import CLUSTER_OR_JOBS, Batch, Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,35 @@ def compressed() -> Inputs:
 
 
 def plan(paths: list[Path], inputs: Inputs, suffix: str, batch: Batch) -> list[Job]:
-    """The jobs for IN... and perhaps OUT; raises UsageError for paths that do not fit together.
+    """The jobs for IN... and perhaps OUT; raises UsageError for paths or options that do not fit together.
 
     An output whose name is derived from that of its input gets `suffix`.
     """
+    if batch.output and batch.output_dir:
+        raise UsageError("--output names a file, --output-dir a folder: give one")
+    if batch.resume and batch.force:
+        raise UsageError("--resume leaves outputs that exist, --force overwrites them: give one")
+    if batch.cluster and batch.jobs > 1:
+        raise UsageError(CLUSTER_OR_JOBS)
     try:
         sources, output = split_output(paths, inputs, batch)
         if STANDARD_STREAM in sources and (len(sources) > 1 or batch.output_dir):
             raise UsageError("- stands for one picture and goes alone: name files, or run it by itself")
         if batch.output_dir:
             check_folder(batch.output_dir, create=True)
-        files = [file for path in sources for file in expand(path, inputs, batch)]
+        if len(sources) == 1 and (sources[0] == STANDARD_STREAM or not sources[0].is_dir()):
+            file = InputFile(sources[0], Path(sources[0].name))
+            return [job_of(file, output, inputs, suffix, batch)]
+        return plan_many(sources, output, inputs, suffix, batch)
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
+
+
+def plan_many(
+    sources: list[Path], output: Path | None, inputs: Inputs, suffix: str, batch: Batch
+) -> list[Job]:
+    """The jobs for several files and folders; raises UsageError and OSError."""
+    files = [file for path in sources for file in expand(path, inputs, batch)]
     if not files:
         wanted = " ".join(sorted(inputs.suffixes))
         raise UsageError(f"{', '.join(map(str, sources))}: nothing in there has a suffix of {wanted}")
@@ -87,19 +103,14 @@ def split_output(paths: list[Path], inputs: Inputs, batch: Batch) -> tuple[list[
     if second.is_dir():
         return paths, None
     if not os.path.lexists(second):
-        check_absent(second, inputs)
+        if second.suffix.lower() in inputs.suffixes and not inputs.pairs:
+            raise UsageError(f"{second} does not exist: name inputs that do, or an output with -o")
         return [first], second
     if is_input(second, inputs) and not inputs.pairs:
         return paths, None
     if not batch.resume:  # which overwrites no picture
         check_overwritable(second)
     return [first], second
-
-
-def check_absent(second: Path, inputs: Inputs) -> None:
-    """Raises UsageError for a second name that does not exist and would be an input by its suffix."""
-    if second.suffix.lower() in inputs.suffixes and not inputs.pairs:
-        raise UsageError(f"{second} does not exist: name inputs that do, or an output with -o")
 
 
 def check_overwritable(second: Path) -> None:
@@ -175,18 +186,14 @@ def planned(file: InputFile, inputs: Inputs, suffix: str, batch: Batch) -> Job:
 
 def job_of(file: InputFile, output: Path | None, inputs: Inputs, suffix: str, batch: Batch) -> Job:
     """The job of one input; raises UsageError where its output must not be written."""
-    target = target_of(file, output, inputs, suffix, batch)
+    if output is None and file.source == STANDARD_STREAM:
+        output = STANDARD_STREAM
+    elif output is None:
+        beside = batch.output_dir / file.inside if batch.output_dir else file.source
+        output = derived(beside, inputs, suffix)
+    create = batch.output_dir is not None
+    target = choose_output(file.source, output, batch.force or batch.resume, create)
     return Job(file.source, target, force=batch.force)
-
-
-def target_of(file: InputFile, output: Path | None, inputs: Inputs, suffix: str, batch: Batch) -> Path:
-    """The path of one input's output; raises UsageError."""
-    if output == STANDARD_STREAM or (file.source == STANDARD_STREAM and output is None):
-        return STANDARD_STREAM
-    if output is None and batch.output_dir:
-        output = batch.output_dir / derived(file.inside, inputs, suffix)
-    force, create = batch.force or batch.resume, batch.output_dir is not None
-    return choose_output(file.source, output or derived(file.source, inputs, suffix), force, create)
 
 
 def derived(path: Path, inputs: Inputs, suffix: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aecodec.cli.batch import run
-from aecodec.cli.files import error_context, read_stream, write
+from aecodec.cli.files import error_context, is_stream, picture_in, read_bytes, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.naming import pictures, plan
 from aecodec.cli.pictures import PictureOptions, check_suffixes, describe, encode
@@ -49,7 +49,7 @@ def run_one(settings: Processing, job: Job) -> Record:
 
     started = time.perf_counter()
     with error_context(job.source):
-        piped = read_stream(job.source)
+        piped = read_bytes(job.source, picture_in) if is_stream(job.source) else None
         source = job.source if piped is None else io.BytesIO(piped)
         picture, stage_record = settings.stage(read_picture(source, settings.reading))
         before = job.source.stat().st_size if piped is None else len(piped)

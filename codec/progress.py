@@ -17,24 +17,24 @@ from typing import TypeAlias, TypeVar
 Part = TypeVar("Part")
 Listener: TypeAlias = Callable[[str, int, int], object]  # of the task, tiles done, and of how many
 
-current: ContextVar[Listener | None] = ContextVar("current", default=None)
+current_listener: ContextVar[Listener | None] = ContextVar("current_listener", default=None)
 
 
 @contextmanager
 def progress_listener(listener: Listener) -> Iterator[None]:
     """Within, `listener` is called for each tile that a network is done with; there may be many passes."""
-    token = current.set(listener)
+    token = current_listener.set(listener)
     try:
         yield
     finally:
-        current.reset(token)
+        current_listener.reset(token)
 
 
 class Progress:
     """One pass over tiles, each of which is reported to the listener."""
 
     def __init__(self, task: str, parts: int) -> None:
-        self.task, self.done, self.parts, self.listener = task, 0, parts, current.get()
+        self.task, self.done, self.parts, self.listener = task, 0, parts, current_listener.get()
 
     def step(self) -> None:
         """One more tile is done."""
@@ -55,7 +55,7 @@ def track(task: str, parts: Iterable[Part]) -> Iterator[Part]:
 @contextmanager
 def as_part_of_passes(task: str, number: int, count: int) -> Iterator[None]:
     """Report a pass of this task inside as part `number` of `count`, from 0. Other tasks are silent."""
-    listener = current.get()
+    listener = current_listener.get()
     if listener is None:
         yield
         return

@@ -53,7 +53,7 @@ def test_output_dir_keeps_folders(folder: Path) -> None:
     jobs = plan([folder / "in" / "a.png", folder / "b.bin"], pictures(), ".aec", batch)
     assert [job.target.name for job in jobs] == ["a.aec", "b.bin.aec"]  # with -d every name is an input
     with pytest.raises(UsageError, match="give one"):
-        Batch(output_dir=folder / "out", output=folder / "b.aec")
+        pairs([folder / "in"], Batch(output_dir=folder / "out", output=folder / "b.aec"))
 
 
 def test_the_second_of_two_inputs_that_would_become_one_file_is_refused(folder: Path) -> None:

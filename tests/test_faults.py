@@ -18,7 +18,7 @@ import pytest
 
 import aecodec
 from aecodec.cli.batch import run
-from aecodec.cli.files import TEMPORARY, write_atomically
+from aecodec.cli.files import TEMPORARY, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.container import MAGIC, parse, read_file
 from aecodec.encoder.options import TUNED
@@ -116,10 +116,10 @@ import sys
 from pathlib import Path
 from aecodec.cli.batch import run
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.cli.files import write_atomically
+from aecodec.cli.files import write
 print("ready", flush=True)
 for number in range(10**6):
-    write_atomically(Path(sys.argv[1]), bytes([number % 256]) * {SIZE}, True)
+    write(Path(sys.argv[1]), bytes([number % 256]) * {SIZE}, True)
 """
 
 
@@ -173,15 +173,15 @@ def test_concurrent_writers_leave_a_whole_file(
 def test_of_concurrent_writers_without_force_one_wins(tmp_path: Path) -> None:
     target = tmp_path / "target"
 
-    def write(number: int) -> str:
+    def attempt(number: int) -> str:
         try:
-            write_atomically(target, bytes([number]) * SIZE, False)
+            write(target, bytes([number]) * SIZE, False)
         except aecodec.AecodecError as error:
             return str(error)
         return "won"
 
     with ThreadPoolExecutor(8) as pool:
-        came = list(pool.map(write, range(8)))
+        came = list(pool.map(attempt, range(8)))
     assert came.count("won") == 1
     assert sum("File exists" in text for text in came) == 7
     assert target.read_bytes() == bytes([came.index("won")]) * SIZE
@@ -217,12 +217,12 @@ def test_file_systems_without_links_are_written_to(
 
     monkeypatch.setattr("os.link", refuse)
     target = tmp_path / "target"
-    write_atomically(target, b"first", force)
+    write(target, b"first", force)
     if force:
-        write_atomically(target, b"second", force)
+        write(target, b"second", force)
     else:
         with pytest.raises(aecodec.AecodecError, match="File exists"):
-            write_atomically(target, b"second", force)
+            write(target, b"second", force)
     assert target.read_bytes() == (b"second" if force else b"first")
     assert names(tmp_path) == ["target"]
 
@@ -232,9 +232,9 @@ def test_modes_of_files_stay(tmp_path: Path, mode: int) -> None:
     target, fresh, other = tmp_path / "target", tmp_path / "fresh", tmp_path / "other"
     target.touch()
     target.chmod(mode)
-    write_atomically(target, b"new", True)
+    write(target, b"new", True)
     assert target.stat().st_mode & 0o777 == mode
-    write_atomically(fresh, b"new", False)
+    write(fresh, b"new", False)
     other.touch()
     assert fresh.stat().st_mode == other.stat().st_mode
 

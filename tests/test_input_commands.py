@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecodec.cli.batch import guarded, outcomes
+from aecodec.cli.batch import attempt, exists, outcomes
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.errors import AecodecError
 from tests.common import noise, photograph
@@ -89,7 +89,7 @@ def test_an_interrupt_is_no_failure_of_a_file() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        guarded(interrupted, Job(Path("a"), Path("b")))
+        attempt(interrupted, exists, Batch(), Job(Path("a"), Path("b")))
 
 
 def test_the_limit_of_inputs_is_one_of_work(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 import aecodec
 from aecodec.cli import files
 from aecodec.cli.batch import SKIPPED, attempt, outcomes, run
-from aecodec.cli.files import SUFFIX, write_atomically
+from aecodec.cli.files import SUFFIX, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.options import bytes_of, pixels_of
 from aecodec.cli.resume import is_picture_of_size, was_compressed_with
@@ -176,7 +176,7 @@ def test_verify_on_the_command_line(source: Path, monkeypatch: pytest.MonkeyPatc
         raise aecodec.AecodecError("is another")
 
     with pytest.raises(aecodec.AecodecError, match=r"photo\.aec: is another"):
-        write_atomically(target, b"new", True, check=check)
+        write(target, b"new", True, check=check)
     assert target.read_bytes() == before
     assert len(list(source.parent.iterdir())) == 2
 
@@ -222,15 +222,16 @@ def test_files_and_their_names_reach_the_disk(tmp_path: Path, monkeypatch: pytes
         synchronised.append(os.readlink(f"/proc/self/fd/{descriptor}"))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    write_atomically(tmp_path / "target", b"data", False)
+    write(tmp_path / "target", b"data", False)
     assert [Path(name).name[: len(files.TEMPORARY)] for name in synchronised[:1]] == [files.TEMPORARY]
     assert synchronised[1:] == [str(tmp_path)]
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(22, "cannot")))
-    files.synchronise(tmp_path)
+    files.put_in_place(tmp_path / "target", tmp_path / "other", force=True)
+    assert (tmp_path / "other").read_bytes() == b"data"
 
 
 def writes(job: Job) -> Record:
-    write_atomically(job.target, b"made", job.force)
+    write(job.target, b"made", job.force)
     return {}
 
 

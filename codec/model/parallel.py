@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from typing import TypeVar
 
 from aecodec.errors import AecodecError
-from aecodec.progress import Progress
+from aecodec.progress import Progress, current_listener
 
 Result = TypeVar("Result")
 Part = TypeVar("Part")
@@ -75,7 +75,7 @@ def for_each(task: str, parts: Sequence[Part], work: Callable[[Part], object]) -
     Networks that it runs share the cores. What the work raises is raised here, and no other part is begun.
     """
     together, lock, pending = tiles_at_once(len(parts)), Lock(), iter(parts)
-    progress = Progress(task, len(parts))
+    progress = Progress(task, len(parts)) if current_listener.get() else None
 
     def run() -> None:
         nonlocal pending
@@ -91,8 +91,9 @@ def for_each(task: str, parts: Sequence[Part], work: Callable[[Part], object]) -
                 with lock:
                     pending = iter(())
                 raise
-            with lock:
-                progress.step()
+            if progress:
+                with lock:
+                    progress.step()
 
     others = [run_in_thread(partial(copy_context().run, run)) for _ in range(together - 1)]
     try:
