@@ -149,8 +149,7 @@ def test_damaged_streams_are_refused_alike() -> None:
 @pytest.mark.parametrize("directory", list_models(), ids=lambda path: path.name)
 def test_frequencies_of_models_fill_24_bits(directory: Path) -> None:
     tables = load_model(directory).tables
-    every = [tables.frequencies_at(level) for level in range(len(tables.y_support))]
-    every += [counts for prior in tables.z_frequencies for counts in prior]
+    every = [*tables.y_tables, *(counts for prior in tables.z_frequencies for counts in prior)]
     for counts in every:
         cumulative = cumulative_frequencies(counts)
         assert (cumulative[0], cumulative[-1]) == (0, 2**24)
@@ -208,10 +207,7 @@ def test_frequencies_of_models_are_those_of_constriction_alone(directory: Path) 
     """As files of 0.1 were written: from counts in its own floats. Codes pushed show where intervals are."""
     constriction = pytest.importorskip("constriction")
     tables = load_model(directory).tables
-    every = [
-        *map(tables.frequencies_at, range(64)),
-        *(z for cdf_set in tables.z_frequencies for z in cdf_set),
-    ]
+    every = [*tables.y_tables, *(z for cdf_set in tables.z_frequencies for z in cdf_set)]
     for counts in every:
         stack, codes = constriction.stream.stack.AnsCoder(), np.arange(len(counts), dtype=np.int32)
         floats = counts.astype(np.float64)

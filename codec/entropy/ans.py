@@ -7,6 +7,7 @@ Both write the same bytes. The coder is the streaming form of asymmetric numeral
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from typing import Any, Protocol
@@ -69,22 +70,16 @@ class ConstrictionAns:
     """The coder of `constriction`; raises ImportError where that is not installed."""
 
     def __init__(self) -> None:
-        import constriction
+        from constriction import stream
 
-        self.stream = constriction.stream
+        self.model = stream.model
+        self.uniform: Callable[[int], Any] = stream.model.Uniform
+        self.stack: Callable[..., Stack] = stream.stack.AnsCoder
 
     def categorical(self, counts: NDArray[np.uint32]) -> Any:
         """See `Ans`. It takes shares, of which each code gets 1 more: from floats, which are exact here."""
         shares = np.diff(cumulative_frequencies(counts)) - 1
-        return self.stream.model.Categorical(shares.astype(np.float64), perfect=False)
-
-    def uniform(self, size: int) -> Any:
-        return self.stream.model.Uniform(size)
-
-    def stack(self, words: NDArray[np.uint32] | None = None) -> Stack:
-        coder = self.stream.stack.AnsCoder
-        stack: Stack = coder() if words is None else coder(words)
-        return stack
+        return self.model.Categorical(shares.astype(np.float64), perfect=False)
 
 
 class PythonAns:

@@ -10,9 +10,10 @@ Everything that selects a frequency table is an integer here, so machines agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,6 @@ from aecodec.errors import BitstreamError
 END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 
-Place = TypeVar("Place", bound=np.signedinteger[Any])
-
 
 @dataclass(frozen=True, slots=True)
 class Latents:
@@ -41,15 +40,6 @@ class Latents:
     scale_index: ScaleIndices  # (M, 2h, 2w)
     quality: float
     y_hat: Floats | None = None  # (M, 2h, 2w), as the decoder computes it, where an encoder has it already
-
-
-def by_value(keys: NDArray[Any], places: NDArray[Place]) -> Iterator[tuple[int, NDArray[Place]]]:
-    """Each value of `keys` (N,), ascending, and those of `places` (N,) that have it, in their order."""
-    ordered = places[np.argsort(keys, kind="stable")]
-    counts = np.bincount(keys)
-    ends = np.cumsum(counts)
-    for key in np.flatnonzero(counts).tolist():
-        yield key, ordered[ends[key] - counts[key] : ends[key]]
 
 
 def z_histogram(tables: FrequencyTables, z: Integers, quality: float) -> NDArray[np.int64]:
@@ -69,13 +59,29 @@ class Coder:
         self.tables = tables
         self.ans = ans or installed_ans()
         self.escape_table = self.ans.uniform(2**ESCAPE_BITS)  # of values of 16 bits
-        self.built: dict[Any, Any] = {}
+        self.built: dict[int | None, dict[int, Any]] = {}  # by CDF set and context, or by scale index
 
-    def table(self, key: Any, counts: NDArray[np.uint32]) -> Any:
-        """The coder's table of some counts, kept under a key."""
-        if key not in self.built:
-            self.built[key] = self.ans.categorical(counts)
-        return self.built[key]
+    def groups(
+        self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]], cdf_set: int | None = None
+    ) -> Iterator[tuple[int, Any, NDArray[Any]]]:
+        """What is coded under each table: its key, the coder's table, and places (n,); keys ascend.
+
+        `parts` are places (N,) and their keys (N,): contexts of the hyper-latent in a CDF set, or else scale
+        indices. Places that have a key stay in their order.
+        """
+        frequencies = self.tables.y_tables if cdf_set is None else self.tables.z_frequencies[cdf_set]
+        built, groups = self.built.setdefault(cdf_set, {}), defaultdict[int, list[NDArray[Any]]](list)
+        for places, keys in parts:
+            ordered, counts = places[np.argsort(keys, kind="stable")], np.bincount(keys)
+            seen = np.flatnonzero(counts)
+            ends = np.cumsum(counts[seen]).tolist()
+            for key, start, end in zip(seen.tolist(), [0, *ends], ends, strict=False):
+                groups[key].append(ordered[start:end])
+        for key in sorted(groups):
+            if key not in built:
+                built[key] = self.ans.categorical(frequencies[key])
+            found = groups.pop(key)
+            yield key, built[key], np.concatenate(found) if len(found) > 1 else found[0]
 
     def encode(self, latents: Latents, cdf_set: int) -> bytes:
         """The stream of latents, with one CDF set of the hyper-latent."""
@@ -88,11 +94,11 @@ class Coder:
 
     def encode_hyper_latent(self, coder: Stack, z: Integers, quality: float, cdf_set: int) -> None:
         """Push the hyper-latent (Z, h, w)."""
-        span, frequencies = self.tables.z_high - self.tables.z_low, self.tables.z_frequencies[cdf_set]
+        span = self.tables.z_high - self.tables.z_low
         for step in reversed(list(hyper_steps(self.tables, z, quality))):
             codes = (z[step.channel].reshape(-1)[step.places] - step.origin + span).astype(np.int32)
-            for context, in_context in reversed(list(by_value(step.context, np.arange(len(codes))))):
-                table = self.table((cdf_set, context), frequencies[context])
+            part = np.arange(len(codes)), step.context
+            for _, table, in_context in reversed(list(self.groups([part], cdf_set))):
                 coder.encode_reverse(codes[in_context], table)
 
     def decode_hyper_latent(
@@ -100,11 +106,10 @@ class Coder:
     ) -> Integers:
         """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
         z = np.zeros((self.tables.z_channels, *size), np.int32)
-        span, frequencies = self.tables.z_high - self.tables.z_low, self.tables.z_frequencies[cdf_set]
+        span = self.tables.z_high - self.tables.z_low
         for step in hyper_steps(self.tables, z, quality):
             values = step.origin - span
-            for context, in_context in by_value(step.context, np.arange(len(values))):
-                table = self.table((cdf_set, context), frequencies[context])
+            for _, table, in_context in self.groups([(np.arange(len(values)), step.context)], cdf_set):
                 values[in_context] += coder.decode(table, len(in_context))
             if (values < self.tables.z_low).any() or (values > self.tables.z_high).any():
                 raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
@@ -113,25 +118,23 @@ class Coder:
 
     def encode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
         """Push the symbols (M, 2h, 2w) of one context pass."""
-        groups = self.groups(scale_index, symbols, number)
         support, flat = self.tables.y_support.tolist(), symbols.reshape(-1)
-        values = {index: flat[places] for index, places in groups.items()}
-        escaped = [group[np.abs(group) > support[index]] for index, group in values.items()]
-        if sum(map(len, escaped)):
-            coder.encode_reverse(
-                np.concatenate(escaped).astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_table
-            )
-        for index, group in reversed(values.items()):
-            codes = np.where(np.abs(group) > support[index], support[index] + 1, group)
-            table = self.table(index, self.tables.frequencies_at(index))
-            coder.encode_reverse(codes.astype(np.int32) + support[index], table)
+        parts = coded_scale_indices(self.tables, scale_index, symbols, number)
+        groups = [(support[index], table, flat[places]) for index, table, places in self.groups(parts)]
+        escaped = np.concatenate(
+            [np.empty(0, np.int16), *(values[np.abs(values) > most] for most, _, values in groups)]
+        )
+        coder.encode_reverse(escaped.astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_table)
+        for most, table, values in reversed(groups):
+            codes = np.where(np.abs(values) > most, most + 1, values)
+            coder.encode_reverse(codes.astype(np.int32) + most, table)
 
     def decode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
         """Pop the symbols (M, 2h, 2w) of one context pass into their places."""
         flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
-        for index, places in self.groups(scale_index, symbols, number).items():
+        parts = coded_scale_indices(self.tables, scale_index, symbols, number)
+        for index, table, places in self.groups(parts):
             support = int(self.tables.y_support[index])
-            table = self.table(index, self.tables.frequencies_at(index))
             codes = coder.decode(table, len(places))
             flat[places] = codes - support
             escapes.append(places[codes == 2 * support + 1])
@@ -148,7 +151,9 @@ class Coder:
         """
         if len(stream) % 4 or cdf_set >= len(self.tables.z_frequencies):
             raise BitstreamError("payload does not fit its header: the file is damaged, get a sound copy")
-        if 8 * len(stream) + STATE_BITS < size[0] * size[1] * self.least_bits(cdf_set):
+        counts = self.tables.z_frequencies[cdf_set].astype(np.float64)
+        least = -np.log2((counts.max(1) / counts.sum(1)).max())  # bits of a value of the hyper-latent
+        if 8 * len(stream) + STATE_BITS < self.tables.z_channels * size[0] * size[1] * least:
             raise BitstreamError("payload is too short for the picture's size: the file is damaged")
         try:
             coder = self.ans.stack(np.frombuffer(stream, "<u4").astype(np.uint32))
@@ -163,20 +168,6 @@ class Coder:
         if end[0] != END_MARK or not coder.is_empty():
             raise BitstreamError("payload does not end with the picture: the file is damaged")
         return Latents(z, symbols, scale_index, quality)
-
-    def least_bits(self, cdf_set: int) -> float:
-        """The fewest bits that one position of the hyper-latent can take, in all channels."""
-        counts = self.tables.z_frequencies[cdf_set].astype(np.float64)
-        likeliest = float((counts.max(1) / counts.sum(1)).max())
-        return -self.tables.z_channels * float(np.log2(likeliest))
-
-    def groups(self, scale_index: ScaleIndices, symbols: Symbols, number: int) -> dict[int, Integers]:
-        """Places (n,) of a pass's symbols in the flat latent, by adapted scale index; both ascend."""
-        groups: dict[int, list[Integers]] = {}
-        for places, adapted in coded_scale_indices(self.tables, scale_index, symbols, number):
-            for index, places_of_index in by_value(adapted, places):
-                groups.setdefault(index, []).append(places_of_index)
-        return {index: np.concatenate(groups.pop(index)) for index in sorted(groups)}
 
     def best_cdf_set(self, z: Integers, quality: float) -> int:
         """The CDF set under which the hyper-latent (Z, h, w) takes the fewest bits."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,6 +33,17 @@ LOUDEST = 200  # larger magnitudes of a neighbour count as this one
 WEIGHT_SUM = 20  # of the neighbours of one latent in pass 2; in pass 1 it is 10
 FARTHEST = 8  # channels, as far as the farthest neighbour: a multiple of 4, after which passes repeat
 RATIOS = (6, 16, 26, 35, 45, 54, 64, 77, 93, 115, 147, 192, 288)  # of known to predicted magnitudes, in 2**-6
+# The context pass of latents by channel, row and column, after 4, 2 and 2 of which passes repeat. Rows and
+# columns are counted from an even place. The last pass is one colour of a checkerboard. The other colour is
+# split by rows. Both alternate with channels. Training takes the order from here too.
+CONTEXT_PASS = np.array(
+    [[[0, 2], [2, 1]], [[2, 0], [1, 2]], [[1, 2], [2, 0]], [[2, 1], [0, 2]]], np.uint8
+)  # (4, 2, 2)
+# Channel, row and column of the latents of each pass, and of all that are decoded before the last.
+LATTICES = [
+    np.argwhere(chosen).tolist()
+    for chosen in (CONTEXT_PASS == 0, CONTEXT_PASS == 1, CONTEXT_PASS == 2, CONTEXT_PASS < 2)
+]
 COLUMNS = np.searchsorted(RATIOS, np.arange(RATIOS[-1] + 1), side="right").astype(np.uint8)  # by ratio
 LATENTS_AT_ONCE = 2**19  # so that what is summed stays in the processor's caches
 
@@ -41,68 +51,28 @@ Sample = TypeVar("Sample", bound=np.generic)
 Sums = NDArray[Any]  # of uint16, or of int32 where magnitudes are too large for that
 
 
-def context_pass_of(channel: Any, row: Any, column: Any) -> Any:
-    """The context pass, 0 to 2, of latents at places: integers, or arrays or tensors of them that broadcast.
-
-    Rows and columns are counted from an even place. The last pass is one colour of a checkerboard. The other
-    colour is split by rows. Both alternate with channels. Training takes the order from here too.
-    """
-    last = (row + column + channel) % 2
-    return 2 * last + (1 - last) * ((row + channel // 2) % 2)
-
-
 @lru_cache(maxsize=16)
 def context_passes(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """The context pass, 0 to 2, in which each latent (M, h, w) is coded. Read-only."""
-    number = np.empty(shape, np.uint8)
-    for channel, row, column in product(range(4), range(2), range(2)):  # after which passes repeat
-        number[channel::4, row::2, column::2] = context_pass_of(channel, row, column)
+    channels, height, width = shape
+    repeats = -(-channels // 4), -(-height // 2), -(-width // 2)
+    number = np.tile(CONTEXT_PASS, repeats)[:channels, :height, :width]
     number.setflags(write=False)
     return number
 
 
-def rows_of(number: int, channel: int) -> list[tuple[slice, slice, int]]:
-    """Where latents of a pass lie in a channel: their rows, the same rows on the lattice, the first column.
-
-    Every other column from the first one belongs to the pass. Number 3 stands for all latents that are
-    decoded before pass 2.
-    """
-    if number < 2:
-        row = (channel // 2 + number) % 2
-        return [(slice(row, None, 2), slice(None), (row + channel) % 2)]
-    last = int(number == 2)
-    return [(slice(row, None, 2), slice(row, None, 2), (row + channel + last) % 2) for row in (0, 1)]
-
-
-def lattice_shape(shape: tuple[int, ...], number: int) -> tuple[int, int, int]:
-    """The shape of the lattice of a pass in a latent (M, 2h, 2w)."""
-    channels, height, width = shape
-    return channels, height // 2 if number < 2 else height, width // 2
-
-
 def on_lattice(array: NDArray[Sample], number: int) -> NDArray[Sample]:
-    """The values of a pass's latents in an array (M, 2h, 2w) whose first channel is a multiple of 4."""
-    lattice = np.empty(lattice_shape(array.shape, number), array.dtype)
-    for channel in range(4):
-        for rows, lattice_rows, column in rows_of(number, channel):
-            lattice[channel::4, lattice_rows] = array[channel::4, rows, column::2]
+    """The values of a pass's latents in an array (M, 2h, 2w) whose first channel is a multiple of 4.
+
+    The lattice is (M, h, w) of the passes 0 and 1, and (M, 2h, w) of pass 2. Number 3 stands for all latents
+    that are decoded before pass 2.
+    """
+    (channels, height, width), places = array.shape, LATTICES[number]
+    rows = len(places) // 4  # that have latents of the pass, of two
+    lattice = np.empty((channels, height * rows // 2, width // 2), array.dtype)
+    for channel, row, column in places:
+        lattice[channel::4, row % rows :: rows] = array[channel::4, row::2, column::2]
     return lattice
-
-
-def flat_places(shape: tuple[int, ...], number: int, on_lattice: Places) -> Integers:
-    """Places (n,) in a flat latent (M, 2h, 2w), from places (n,) on the flat lattice of a pass."""
-    channels, height, width = lattice_shape(shape, number)
-    starts = np.empty((channels, height), np.int32)  # of each row, less what its columns add below
-    for channel in range(4):
-        for rows, lattice_rows, column in rows_of(number, channel):
-            row = (
-                np.arange(shape[1], dtype=np.int32)[rows]
-                + shape[1] * np.arange(channel, channels, 4)[:, None]
-            )
-            starts[channel::4, lattice_rows] = shape[2] * row + column
-    starts -= np.arange(0, 2 * width * height * channels, 2 * width, dtype=np.int32).reshape(starts.shape)
-    small: Integers = on_lattice.astype(np.int32)
-    return 2 * small + starts.reshape(-1).take(small // width)
 
 
 def around(values: Sums, number: int) -> Sums:
@@ -112,15 +82,11 @@ def around(values: Sums, number: int) -> Sums:
     """
     channels = len(values) - 2 * FARTHEST
     inside = values[FARTHEST:-FARTHEST]
-
-    def away(by: int) -> Sums:
-        return values[FARTHEST + by :][:channels]
-
     if number == 1:
-        total: Sums = away(-2) + away(2)
+        total: Sums = values[FARTHEST - 2 :][:channels] + values[FARTHEST + 2 :][:channels]
         total += total
-        total += away(-6)
-        total += away(6)
+        total += values[FARTHEST - 6 :][:channels]
+        total += values[FARTHEST + 6 :][:channels]
         for channel in range(4):
             below, right = channel < 2, channel in (0, 3)  # its rows and columns, or else above, left
             of_rows = beside(inside[channel::4], 1, below)
@@ -159,8 +125,12 @@ def coded_scale_indices(
     decoded symbols around a latent are compared with the mean magnitudes of their scale indices. The ratio
     selects a column of `adapted_scale_index`.
     """
-    plane = scale_index[0].size
-    step = max(LATENTS_AT_ONCE // plane // 4, 4) * 4
+    height, width = scale_index.shape[1:]
+    step = max(LATENTS_AT_ONCE // (height * width) // 4, 4) * 4
+    # The places where rows of the lattice begin, less twice their indices there.
+    row = np.arange(min(step, len(scale_index)) * height, dtype=np.int32).reshape(-1, height, 1)
+    starts = on_lattice(width * row + np.arange(2, dtype=np.int32), number).reshape(-1)
+    starts -= width * np.arange(len(starts), dtype=np.int32)
     for first in range(0, len(scale_index), step):
         part = scale_index[first : first + step]
         lattice = on_lattice(part, number).reshape(-1)
@@ -170,8 +140,9 @@ def coded_scale_indices(
             channels = slice(first, first + len(part))
             column = ratio_columns(tables, scale_index, symbols, number, channels, coded)
             adapted = tables.adapted_scale_index[adapted, column]
-        places = flat_places(part.shape, number, coded)
-        places += np.int32(first * plane)
+        index: Integers = coded.astype(np.int32)
+        places = 2 * index + starts.take(index // (width // 2))
+        places += np.int32(first * height * width)
         yield places, adapted
 
 

@@ -22,10 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,20 +36,17 @@ from aecodec.entropy.tables import FRACTION_BITS, SCALE_LEVELS, FrequencyTables
 POSITIONS_AT_ONCE = 32  # of the hyper-latent each way, in one matrix product
 FULL_QUALITY = 100 * QUALITY_UNITS
 HYPER_PASSES = 3  # so that three quarters of the positions know neighbours
+# The pass of positions of even and odd row and column: even ones, odd ones, the rest. Training shares it.
+HYPER_PASS = np.array([[0, 2], [2, 1]])
 HYPER_FRACTION_BITS = 10  # of the weights and offsets of the expectation
 NEIGHBOUR_UNIT = 12  # makes a mean of one to four neighbours an integer
 NEIGHBOURS = (((-1, -1), (-1, 1), (1, -1), (1, 1)), ((-1, 0), (0, -1), (0, 1), (1, 0)))  # passes 1 and 2
 EXPECTED_UNIT = NEIGHBOUR_UNIT << HYPER_FRACTION_BITS
 CONTEXTS_PER_UNIT = 4  # of the expectation
 EXPECTED_RANGE = (-6, 16)  # beyond it the context stays the same
-BLAS = Lock()  # on its number of threads
 CONTEXTS = (EXPECTED_RANGE[1] - EXPECTED_RANGE[0]) * CONTEXTS_PER_UNIT  # of each pass
-
-
-@cache
-def libraries() -> ThreadpoolController:
-    """The libraries with threads of their own that numpy uses."""
-    return ThreadpoolController()
+LIBRARIES = ThreadpoolController()  # those with threads of their own that numpy uses
+BLAS = Lock()  # on its number of threads
 
 
 def interpolate(rows: Integers, quality: float) -> NDArray[np.int64]:
@@ -72,7 +67,7 @@ def scale_indices(tables: FrequencyTables, z: Integers, quality: float) -> Scale
     offset = (offset + 2 ** (FRACTION_BITS - 1)) / 2**FRACTION_BITS  # which divides floats exactly
     index = np.empty((len(offset), height, 2, width, 2), np.uint8)
     # Other threads would spin for 25 ms after it. ARM's SME raises every flag of floating point, always.
-    with BLAS, libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
+    with BLAS, LIBRARIES.limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
         for row, column in product(*(range(0, side, POSITIONS_AT_ONCE) for side in (height, width))):
             rows, columns = slice(row, row + POSITIONS_AT_ONCE), slice(column, column + POSITIONS_AT_ONCE)
             part = neighbours[:, rows, columns]
@@ -94,22 +89,14 @@ class Step:
     origin: NDArray[np.int64]  # (N,), the value that the table takes as zero
 
 
-def hyper_pass_of(row: Any, column: Any) -> Any:
-    """The pass, 0 to 2, in which positions are coded: even ones, odd ones, the rest. Training shares it.
-
-    Places are integers, or arrays or tensors of them that broadcast.
-    """
-    last = (row + column) % 2
-    return 2 * last + (1 - last) * (row % 2)
-
-
 def hyper_steps(tables: FrequencyTables, z: Integers, quality: float) -> Iterator[Step]:
     """The steps in which the hyper-latent (Z, h, w) is coded at a quality.
 
     A step depends on values of earlier steps alone. A decoder writes the values of a step before it asks for
     the next.
     """
-    flat, order = z.reshape(len(z), -1), hyper_pass_of(*np.ogrid[: z.shape[1], : z.shape[2]])
+    row, column = np.ogrid[: z.shape[1], : z.shape[2]]
+    flat, order = z.reshape(len(z), -1), HYPER_PASS[row % 2, column % 2]
     offsets = interpolate(tables.z_offset, quality).reshape(HYPER_PASSES, len(z))
     low, high = (bound * CONTEXTS_PER_UNIT for bound in EXPECTED_RANGE)
     for number in range(HYPER_PASSES):

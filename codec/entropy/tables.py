@@ -75,6 +75,7 @@ class FrequencyTables:
     scale_matrix: Floats = field(init=False)  # (4 * M, 9 * Z), of the scale map, in levels: exact floats
     adapted_scale_index: ScaleIndices = field(init=False)  # (64, bins), as context adapts each
     y_starts: Integers = field(init=False)  # (65,), where the tables of scale indices begin and the last ends
+    y_tables: list[NDArray[np.uint32]] = field(init=False)  # of each scale index, (2 L + 2,)
 
     def __post_init__(self) -> None:
         """Raises ModelError where sums of the scale map could leave the integers that float32 holds."""
@@ -83,13 +84,15 @@ class FrequencyTables:
         if worst + np.abs(self.scale_offset.astype(np.int64)).max() >= 2**24:
             raise ModelError("weights of the scale map are too large for exact sums: export the model anew")
         shifted = np.arange(SCALE_LEVELS)[:, None] + self.scale_index_shift
+        y_starts = np.append(0, np.cumsum(2 * self.y_support + 2)).astype(np.int32)
         following = {
             "channels": self.scale_offset.shape[1],
             "z_channels": self.z_in_place.shape[1],
             "z_high": z_high,
             "scale_matrix": self.scale_weight.astype(np.float32) / np.float32(2**FRACTION_BITS),
             "adapted_scale_index": np.clip(shifted, 0, SCALE_LEVELS - 1).astype(np.uint8),
-            "y_starts": np.append(0, np.cumsum(2 * self.y_support + 2)).astype(np.int32),
+            "y_starts": y_starts,
+            "y_tables": np.split(self.y_frequencies, y_starts[1:-1]),
         }
         for name, value in following.items():
             object.__setattr__(self, name, value)
@@ -97,7 +100,7 @@ class FrequencyTables:
     @cached_property
     def y_bits(self) -> Floats:
         """Bits of each entry of `y_frequencies`, the escape's 16 included."""
-        tables = [self.frequencies_at(level).astype(np.float64) for level in range(SCALE_LEVELS)]
+        tables = [table.astype(np.float64) for table in self.y_tables]
         for_escape = [np.append(np.zeros(len(table) - 1), ESCAPE_BITS) for table in tables]
         bits_of_tables = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
         bits: Floats = np.concatenate(bits_of_tables).astype(np.float32)
@@ -157,10 +160,6 @@ class FrequencyTables:
         codes = np.where(np.abs(symbols) > support, 2 * support + 1, symbols + support)
         entries: Integers = self.y_starts[scale_index] + codes.astype(np.int32)
         return entries
-
-    def frequencies_at(self, scale_index: int) -> NDArray[np.uint32]:
-        """The table (2 L + 2,) of a scale index."""
-        return self.y_frequencies[self.y_starts[scale_index] : self.y_starts[scale_index + 1]]
 
 
 def read_tables(data: bytes) -> FrequencyTables:

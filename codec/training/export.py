@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aecodec.encoder.refinement import encode_latents
-from aecodec.entropy.coder import Coder, Latents, z_histogram
-from aecodec.entropy.context import CONTEXT_PASSES, LOUDEST, RATIOS, adapt_scale_indices, context_passes
+from aecodec.entropy.coder import Latents, z_histogram
+from aecodec.entropy.context import (
+    CONTEXT_PASSES,
+    LOUDEST,
+    RATIOS,
+    adapt_scale_indices,
+    coded_scale_indices,
+    context_passes,
+)
 from aecodec.entropy.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_PASSES
 from aecodec.entropy.tables import FORMAT, FRACTION_BITS, SCALE_LEVELS, FrequencyTables, write_tables
 from aecodec.errors import ModelError
@@ -189,22 +197,14 @@ def fit_tables(tables: FrequencyTables, observed: list[Latents]) -> FrequencyTab
     )
 
 
-def coded_groups(tables: FrequencyTables, latents: Latents) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each adapted scale index with the symbols that are coded under it, pass after pass."""
-    coder = Coder(tables)
-    for number in range(CONTEXT_PASSES):
-        for scale_index, positions in coder.groups(latents.scale_index, latents.symbols, number).items():
-            yield scale_index, latents.symbols.ravel()[positions].astype(np.int64)
-
-
 def fit_counts(tables: FrequencyTables, observed: list[Latents]) -> NDArray[np.uint32]:
     """The observed counts of each scale index, blended with Gaussians."""
-    counts = [np.zeros(2 * support + 2) for support in tables.y_support]
-    for latents in observed:
-        for scale_index, values in coded_groups(tables, latents):
-            support = tables.y_support[scale_index]
-            codes = np.where(np.abs(values) > support, 2 * support + 1, values + support)
-            counts[scale_index] += np.bincount(codes, minlength=2 * support + 2)
+    seen = np.zeros(tables.y_starts[-1])
+    for latents, number in product(observed, range(CONTEXT_PASSES)):
+        for places, adapted in coded_scale_indices(tables, latents.scale_index, latents.symbols, number):
+            symbols = latents.symbols.reshape(-1)[places].astype(np.float32)
+            seen += np.bincount(tables.entries(symbols, adapted), minlength=len(seen))
+    counts = np.split(seen, tables.y_starts[1:-1])
     deviations = [SCALE_RANGE[0] * math.exp(scale_index * SCALE_STEP) for scale_index in range(SCALE_LEVELS)]
     gaussians = [gaussian(d, int(support)) for d, support in zip(deviations, tables.y_support, strict=True)]
     return np.concatenate([to_counts(blend(p, c)) for p, c in zip(gaussians, counts, strict=True)])
@@ -270,7 +270,7 @@ def cluster_cdf_sets(histograms: NDArray[np.int64], rounds: int = 20) -> NDArray
 def smooth(counts: NDArray[Any], floor: float) -> NDArray[np.float64]:
     """Distributions along the last axis: counts, 2 % of them moved to each neighbour, plus a floor.
 
-    So no share exceeds 0.96 and every hyper-latent takes some bits, on which `Coder.least_bits` relies.
+    So no share exceeds 0.96 and every hyper-latent takes some bits, on which `Coder.decode` relies.
     """
     padded = np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(1, 1)])
     mixed = 0.02 * padded[..., :-2] + 0.96 * counts + 0.02 * padded[..., 2:] + floor

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aecodec.encoder.quantisation import LAGRANGIANS
-from aecodec.entropy.context import context_pass_of
-from aecodec.entropy.hyperprior import HYPER_PASSES, NEIGHBOURS, hyper_pass_of
+from aecodec.entropy.context import CONTEXT_PASS
+from aecodec.entropy.hyperprior import HYPER_PASS, HYPER_PASSES, NEIGHBOURS
 from aecodec.entropy.tables import SCALE_LEVELS
 from aecodec.training.layers import ANCHORS, Pointwise, QualityGain, ResidualBlock, ResidualBlocks, Vjp
 from aecodec.training.transforms import CodecConfig, PrincipalComponents
@@ -31,8 +31,8 @@ Z_GROUP = 16  # principal components that share an energy: fewer make z larger, 
 def latent_passes(y: Tensor) -> Tensor:
     """The context pass, 0 to 2, of each latent (M, h, w) of y (B, M, h, w)."""
     channel, row, column = (torch.arange(side, device=y.device) for side in y.shape[1:])
-    passes: Tensor = context_pass_of(channel[:, None, None], row[:, None], column)
-    return passes
+    passes = torch.tensor(CONTEXT_PASS.tolist(), device=y.device)
+    return passes[channel[:, None, None] % 4, row[:, None] % 2, column % 2]
 
 
 def round_through(x: Tensor) -> Tensor:
@@ -99,8 +99,7 @@ class ScaleMap(nn.Module):
 def hyper_passes(z: Tensor) -> Tensor:
     """The pass, 0 to 2, in which each position (h, w) of z (B, Z, h, w) is coded."""
     row, column = (torch.arange(side, device=z.device) for side in z.shape[2:])
-    passes: Tensor = hyper_pass_of(row[:, None], column)
-    return passes
+    return torch.tensor(HYPER_PASS.tolist(), device=z.device)[row[:, None] % 2, column % 2]
 
 
 def neighbour_kernels() -> Tensor:
