@@ -40,7 +40,8 @@ def candidates(folder: Path) -> dict[str, list[tuple[str, str]]]:
     models = []
     for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
         files = {name: (manifest.parent / name).read_bytes() for name in DECODER_FILES}
-        models.append((decoder_digest(files), manifest.parent.name))
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        models.append((decoder_digest(sums), manifest.parent.name))
     return {"models": models, "stages": [(networks.digest_of(name), name) for name in DECODED]}
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aecodec.errors import AecodecError, ModelError
-from aecodec.model.network import SESSIONS, Network
+from aecodec.model.network import QUALITY, SESSIONS, Network
 from aecodec.model.parallel import at_once, for_each, thread_count, tiles_at_once
 from aecodec.model.registry import Model
 from aecodec.model.tiling import narrow_halo, scale_window, tiles
@@ -90,8 +90,8 @@ def test_a_constant_quality_computes_what_the_input_does(model: Model) -> None:
     z = np.random.default_rng(0).integers(-3, 9, (20, 3, 4)).astype(np.float32)
     fixed, varied = model.first_means, model.for_search.first_means
     for quality in (0.0, 43.21, 100.0):
-        assert not fixed.at(quality).takes_quality
-        assert varied.at(quality).takes_quality
+        assert QUALITY not in [declared.name for declared in fixed.at(quality).get_inputs()]
+        assert QUALITY in [declared.name for declared in varied.at(quality).get_inputs()]
         for one, other in zip(fixed(quality, z), varied(quality, z), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
     assert len(varied.sessions) == 1

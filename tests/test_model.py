@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from aecodec.encoder.options import TUNED
 from aecodec.encoder.refinement import encode_latents
 from aecodec.entropy.tables import read_tables, write_tables
 from aecodec.errors import ModelError, UnknownModelError
-from aecodec.model.network import Session
+from aecodec.model.network import load
 from aecodec.model.parallel import loader
 from aecodec.model.registry import (
     DECODER_FILES,
@@ -28,7 +29,7 @@ from aecodec.model.registry import (
     MORE_MODELS,
     TABLES,
     Model,
-    fingerprint_of,
+    decoder_digest,
     list_models,
     load_model,
     model_named,
@@ -106,6 +107,10 @@ def test_a_network_of_another_release_is_refused(model: Model) -> None:
         encode_latents(other, pixels, 50, effort=1)
 
 
+def fingerprint_of(files: dict[str, bytes]) -> bytes:
+    return bytes.fromhex(decoder_digest({name: sha256(data).hexdigest() for name, data in files.items()}))[:4]
+
+
 def test_fingerprint_is_that_of_the_files(model: Model) -> None:
     assert len(model.fingerprint) == 4
     assert model.fingerprint == fingerprint_of(model.files)
@@ -140,11 +145,11 @@ def test_more_models(copy: Path, monkeypatch: pytest.MonkeyPatch, model: Model) 
 def test_networks_are_built_once_even_in_the_background(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
 
-    def noted(graph: bytes, threads: int) -> Session:
+    def noted(graph: bytes, threads: int) -> Any:
         built.append(len(graph))
-        return Session(graph, threads)
+        return load(graph, threads)
 
-    monkeypatch.setattr("aecodec.model.network.Session", noted)
+    monkeypatch.setattr("aecodec.model.network.load", noted)
     loaded = load_model(copy)
     loaded.load_ahead(40, "first_means", "synthesis")
     assert loaded.first_means.at(40) is loaded.first_means.at(40)
@@ -160,7 +165,7 @@ def test_a_network_that_cannot_be_built_is_reported_where_it_is_needed(
     monkeypatch.setattr(threading, "excepthook", loud.append)
     loaded = load_model(copy)
     broken = Model(loaded.name, loaded.manifest, {**loaded.files, "synthesis.onnx": b"no graph"})
-    broken.load_ahead(40, "synthesis", "no network at all")
+    broken.load_ahead(40, "synthesis")
     loader().submit(lambda: None).result(timeout=60)  # what came before it is done then
     with pytest.raises(ModelError, match="cannot be loaded"):
         broken.synthesis.at(40)

@@ -111,9 +111,9 @@ class Coder:
             values = step.origin - span
             for _, table, in_context in self.groups([(np.arange(len(values)), step.context)], cdf_set):
                 values[in_context] += coder.decode(table, len(in_context))
-            if (values < self.tables.z_low).any() or (values > self.tables.z_high).any():
-                raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
             z[step.channel].reshape(-1)[step.places] = values
+        if z.min() < self.tables.z_low or z.max() > self.tables.z_high:
+            raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
         return z
 
     def encode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:

@@ -106,9 +106,9 @@ def hyper_steps(tables: FrequencyTables, z: Integers, quality: float) -> Iterato
             expected += tables.z_around[number - 1].astype(np.int64) @ neighbour_means(z, number)[:, places]
         in_place = NEIGHBOUR_UNIT * tables.z_in_place[number].astype(np.int64)
         for channel, expected_values in enumerate(expected):
-            context = (CONTEXTS_PER_UNIT * expected_values // EXPECTED_UNIT).clip(low, high - 1) - low
-            origin = (expected_values // EXPECTED_UNIT).clip(tables.z_low, tables.z_high)
-            yield Step(channel, places, number * CONTEXTS + context, origin)
+            floored = CONTEXTS_PER_UNIT * expected_values // EXPECTED_UNIT
+            origin = (floored // CONTEXTS_PER_UNIT).clip(tables.z_low, tables.z_high)
+            yield Step(channel, places, floored.clip(low, high - 1) + (number * CONTEXTS - low), origin)
             expected[channel + 1 :] += in_place[channel + 1 :, channel, None] * flat[channel].take(places)
 
 

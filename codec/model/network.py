@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -15,7 +14,6 @@ from aecodec.errors import AecodecError, ModelError, one_line
 from aecodec.model.onnx_graph import with_constant
 from aecodec.model.parallel import at_once, thread_count
 
-ARENA = Lock()
 QUALITY = "quality"  # the input of graphs that take one
 SESSIONS = 3  # of a network for its last qualities that are kept: 10 to 30 MB each
 
@@ -31,17 +29,20 @@ class Network:
 
     def __init__(self, graph: Callable[[], bytes], varied: bool = False) -> None:
         self.graph, self.varied = graph, varied
-        self.sessions: OrderedDict[tuple[float | None, int], Session] = OrderedDict()
+        self.sessions: OrderedDict[tuple[float | None, int], Any] = OrderedDict()
         self.lock = Lock()
 
-    def at(self, quality: float) -> Session:
-        """The graph as it is run at a quality; raises ModelError where the engine cannot load it."""
-        threads = max(1, thread_count() // at_once.get())
+    def at(self, quality: float, together: int | None = None) -> Any:
+        """The engine's session of the graph at a quality; raises ModelError where it cannot load it.
+
+        `together` is how many tiles are worked on at once, by default as many as at this moment.
+        """
+        threads = max(1, thread_count() // (together or at_once.get()))
         key = None if self.varied else quality, threads
         with self.lock:
             if key not in self.sessions:
                 graph = self.graph()
-                self.sessions[key] = Session(
+                self.sessions[key] = load(
                     graph if self.varied else with_constant(graph, QUALITY, quality), threads
                 )
                 if len(self.sessions) > SESSIONS:
@@ -55,52 +56,33 @@ class Network:
         Raises ModelError where the engine cannot load the graph or it takes other inputs, and AecodecError
         where it cannot run it, of which too little memory is the usual reason.
         """
-        return self.at(quality)(quality, *inputs)
-
-
-class Session:
-    """A graph that the engine has loaded, to be run with so many threads."""
-
-    def __init__(self, graph: bytes, threads: int) -> None:
-        from aecodec.model.onnx_runtime import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work needs the cores
-        options.log_severity_level = 4  # what fails is raised
-        with ARENA:
-            share_arena()
-        options.add_session_config_entry("session.use_env_allocators", "1")
-        try:
-            self.session: Any = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the engine's errors have no root of their own
-            remedy = f"upgrade onnxruntime {onnxruntime.__version__}, or free memory"
-            raise ModelError(f"a network cannot be loaded ({one_line(error)}): {remedy}") from error
-        names = [i.name for i in self.session.get_inputs()]
-        self.takes_quality = QUALITY in names
-        self.names = [name for name in names if name != QUALITY]
-
-    def __call__(self, quality: float, *inputs: Floats) -> list[Floats]:
-        """As a Network's."""
-        if len(inputs) != len(self.names):
-            takes = ", ".join(self.names)
-            raise ModelError(f"a network of the model takes {takes}: export it anew, or upgrade aecodec")
-        feed = {name: array[None] for name, array in zip(self.names, inputs, strict=True)}
-        if self.takes_quality:
+        session = self.at(quality)
+        names = [declared.name for declared in session.get_inputs()]
+        takes = [name for name in names if name != QUALITY]
+        if len(inputs) != len(takes):
+            remedy = "export it anew, or upgrade aecodec"
+            raise ModelError(f"a network of the model takes {', '.join(takes)}: {remedy}")
+        feed = {name: array[None] for name, array in zip(takes, inputs, strict=True)}
+        if QUALITY in names:
             feed[QUALITY] = np.array([quality], np.float32)
         try:
-            return [output[0] for output in self.session.run(None, feed)]
+            return [output[0] for output in session.run(None, feed)]
         except Exception as error:
             raise AecodecError(f"a network cannot be run ({one_line(error)}): free memory") from error
 
 
-@cache
-def share_arena() -> None:
-    """Gives the networks of this process one arena, as each keeps the most that it ever took."""
+def load(graph: bytes, threads: int) -> Any:
+    """A session of the engine, which runs a graph with so many threads; raises ModelError."""
     from aecodec.model.onnx_runtime import onnxruntime
 
-    kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kinds), None)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work needs the cores
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.log_severity_level = 4  # what fails is raised
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine's errors have no root of their own
+        remedy = f"upgrade onnxruntime {onnxruntime.__version__}, or free memory"
+        raise ModelError(f"a network cannot be loaded ({one_line(error)}): {remedy}") from error

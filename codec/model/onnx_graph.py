@@ -13,7 +13,6 @@ Source: https://protobuf.dev/programming-guides/encoding and `onnx.proto` of ONN
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 
 import numpy as np
 
@@ -35,23 +34,21 @@ def with_constant(graph: bytes, name: str, value: float) -> bytes:
 
     Raises ModelError for what is no model.
     """
-    return edited(graph, partial(constant_inside, name=name, value=value))
-
-
-def constant_inside(graph: memoryview, name: str, value: float) -> bytes:
-    """The GraphProto with its input as a constant, a tensor (1,)."""
     named = message(VALUE_NAME, name.encode())  # a field of the ValueInfoProto that declares the input
-    kept = b"".join(
-        field
-        for number, field, content in fields(graph)
-        if number != INPUT or all(part != named for _, part, _ in fields(content))
-    )
-    if len(kept) == len(graph):
-        return kept
     shape = write_varint(8 * DIMENSIONS + VARINT) + write_varint(1)
     data_type = write_varint(8 * DATA_TYPE + VARINT) + write_varint(FLOAT)
     data = message(RAW_DATA, np.array(value, "<f4").tobytes())
-    return kept + message(INITIALIZER, shape + data_type + message(TENSOR_NAME, name.encode()) + data)
+    constant = message(INITIALIZER, shape + data_type + message(TENSOR_NAME, name.encode()) + data)
+    edited: list[bytes | memoryview] = []
+    for number, field, content in fields(memoryview(graph)):
+        kept = [
+            part
+            for part_number, part, value_info in (fields(content) if number == GRAPH else ())
+            if part_number != INPUT or all(inner != named for _, inner, _ in fields(value_info))
+        ]
+        has_input = number == GRAPH and sum(map(len, kept)) < len(content)
+        edited.append(message(GRAPH, b"".join([*kept, constant])) if has_input else field)
+    return b"".join(edited)
 
 
 def without_shared(graph: bytes, files: Mapping[str, bytes]) -> bytes:
@@ -109,18 +106,10 @@ def with_tensors(graph: bytes, change: Callable[[bytes], bytes]) -> bytes:
             for number, field, value in fields(content)
         )
 
-    return edited(graph, changed)
-
-
-def edited(graph: bytes, edit: Callable[[memoryview], bytes]) -> bytes:
-    """The model with its GraphProto edited; raises ModelError where its file is cut off."""
-    try:
-        return b"".join(
-            message(GRAPH, edit(content)) if number == GRAPH else field
-            for number, field, content in fields(memoryview(graph))
-        )
-    except IndexError as error:
-        raise ModelError("a network cannot be loaded: its file is cut off") from error
+    return b"".join(
+        message(GRAPH, changed(content)) if number == GRAPH else field
+        for number, field, content in fields(memoryview(graph))
+    )
 
 
 def message(number: int, content: bytes) -> bytes:
@@ -129,19 +118,21 @@ def message(number: int, content: bytes) -> bytes:
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Number, bytes with the key, and content of each field of a message; raises IndexError where cut off."""
+    """Number, bytes with the key, and content of each field of a message; raises ModelError where cut off."""
     place = 0
     while place < len(data):
-        key, start = read_varint(data, place)
-        if key % 8 == VARINT:
-            _, end = read_varint(data, start)
-        elif key % 8 == BYTES:
-            size, start = read_varint(data, start)
-            end = start + size
-        else:
+        try:
+            key, start = read_varint(data, place)
             end = start + FIXED_SIZES.get(key % 8, len(data) + 1)
-        if end > len(data):
-            raise IndexError(end)
+            if key % 8 == VARINT:
+                _, end = read_varint(data, start)
+            elif key % 8 == BYTES:
+                size, start = read_varint(data, start)
+                end = start + size
+            if end > len(data):
+                raise IndexError(end)
+        except IndexError as error:
+            raise ModelError("a network cannot be loaded: its file is cut off") from error
         yield key // 8, data[place:end], data[start:end]
         place = end
 

@@ -16,4 +16,8 @@ import onnxruntime  # noqa: TID251
 
 onnxruntime.disable_telemetry_events()  # those of Windows, which do not ask for the variable
 
+# One arena for all networks of the process that ask for it, as each would keep the most that it ever took.
+kinds = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kinds), None)
+
 __all__ = ["onnxruntime"]

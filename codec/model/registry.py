@@ -14,7 +14,7 @@ from aecodec.entropy.tables import FORMAT, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
 from aecodec.model.onnx_graph import with_shared
-from aecodec.model.parallel import at_once, load_in_background
+from aecodec.model.parallel import load_in_background
 from aecodec.model.released import directory_in_package, released_with, remedy
 
 DIRECTORY = Path(__file__).parents[1] / "models"
@@ -27,15 +27,12 @@ DECODER_FILES = (TABLES, *(f"{name}.onnx" for name in MEANS), "synthesis.onnx")
 ENCODER_FILES = ("analysis.onnx", "gradient.onnx")
 
 
-def decoder_digest(files: dict[str, bytes]) -> str:
-    """The SHA-256, in hexadecimal digits, of the SHA-256 sums of a decoder's files."""
-    sums = b"".join(hashlib.sha256(files[name]).digest() for name in DECODER_FILES)
-    return hashlib.sha256(sums).hexdigest()
+def decoder_digest(sums: dict[str, str]) -> str:
+    """The SHA-256, in hexadecimal digits, of the SHA-256 sums of a decoder's files.
 
-
-def fingerprint_of(files: dict[str, bytes]) -> bytes:
-    """The 4 bytes that name a decoder: the start of its digest."""
-    return bytes.fromhex(decoder_digest(files))[:4]
+    The first 8 digits are the fingerprint, which names the decoder.
+    """
+    return hashlib.sha256(b"".join(bytes.fromhex(sums[name]) for name in DECODER_FILES)).hexdigest()
 
 
 class Model:
@@ -48,29 +45,26 @@ class Model:
     def __init__(
         self, name: str, manifest: dict[str, Any], files: dict[str, bytes], varied: bool = False
     ) -> None:
-        def network(name: str) -> Network:
-            return Network(partial(self.graph, name), varied)
-
         self.name, self.manifest, self.files = name, manifest, files
         self.fingerprint = bytes.fromhex(manifest["fingerprint"])
         self.tables = read_tables(files[TABLES])
         self.coder = Coder(self.tables)
         # image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32)
-        self.analysis = network("analysis")
+        self.analysis = Network(partial(self.graph, "analysis"), varied)
         # z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w)
-        self.first_means = network("first_means")
+        self.first_means = Network(partial(self.graph, "first_means"), varied)
         # features, means so far, known part of y, all (C, h, w) -> means (M, h, w)
-        self.second_means = network("second_means")
-        self.third_means = network("third_means")  # the same, once more is known
+        self.second_means = Network(partial(self.graph, "second_means"), varied)
+        self.third_means = Network(partial(self.graph, "third_means"), varied)  # the same, once more is known
         # y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1]
-        self.synthesis = network("synthesis")
+        self.synthesis = Network(partial(self.graph, "synthesis"), varied)
         # y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W), features (F, h, w),
         # derivatives of bits (M, h, w), context passes 0 to 2 (M, h, w) -> two gradients (M, h, w), in bits a
         # step of y. The first is about half that of the error of what the synthesis makes of y, by what the
         # model is tuned for, in bits that this is worth; the second that of bits, which rise with residuals
         # as their derivatives say, through the means that y refines. Derivatives of the activation are
         # clamped to 0 to 1, with which both are up to a quarter longer.
-        self.gradient = network("gradient")
+        self.gradient = Network(partial(self.graph, "gradient"), varied)
 
     def graph(self, name: str) -> bytes:
         """The file of a network, whole: that of the gradient refers to weights of the decoder's.
@@ -92,15 +86,10 @@ class Model:
     def load_ahead(self, quality: float, *names: str, together: int = 1) -> None:
         """Load networks for a quality in the background, in this order, where there are threads.
 
-        `together` is how many tiles will be worked on at once.
+        `together` is how many tiles will be worked on at once. Errors meet whoever needs the network.
         """
-
-        def load() -> None:  # whose errors whoever needs the network will meet
-            at_once.set(together)
-            for name in names:
-                getattr(self, name).at(quality)
-
-        load_in_background(load)
+        for name in names:
+            load_in_background(partial(getattr(self, name).at, quality, together))
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -133,7 +122,7 @@ def load_model(directory: Path) -> Model:
             raise ModelError(f"model {directory.name} lacks {name} ({error}): reinstall it") from error
         if hashlib.sha256(files[name]).hexdigest() != sums.get(name):
             raise ModelError(f"{name} of model {directory.name} was changed: reinstall it")
-    digest = decoder_digest(files)
+    digest = decoder_digest(sums)
     if digest[:8] != manifest["fingerprint"]:
         raise ModelError(f"fingerprint of model {directory.name} is not that of its files: reinstall it")
     if (entry := released_with(bytes.fromhex(digest)[:4])) and entry.sha256 != digest:

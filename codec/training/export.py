@@ -32,7 +32,7 @@ from aecodec.entropy.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_PASS
 from aecodec.entropy.tables import FORMAT, FRACTION_BITS, SCALE_LEVELS, FrequencyTables, write_tables
 from aecodec.errors import ModelError
 from aecodec.model.onnx_graph import without_shared
-from aecodec.model.registry import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, fingerprint_of
+from aecodec.model.registry import DECODER_FILES, ENCODER_FILES, MANIFEST, TABLES, Model, decoder_digest
 from aecodec.sampling import evenly_spaced
 from aecodec.training.data import Pixels
 from aecodec.training.distortion import TUNINGS, Tuning
@@ -280,7 +280,7 @@ def smooth(counts: NDArray[Any], floor: float) -> NDArray[np.float64]:
 def manifest_of(files: dict[str, bytes], record: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a model: format, fingerprint, the sums of its files, and the record of its origin."""
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    return {"format": FORMAT, "fingerprint": fingerprint_of(files).hex(), "sha256": sums, **record}
+    return {"format": FORMAT, "fingerprint": decoder_digest(sums)[:8], "sha256": sums, **record}
 
 
 def export(
