@@ -27,8 +27,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 def described(name: str, fingerprint: str, summary: str, otherwise: str) -> str:
     """The line of a model or network: fingerprint, the release since which it is kept, training."""
-    from aecodec.model.released import released_with
+    from aecodec.model.released import released
 
-    entry = released_with(bytes.fromhex(fingerprint))
+    entry = released().get(fingerprint)
     since = f"kept since {entry.release}, " if entry else otherwise
     return f"{name}: fingerprint {fingerprint}, {since}{summary}"

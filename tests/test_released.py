@@ -17,7 +17,7 @@ from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model import registry
 from aecodec.model import released as register
 from aecodec.model.registry import DIRECTORY, ENCODER_FILES, MANIFEST, MORE_MODELS, load_model, model_with
-from aecodec.model.released import Released, released, released_with
+from aecodec.model.released import Released, released
 from aecodec.restoration import networks
 from tests import release
 from tests.common import picture_of_mode
@@ -69,27 +69,27 @@ def moved(tmp_path: Path, name: str = TUNED["visual"]) -> tuple[Path, Path]:
 
 
 def test_the_registry_is_the_list_of_this_test() -> None:
-    entries = (entry for kind in ("models", "stages") for entry in released()[kind])
+    entries = released().values()
     assert sorted((entry.release, entry.name, entry.sha256) for entry in entries) == sorted(RELEASED)
 
 
 def test_released_decoders_are_here_or_in_a_data_package_that_is_named() -> None:
-    for entry in released()["models"]:
-        if not entry.package:
+    for entry in released().values():
+        if entry.name in release.DECODED:
+            assert networks.network_with(entry.name, entry.fingerprint)
+        elif not entry.package:
             assert registry.decoder_digest(model_with(entry.fingerprint).manifest["sha256"]) == entry.sha256
-    for entry in released()["stages"]:
-        assert networks.network_with(entry.name, entry.fingerprint)
 
 
 def test_every_released_decoder_has_golden_files() -> None:
-    entries = [entry.sha256 for kind in ("models", "stages") for entry in released()[kind]]
+    entries = [entry.sha256 for entry in released().values()]
     assert entries
     assert release.without_golden_file(entries) == []
 
 
 def test_from_1_0_0_on_all_that_ships_is_released() -> None:
     if int(aecodec.__version__.split(".")[0]) >= 1:
-        known = {entry.sha256 for entries in released().values() for entry in entries}
+        known = {entry.sha256 for entry in released().values()}
         assert {d for found in release.candidates(DIRECTORY).values() for d, _ in found} <= known
 
 
@@ -138,7 +138,7 @@ def test_what_only_has_the_fingerprint_of_a_released_model_is_refused(
 ) -> None:
     entry = shipped()
     register_these(monkeypatch, tmp_path, Released(entry.sha256[:8] + "0" * 56, "visual", "1.0.0"))
-    assert released_with(entry.fingerprint)
+    assert entry.fingerprint.hex() in released()
     with pytest.raises(ModelError, match="is not the released one of its fingerprint"):
         load_model(DIRECTORY / TUNED["visual"])
 

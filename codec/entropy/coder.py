@@ -11,7 +11,7 @@ Everything that selects a frequency table is an integer here, so machines agree.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class Coder:
 
     def groups(
         self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]], cdf_set: int | None = None
-    ) -> Iterator[tuple[int, Any, NDArray[Any]]]:
+    ) -> list[tuple[int, Any, NDArray[Any]]]:
         """What is coded under each table: its key, the coder's table, and places (n,); keys ascend.
 
         `parts` are places (N,) and their keys (N,): contexts of the hyper-latent in a CDF set, or else scale
@@ -77,11 +77,13 @@ class Coder:
             ends = np.cumsum(counts[seen]).tolist()
             for key, start, end in zip(seen.tolist(), [0, *ends], ends, strict=False):
                 groups[key].append(ordered[start:end])
+        coded = []
         for key in sorted(groups):
             if key not in built:
                 built[key] = self.ans.categorical(frequencies[key])
             found = groups.pop(key)
-            yield key, built[key], np.concatenate(found) if len(found) > 1 else found[0]
+            coded.append((key, built[key], np.concatenate(found) if len(found) > 1 else found[0].copy()))
+        return coded
 
     def encode(self, latents: Latents, cdf_set: int) -> bytes:
         """The stream of latents, with one CDF set of the hyper-latent."""
@@ -89,17 +91,14 @@ class Coder:
         coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_table)
         for number in reversed(range(CONTEXT_PASSES)):
             self.encode_pass(coder, latents.symbols, latents.scale_index, number)
-        self.encode_hyper_latent(coder, latents.z, latents.quality, cdf_set)
-        return np.asarray(coder.get_compressed(), "<u4").tobytes()
-
-    def encode_hyper_latent(self, coder: Stack, z: Integers, quality: float, cdf_set: int) -> None:
-        """Push the hyper-latent (Z, h, w)."""
         span = self.tables.z_high - self.tables.z_low
-        for step in reversed(list(hyper_steps(self.tables, z, quality))):
-            codes = (z[step.channel].reshape(-1)[step.places] - step.origin + span).astype(np.int32)
-            part = np.arange(len(codes)), step.context
-            for _, table, in_context in reversed(list(self.groups([part], cdf_set))):
+        for step in reversed(list(hyper_steps(self.tables, latents.z, latents.quality))):
+            values = latents.z[step.channel].reshape(-1)[step.places]
+            codes = (values - step.origin + span).astype(np.int32)
+            contexts = self.groups([(np.arange(len(codes)), step.context)], cdf_set)
+            for _, table, in_context in reversed(contexts):
                 coder.encode_reverse(codes[in_context], table)
+        return np.asarray(coder.get_compressed(), "<u4").tobytes()
 
     def decode_hyper_latent(
         self, coder: Stack, size: tuple[int, int], quality: float, cdf_set: int
@@ -109,8 +108,9 @@ class Coder:
         span = self.tables.z_high - self.tables.z_low
         for step in hyper_steps(self.tables, z, quality):
             values = step.origin - span
-            for _, table, in_context in self.groups([(np.arange(len(values)), step.context)], cdf_set):
-                values[in_context] += coder.decode(table, len(in_context))
+            contexts = self.groups([(np.arange(len(values)), step.context)], cdf_set)
+            codes = [coder.decode(table, len(in_context)) for _, table, in_context in contexts]
+            values[np.concatenate([in_context for _, _, in_context in contexts])] += np.concatenate(codes)
             z[step.channel].reshape(-1)[step.places] = values
         if z.min() < self.tables.z_low or z.max() > self.tables.z_high:
             raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")

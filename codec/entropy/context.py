@@ -140,8 +140,8 @@ def coded_scale_indices(
             channels = slice(first, first + len(part))
             column = ratio_columns(tables, scale_index, symbols, number, channels, coded)
             adapted = tables.adapted_scale_index[adapted, column]
-        index: Integers = coded.astype(np.int32)
-        places = 2 * index + starts.take(index // (width // 2))
+        places: Integers = coded.astype(np.int32)
+        places += places + starts.take(places // (width // 2))
         places += np.int32(first * height * width)
         yield places, adapted
 

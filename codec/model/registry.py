@@ -15,7 +15,7 @@ from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
 from aecodec.model.onnx_graph import with_shared
 from aecodec.model.parallel import load_in_background
-from aecodec.model.released import directory_in_package, released_with, remedy
+from aecodec.model.released import directory_in_package, released, remedy
 
 DIRECTORY = Path(__file__).parents[1] / "models"
 MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories
@@ -125,7 +125,7 @@ def load_model(directory: Path) -> Model:
     digest = decoder_digest(sums)
     if digest[:8] != manifest["fingerprint"]:
         raise ModelError(f"fingerprint of model {directory.name} is not that of its files: reinstall it")
-    if (entry := released_with(bytes.fromhex(digest)[:4])) and entry.sha256 != digest:
+    if (entry := released().get(digest[:8])) and entry.sha256 != digest:
         raise ModelError(f"model {directory.name} is not the released one of its fingerprint: remove it")
     return Model(directory.name, manifest, files)
 
@@ -149,7 +149,7 @@ def directory_with(fingerprint: bytes) -> Path | None:
     for path in list_models():
         if read_manifest(path)["fingerprint"] == fingerprint.hex():
             return path
-    entry = released_with(fingerprint)
+    entry = released().get(fingerprint.hex())
     return directory_in_package(entry) if entry else None
 
 

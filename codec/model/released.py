@@ -30,16 +30,10 @@ class Released:
 
 
 @lru_cache(maxsize=1)
-def released() -> dict[str, tuple[Released, ...]]:
-    """The released `models` and `stages`, the oldest first."""
+def released() -> dict[str, Released]:
+    """The released decoders by the 8 digits of their fingerprints: models, then stages, the oldest first."""
     lists = json.loads(REGISTRY.read_bytes())
-    return {kind: tuple(Released(**entry) for entry in lists[kind]) for kind in ("models", "stages")}
-
-
-def released_with(fingerprint: bytes) -> Released | None:
-    """The released decoder with a fingerprint, if there is one."""
-    every = (entry for entries in released().values() for entry in entries)
-    return next((entry for entry in every if entry.sha256.startswith(fingerprint.hex())), None)
+    return {entry["sha256"][:8]: Released(**entry) for entry in (*lists["models"], *lists["stages"])}
 
 
 def directory_in_package(entry: Released) -> Path | None:
@@ -54,7 +48,7 @@ def directory_in_package(entry: Released) -> Path | None:
 
 def remedy(fingerprint: bytes) -> str:
     """What somebody can do who has a file but not the decoder that it names."""
-    entry = released_with(fingerprint)
+    entry = released().get(fingerprint.hex())
     if entry is None:
         return "no release up to this one has it: upgrade aecodec, or install the version that wrote the file"
     if entry.package:
