@@ -100,7 +100,8 @@ def hyper_steps(tables: FrequencyTables, z: Integers, quality: float) -> Iterato
     offsets = interpolate(tables.z_offset, quality).reshape(HYPER_PASSES, len(z))
     low, high = (bound * CONTEXTS_PER_UNIT for bound in EXPECTED_RANGE)
     for number in range(HYPER_PASSES):
-        places = np.flatnonzero(order == number)
+        if not len(places := np.flatnonzero(order == number)):
+            continue  # in a picture so narrow or low
         expected = np.repeat(NEIGHBOUR_UNIT * offsets[number, :, None], len(places), axis=1)
         if number:
             expected += tables.z_around[number - 1].astype(np.int64) @ neighbour_means(z, number)[:, places]
