@@ -19,6 +19,7 @@ from aecodec.training.transforms import CodecConfig, PrincipalComponents
 # Standard deviations, in quantisation steps, of the first and last scale index, as in Ballé et al. 2018.
 SCALE_RANGE = (0.11, 256.0)
 SCALE_STEP = math.log(SCALE_RANGE[1] / SCALE_RANGE[0]) / (SCALE_LEVELS - 1)
+LATENT_PASS, POSITION_PASS = (torch.tensor(order, dtype=torch.int64) for order in (CONTEXT_PASS, HYPER_PASS))
 # Standard deviation of the log of a scale from that of its scale index, which only guesses it.
 SCALE_SPREAD = 0.4
 # Bits that a squared quantisation step of error is worth: what the encoder takes from quality 10 on, so that
@@ -31,8 +32,7 @@ Z_GROUP = 16  # principal components that share an energy: fewer make z larger, 
 def latent_passes(y: Tensor) -> Tensor:
     """The context pass, 0 to 2, of each latent (M, h, w) of y (B, M, h, w)."""
     channel, row, column = (torch.arange(side, device=y.device) for side in y.shape[1:])
-    passes = torch.tensor(CONTEXT_PASS.tolist(), device=y.device)
-    return passes[channel[:, None, None] % 4, row[:, None] % 2, column % 2]
+    return LATENT_PASS.to(y.device)[channel[:, None, None] % 4, row[:, None] % 2, column % 2]
 
 
 def round_through(x: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class ScaleMap(nn.Module):
 def hyper_passes(z: Tensor) -> Tensor:
     """The pass, 0 to 2, in which each position (h, w) of z (B, Z, h, w) is coded."""
     row, column = (torch.arange(side, device=z.device) for side in z.shape[2:])
-    return torch.tensor(HYPER_PASS.tolist(), device=z.device)[row[:, None] % 2, column % 2]
+    return POSITION_PASS.to(z.device)[row[:, None] % 2, column % 2]
 
 
 def neighbour_kernels() -> Tensor:
