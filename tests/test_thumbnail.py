@@ -157,7 +157,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 @pytest.fixture
 def every_file_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "WORTH_PIXELS", 0)
+    monkeypatch.setattr(encoder, "WORTH_PIXELS", 0)
     monkeypatch.setattr(encoder, "SHARE", 0)
 
 
