@@ -32,7 +32,7 @@ from aecodec.model.registry import Model, model_named
 from aecodec.picture import Picture, check_input, is_achromatic
 from aecodec.picture.alpha import fill_hidden
 from aecodec.picture.lossless import fits_lossless
-from aecodec.picture.thumbnail import SHARE, thumbnails_of
+from aecodec.picture.thumbnail import SHARE, WORTH_PIXELS, thumbnails_of
 from aecodec.restoration import denoise, networks
 from aecodec.restoration.denoising import denoise_measured
 from aecodec.restoration.enhancement import NETWORK as ENHANCE
@@ -101,7 +101,8 @@ class Encoder:
         self.is_gray_as_rgb = not picture.gray and is_achromatic(picture.pixels)
         self.candidate = LosslessCandidate(picture, options.keeps_hidden)
         limited = options.max_bytes is not None or options.bpp is not None  # pixels need the bytes then
-        self.thumbnails = [] if limited or "thumbnail" in options.strip else thumbnails_of(picture)
+        wanted = picture.pixels.size >= 3 * WORTH_PIXELS and not limited and "thumbnail" not in options.strip
+        self.thumbnails = thumbnails_of(picture) if wanted else []
         self.draft: Draft | None = None  # of the last rough file
 
     def downscaled(self, scale: int) -> Encoder:

@@ -47,9 +47,12 @@ def write_pixels(
 ) -> bytes:
     """Pixels (H, W) or (H, W, 3), with alpha (H, W) or without: a WebP if they fit into one, or tiles."""
     height, width = pixels.shape[:2]
-    if fits_lossless(width, height):
-        return write_lossless(image_of(pixels, alpha), efforts)
-    return write_tiles(pixels, alpha, efforts)
+    if not fits_lossless(width, height):
+        return write_tiles(pixels, alpha, efforts)
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    return write_lossless(image, efforts)
 
 
 def write_tiles(
@@ -60,16 +63,9 @@ def write_tiles(
     """The same in tiles, however large the picture is."""
     parts = []
     for place in tile_windows(pixels.shape[1], pixels.shape[0]):
-        data = write_lossless(image_of(pixels[place], None if alpha is None else alpha[place]), efforts)
+        data = write_pixels(pixels[place], None if alpha is None else alpha[place], efforts)
         parts += [write_varint(len(data)), data]
     return b"".join(parts)
-
-
-def image_of(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> Image.Image:
-    image = Image.fromarray(pixels)
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
-    return image
 
 
 def read_tiles(payload: bytes, size: tuple[int, int], tiled: bool) -> Iterator[LosslessTile]:
