@@ -17,7 +17,7 @@ from aecodec.arrays import Window
 from aecodec.container import TILE
 from aecodec.errors import BitstreamError, ImageError, LimitError
 from aecodec.fields import Reader, write_varint
-from aecodec.model.tiling import intersection, window_within
+from aecodec.model.tiling import overlap
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
@@ -102,10 +102,10 @@ def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window
     channels = 4 if tiles_have_alpha(payload, size, tiled) else 3
     pixels = np.empty((*(side.stop - side.start for side in part), channels), np.uint8)
     for tile in read_tiles(payload, size, tiled):
-        shared = intersection(tile.place, part)
-        if all(span.start < span.stop for span in shared):
+        place, wanted = overlap(part, tile.place)
+        if all(span.start < span.stop for span in wanted):
             samples: NDArray[np.uint8] = np.asarray(read_lossless(tile.data, tile.size))
-            pixels[window_within(shared, part)] = samples[window_within(shared, tile.place)]
+            pixels[place] = samples[wanted]
     return pixels
 
 
