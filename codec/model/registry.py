@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
+from contextvars import copy_context
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from aecodec.entropy.tables import FORMAT, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
 from aecodec.model.onnx_graph import with_shared
-from aecodec.model.parallel import at_once, load_in_background
+from aecodec.model.parallel import at_once, loader
 from aecodec.model.released import directory_in_package, released_with, remedy
 
 DIRECTORY = Path(__file__).parents[1] / "models"
@@ -100,7 +102,8 @@ class Model:
             for name in names:
                 getattr(self, name).at(quality)
 
-        load_in_background(load)
+        with suppress(RuntimeError):  # of a system without threads
+            loader().submit(partial(copy_context().run, load))
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
