@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from aecodec.container import QUALITY_UNITS, Box, Container, LearnedHeader, Stages, hundredths, serialise
-from aecodec.encoder.clipping import choose_clipping
+from aecodec.encoder.clipping import LEAST_SHARE, choose_clipping
 from aecodec.encoder.encoded import Encoded
 from aecodec.encoder.lossless import (
     LOSSLESS_PROMISING,
@@ -33,8 +33,9 @@ from aecodec.entropy.coder import Latents
 from aecodec.errors import AecodecError, TargetError
 from aecodec.fields import MAX_FILE
 from aecodec.model.registry import model_named
-from aecodec.picture import Picture, check_input, is_achromatic
+from aecodec.picture import Picture, check_input, is_achromatic, pure_pixels
 from aecodec.picture.alpha import fill_hidden
+from aecodec.picture.clipping import ENDS
 from aecodec.picture.lossless import fits_lossless
 from aecodec.picture.thumbnail import SHARE, WORTH_PIXELS, thumbnails_of
 from aecodec.restoration import denoise, networks
@@ -162,6 +163,8 @@ class Encoder:
         if self.options.enhance:
             enhanced = self.seal(payload, header, alpha, True, latents)
             encoded = enhanced if enhanced.psnr >= encoded.psnr + HELPS else encoded
+        if not any(pure_pixels(self.picture.pixels, level).mean() >= LEAST_SHARE for level in ENDS):
+            return encoded
         if not (clipping := choose_clipping(encoded)):
             return encoded
         enhance = bool(encoded.container.stages.enhance)
