@@ -125,10 +125,10 @@ def compare(
         reference = partial(
             code_reference, image=image, pixels=pixels, size=len(ours.data), measures=measures
         )
-        found = list(pool.map(reference, codecs))
+        outcomes = list(pool.map(reference, codecs))
     ours = replace(ours, measures=measured.result())
-    coded = [ours, *(one for one in found if isinstance(one, Coded))]
-    notes += [failure for failure in found if isinstance(failure, str)]
+    coded = [ours, *(one for one in outcomes if isinstance(one, Coded))]
+    notes += [failure for failure in outcomes if isinstance(failure, str)]
     notes += [f"{codec} is absent: {reason}" for codec, reason in absent.items()]
     part = shown_part(pixels, [one.pixels for one in coded])
     profile = None if picture.gray else picture.metadata.get(Box.ICC)
@@ -166,8 +166,8 @@ def code_reference(
             raise ValueError(f"{decoded.shape} came back for {pixels.shape}")
     except Exception as error:  # whatever a codec raises counts as its failure
         return f"{codec.name} failed: {type(error).__name__}: {error}"
-    found = measure_all(pixels, decoded, measures)
-    return Coded(codec.name, f"quality {match.quality:g}", match.data, match.off, decoded, found)
+    measured = measure_all(pixels, decoded, measures)
+    return Coded(codec.name, f"quality {match.quality:g}", match.data, match.off, decoded, measured)
 
 
 def note_of(one: Coded) -> str:

@@ -195,10 +195,10 @@ def measure_embedding(folders: list[Path]) -> None:
         cosine[first, second] = cosine[second, first] = similarity
     report("layouts alone", cosine, np.array(owners), names, embedding.SIMILAR)
     thumbnails = np.stack([version.thumbnail for version in embeddings])
-    found = np.full_like(cosine, -1.0)
+    verified_cosine = np.full_like(cosine, -1.0)
     for first, second, similarity in verified(embedding.similar_pairs(vectors, crops), thumbnails):
-        found[first, second] = found[second, first] = similarity
-    report("aecodec", found, np.array(owners), names, embedding.SIMILAR)
+        verified_cosine[first, second] = verified_cosine[second, first] = similarity
+    report("aecodec", verified_cosine, np.array(owners), names, embedding.SIMILAR)
     bits = np.array([phash for phash in hashes if phash is not None])
     if len(bits):
         report("phash", -(bits[:, None] != bits[None]).sum(2).astype(float), np.array(owners), names, -10)

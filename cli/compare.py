@@ -60,11 +60,11 @@ def compare(
     for path in paths:
         target = choose_output(path, target, force)
     require_benchmarks()
-    found, failures = compare_all(paths, options, quiet)
-    if found:
+    comparisons, failures = compare_all(paths, options, quiet)
+    if comparisons:
         from aecodec.benchmarks.comparison_page import page
 
-        text = page(found).encode("utf-8")
+        text = page(comparisons).encode("utf-8")
         write(target, text, force)
         if not quiet:
             typer.echo(f"{printable(target)}: {readable_size(len(text))}", err=True)
@@ -80,10 +80,10 @@ def compare_all(paths: list[Path], options: CompressOptions, quiet: bool) -> tup
     """The comparisons, and how many pictures failed, each reported; raises AecodecError of a single one."""
     from aecodec import AecodecError
 
-    found, failures = [], 0
+    comparisons, failures = [], 0
     for path in paths:
         try:
-            found.append(compare_one(path, options))
+            comparisons.append(compare_one(path, options))
         except AecodecError as error:
             if len(paths) == 1:
                 raise
@@ -91,8 +91,8 @@ def compare_all(paths: list[Path], options: CompressOptions, quiet: bool) -> tup
             typer.echo(f"aecodec: {error}", err=True)
         else:
             if not quiet:
-                typer.echo(describe(found[-1]), err=True)
-    return found, failures
+                typer.echo(describe(comparisons[-1]), err=True)
+    return comparisons, failures
 
 
 def compare_one(path: Path, options: CompressOptions) -> Comparison:

@@ -131,9 +131,10 @@ def compress_one(settings: Compression, job: Job) -> Record:
     with error_context(job.source):
         piped = read_bytes(job.source, picture_in) if is_stream(job.source) else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped), options)
-        picture = strip(picture, options.strip)
+        picture = strip(picture, options.strip) if options.strip else picture
         one_tile = picture.pixels.size <= 3 * (CORE * CELL) ** 2
-        if settings.measure and one_tile and not (options.lossless or options.searches):
+        searches = bool(options.targets) or options.reduce == "auto"
+        if settings.measure and one_tile and not (options.lossless or searches):
             model_named(options.model_name).load_ahead(options.quality_or_default, "synthesis")
         encoded = encode(picture, options)
         before = job.source.stat().st_size if piped is None else len(piped)

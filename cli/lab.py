@@ -122,9 +122,9 @@ def encode(
     from aecodec.lab import training
     from aecodec.lab.data import read_picture
 
-    found = training.read_model(model)
-    samples = read_picture(picture, *found.network.shape)[None]
-    data = found.coder.encode(training.encode(found.network, samples)[0], max_bytes)
+    trained = training.read_model(model)
+    samples = read_picture(picture, *trained.network.shape)[None]
+    data = trained.coder.encode(training.encode(trained.network, samples)[0], max_bytes)
     write(target, data, force)
     typer.echo(f"{printable(target)}: {len(data)} bytes", err=True)
 
@@ -141,10 +141,10 @@ def decode(
     require_lab()
     from aecodec.lab import training
 
-    found = training.read_model(model)
+    trained = training.read_model(model)
     with error_context(file):
-        latents = found.coder.decode(read_bytes(file))
-    write(target, gray_png(training.decode(found.network, latents[None])[0]), force)
+        latents = trained.coder.decode(read_bytes(file))
+    write(target, gray_png(training.decode(trained.network, latents[None])[0]), force)
 
 
 @lab.command()

@@ -110,7 +110,9 @@ def to_picture(image: ImageLike, reading: ReadOptions = DEFAULTS, strip: str | I
     Warns of what is not kept, and of what is stripped; a Picture has its own `notes`. Raises ImageError,
     MetadataError.
     """
-    picture = without(read_any(image, reading), strip)
+    picture = read_any(image, reading)
+    if not isinstance(strip, tuple) or strip:  # of no kinds there is nothing to do
+        picture = without(picture, strip)
     known = len(image.notes) if isinstance(image, Picture) else 0
     for note in picture.notes[known:]:
         warnings.warn(note, stacklevel=3)

@@ -134,12 +134,6 @@ class Container:
         """Height and width of the picture in the payload."""
         return -(-self.height // self.stages.scale), -(-self.width // self.stages.scale)
 
-    @property
-    def coding(self) -> Coding:
-        if self.learned:
-            return Coding.LEARNED
-        return Coding.LOSSLESS_TILES if self.tiled else Coding.LOSSLESS
-
 
 def hundredths(quality: float) -> int:
     """A quality, 0 to 100, as it is written: in hundredths."""
@@ -149,12 +143,13 @@ def hundredths(quality: float) -> int:
 def serialise(container: Container) -> bytes:
     """The file of a container; raises LimitError for sides that no reader accepts."""
     check_size(container.width, container.height, ANY_SIZE)
-    stages = write_stages(container.stages)
     boxes: dict[int, bytes] = {int(box): content for box, content in container.boxes.items()}
     boxes.update(container.unknown)
-    if stages:
-        boxes[Box.STAGES] = stages
-    kind = container.coding | KIND_GRAY * container.gray | KIND_BOXES * bool(boxes)
+    if container.stages != Stages():
+        boxes[Box.STAGES] = write_stages(container.stages)
+    lossless = Coding.LOSSLESS_TILES if container.tiled else Coding.LOSSLESS
+    coding = Coding.LEARNED if container.learned else lossless
+    kind = coding | KIND_GRAY * container.gray | KIND_BOXES * bool(boxes)
     parts = [MAGIC, bytes([VERSION << VERSION_SHIFT | kind])]
     parts += [write_varint(container.width), write_varint(container.height)]
     if learned := container.learned:

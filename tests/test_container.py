@@ -18,7 +18,6 @@ from aecodec.container import (
     QUALITY_UNITS,
     SKIPPABLE,
     Box,
-    Coding,
     Container,
     LearnedHeader,
     Stages,
@@ -125,7 +124,6 @@ def test_golden_bytes_of_a_lossless_container() -> None:
     container = Container(3, 2, False, b"abc")
     assert serialise(container) == LOSSLESS_FILE
     assert parse(LOSSLESS_FILE) == container
-    assert container.coding is Coding.LOSSLESS
 
 
 def test_golden_bytes_of_tiles_and_of_gray_shown_as_rgb() -> None:

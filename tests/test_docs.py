@@ -93,3 +93,11 @@ def test_every_folder_of_the_package_is_installed() -> None:
         for path in (ROOT / top).rglob("__init__.py")
     }
     assert set(packages) == names
+
+
+@pytest.mark.parametrize("folder", ["", "decoder", "encoder", "entropy", "model"])
+def test_the_architecture_names_every_module(folder: str) -> None:
+    named = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    modules = sorted((ROOT / "codec" / folder).glob("*.py"))
+    names = [module.relative_to(ROOT).as_posix() for module in modules if module.stem != "__init__"]
+    assert [name for name in names if f"`{name}`" not in named] == []

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 import aecodec
 from aecodec.api import decompress_picture
 from aecodec.container import Box, parse, serialise
-from aecodec.picture import Picture, code_points, text, xmp
+from aecodec.picture import Picture, code_points, png, text, xmp
 from aecodec.picture.embedding import extended_segments
 from aecodec.picture.reading import from_pillow, read_picture
 from aecodec.picture.writing import encode_image, notes_of_writing, to_pillow
@@ -116,6 +116,14 @@ LEFT = {
         "its colours are BT.2020 with PQ: PNG and AVIF can say so again",
     ),
 }
+
+
+def test_a_png_is_bare_only_if_it_holds_nothing_but_pixels() -> None:
+    data = file_of("PNG")
+    assert png.is_bare(data)
+    assert png.is_bare(png_with((b"tRNS", bytes(6))))
+    more = png_with((b"tEXt", b"Title\0cat")), png_with((b"prVt", b"")), data + b"x"
+    assert not any(map(png.is_bare, (*more, data[:-1], data[:-12], b"", b"\xff\xd8" + data[2:])))
 
 
 @pytest.mark.parametrize(("data", "note"), LEFT.values(), ids=LEFT)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 import aecodec
 from aecodec.arrays import Pixels
-from aecodec.container import TILE, Box, Coding, Container, parse, serialise
+from aecodec.container import TILE, Box, Container, parse, serialise
 from aecodec.errors import BitstreamError, LimitError, TruncatedError
 from aecodec.fields import write_varint
 from aecodec.picture import lossless
@@ -33,7 +33,7 @@ def test_a_long_page_is_lossless_and_no_larger_than_png() -> None:
     image, png = page(64, 16_500), io.BytesIO()
     image.save(png, "PNG", optimize=True)
     file = aecodec.compress(image)
-    assert parse(file).coding is Coding.LOSSLESS_TILES
+    assert parse(file).tiled
     info = aecodec.info(file)
     assert (info.coding, info.mode, info.width, info.height) == ("lossless", "RGB", 64, 16_500)
     assert len(file) < len(png.getvalue())
@@ -67,7 +67,7 @@ def test_many_pixels_are_lossless_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lossless, "TILE", 90)
     image = page(300, 200)
     file = aecodec.compress(image)
-    assert parse(file).coding is Coding.LOSSLESS_TILES
+    assert parse(file).tiled
     np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from aecodec.encoder.options import TUNED
-from aecodec.encoder.refinement import encode_latents
+from aecodec.encoder.quantisation import draft
+from aecodec.encoder.refinement import refined
 from aecodec.entropy.tables import read_tables, write_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import load
@@ -103,8 +104,10 @@ def test_a_network_of_another_release_is_refused(model: Model) -> None:
     files = {**model.files, "gradient.onnx": model.files["synthesis.onnx"]}
     other = Model(model.name, model.manifest, files)
     pixels = np.zeros((32, 32, 3), np.uint8)
+    drafted = draft(other, pixels, 50, refines=True)
+    assert drafted.state
     with pytest.raises(ModelError, match="takes y: export it anew, or upgrade aecodec"):
-        encode_latents(other, pixels, 50, effort=1)
+        refined(other, pixels, drafted.latents, drafted.state, 1)
 
 
 def fingerprint_of(files: dict[str, bytes]) -> bytes:

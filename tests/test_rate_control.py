@@ -140,22 +140,22 @@ def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
 
 def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[LosslessCandidate] = []
-    encode, check = encoder.encode_latents, encoder.Encoder.check
+    draft, write = encoder.draft, encoder.Encoder.write
 
     def before(*arguments: Any, **more: Any) -> Any:
         assert "quick_try" not in kept[0].__dict__
-        return encode(*arguments, **more)
+        return draft(*arguments, **more)
 
     def noted(*arguments: Any) -> Any:
         assert "quick_try" in kept[0].__dict__
-        return check(*arguments)
+        return write(*arguments)
 
     def make(picture: Picture, keeps_hidden: bool) -> LosslessCandidate:
         kept.append(LosslessCandidate(picture, keeps_hidden))
         return kept[0]
 
-    monkeypatch.setattr(encoder, "encode_latents", before)
-    monkeypatch.setattr(encoder.Encoder, "check", noted)
+    monkeypatch.setattr(encoder, "draft", before)
+    monkeypatch.setattr(encoder.Encoder, "write", noted)
     monkeypatch.setattr(encoder, "LosslessCandidate", make)
     data = aecodec.compress(photograph(300, 260))
     assert kept[0].quick_try.result() > len(data)

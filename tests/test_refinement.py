@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from aecodec.arrays import Floats, Pixels
 from aecodec.decoder.reconstruction import decode_y_of_symbols
 from aecodec.encoder import refinement
 from aecodec.encoder.options import TUNED
+from aecodec.encoder.quantisation import draft
 from aecodec.entropy.context import context_passes
 from aecodec.model.registry import Model, model_named
 from aecodec.model.tiling import tiles
@@ -63,7 +63,7 @@ def test_the_exported_gradient_of_bits_is_about_that_through_the_means(model: Mo
 def test_refinement_in_tiles_leaves_no_seam(photo: Pixels, tune: str, tolerance: float) -> None:
     """But for the 4-norms of SSIMULACRA 2, which are a tile's own, as in training a crop's."""
     model = model_named(TUNED[tune])
-    drafted = refinement.draft(model, photo, QUALITY, refines=True)
+    drafted = draft(model, photo, QUALITY, refines=True)
     assert drafted.state
     moves = []
     for core in (28, 3):
@@ -76,17 +76,17 @@ def test_refinement_in_tiles_leaves_no_seam(photo: Pixels, tune: str, tolerance:
 
 
 def test_refinement_starts_from_what_the_decoder_knows(model: Model, photo: Pixels) -> None:
-    drafted = refinement.draft(model, photo, QUALITY, refines=True)
+    drafted = draft(model, photo, QUALITY, refines=True)
     assert drafted.state
     rows, columns = drafted.latents.z.shape[1:]
     (tile,) = tiles(rows, columns, max(rows, columns), 0)
-    decoded = decode_y_of_symbols(model, replace(drafted.latents, y_hat=None), tile)
+    decoded = decode_y_of_symbols(model, drafted.latents, tile)
     np.testing.assert_allclose(drafted.state.y_hat, decoded, atol=1e-4)
-    assert refinement.draft(model, photo, QUALITY).state is None  # which takes memory
+    assert draft(model, photo, QUALITY).state is None  # which takes memory
 
 
 def test_curvature_is_measured_once(model: Model, photo: Pixels) -> None:
-    drafted = refinement.draft(model, photo, QUALITY, refines=True)
+    drafted = draft(model, photo, QUALITY, refines=True)
     assert drafted.state
     assert not drafted.state.curvature.any()
     curvatures = []

@@ -157,7 +157,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 @pytest.fixture
 def every_file_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "WORTH_PIXELS", 0)
+    monkeypatch.setattr(encoder, "WORTH_PIXELS", 0)
     monkeypatch.setattr(encoder, "SHARE", 0)
 
 
@@ -262,16 +262,17 @@ def test_pillow_makes_a_damaged_thumbnail_anew() -> None:
 def test_a_thumbnail_is_stored_where_it_is_small_beside_the_payload() -> None:
     pixels = np.asarray(large("RGB").resize((2048, 2048)))
     picture = aecodec.encode_image(pixels[:32, :32], aecodec.CompressOptions()).source
-    large_one = encoder.Encoder(
-        replace(picture, pixels=pixels), aecodec.CompressOptions(), encoder.model_named("base")
-    )
+    large_one = encoder.Encoder(replace(picture, pixels=pixels), aecodec.CompressOptions())
     sizes = [len(file) for file in large_one.thumbnails]
     assert sizes == sorted(sizes, reverse=True)
-    assert large_one.thumbnail(100 * sizes[0]) == {Box.THUMBNAIL: large_one.thumbnails[0]}
-    assert large_one.thumbnail(100 * sizes[0] - 1) == {Box.THUMBNAIL: large_one.thumbnails[1]}
-    assert large_one.thumbnail(100 * sizes[-1] - 1) == {}
+    for length, best in (
+        (100 * sizes[0], large_one.thumbnails[0]),
+        (100 * sizes[0] - 1, large_one.thumbnails[1]),
+        (100 * sizes[-1] - 1, None),
+    ):
+        assert large_one.seal(bytes(length), None, {}).container.boxes.get(Box.THUMBNAIL) == best
     smaller = replace(picture, pixels=pixels[:, :-1])
-    assert encoder.Encoder(smaller, large_one.options, large_one.model).thumbnails == []
+    assert encoder.Encoder(smaller, large_one.options).thumbnails == []
 
 
 @pytest.mark.usefixtures("every_file_has_one")

@@ -223,5 +223,5 @@ def picture_of(data: bytes, format: str, max_pixels: int) -> bytes:
 
 def info(data: bytes, max_pixels: int) -> dict[str, Any]:
     """What an .aec file holds, without decoding it; raises AecodecError."""
-    found = aecodec.info(data, max_pixels=max_pixels)
-    return {**asdict(found), "metadata": dict(found.metadata), "bpp": found.bpp}
+    contents = aecodec.info(data, max_pixels=max_pixels)
+    return {**asdict(contents), "metadata": dict(contents.metadata), "bpp": contents.bpp}

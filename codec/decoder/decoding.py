@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aecodec.arrays import Finish, Pixels, Window
-from aecodec.container import Box, Container, LearnedHeader
+from aecodec.arrays import Window
+from aecodec.container import Box, Container
 from aecodec.decoder.reconstruction import reconstruct
 from aecodec.entropy.coder import Latents
 from aecodec.errors import LimitError, RegionError
@@ -57,7 +57,8 @@ def picture_of(container: Container, samples: NDArray[np.uint8], alpha: NDArray[
         if unknown:
             types = ", ".join(map(str, sorted(unknown)))
             notes.append(f"its {what} of types {types}, of a later release, are left out")
-    return Picture(colours(container, samples), container.shown_gray, alpha, metadata, tuple(notes))
+    pixels = to_gray(samples[..., :3]) if container.gray else samples[..., :3]
+    return Picture(pixels, container.shown_gray, alpha, metadata, tuple(notes))
 
 
 def has_alpha(container: Container) -> bool:
@@ -69,47 +70,18 @@ def has_alpha(container: Container) -> bool:
     return within or Box.ALPHA in container.boxes
 
 
-def decode_pixels(
-    container: Container, window: Window, latents: Latents | None = None, model: Model | None = None
-) -> Pixels:
-    """The pixels (H, W, 3) under a window, rows and columns.
-
-    `latents` and `model` may be passed by a caller that has already read them.
-    """
-    return colours(container, decode_samples(container, window, latents, model))
-
-
-def colours(container: Container, samples: NDArray[np.uint8]) -> Pixels:
-    """The pixels (H, W, 3) among samples (H, W, 3 or 4)."""
-    return to_gray(samples[..., :3]) if container.gray else samples[..., :3]
-
-
 def decode_samples(
     container: Container, window: Window, latents: Latents | None = None, model: Model | None = None
 ) -> NDArray[np.uint8]:
-    """The samples (H, W, 3), or (H, W, 4) where a lossless payload has alpha, under a window."""
-    if container.learned:
-        return decode_learned(container, container.learned, window, latents, model)
-    return read_pixels(container.payload, (container.width, container.height), container.tiled, window)
+    """The samples (H, W, 3), or (H, W, 4) where a lossless payload has alpha, under a window, after stages.
 
-
-def finish_of(container: Container) -> Finish | None:
-    """What a file has done to levels before they are rounded."""
-    if Box.CLIPPING not in container.boxes:
-        return None
-    return Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
-
-
-def decode_learned(
-    container: Container,
-    header: LearnedHeader,
-    window: Window,
-    latents: Latents | None = None,
-    model: Model | None = None,
-) -> Pixels:
-    """The pixels (H, W, 3) under a window, rows and columns, of a learned picture, after its stages."""
-    model, stages, size = model or model_with(header.fingerprint), container.stages, container.coded_size
-    finish = finish_of(container)
+    Those of a gray picture may differ. A caller that has already read `latents` and `model` passes them.
+    """
+    header, stages, size = container.learned, container.stages, container.coded_size
+    if header is None:
+        return read_pixels(container.payload, (container.width, container.height), container.tiled, window)
+    model = model or model_with(header.fingerprint)
+    finish = clipper_of(container) if Box.CLIPPING in container.boxes else None
     full_window = slice(0, size[0]), slice(0, size[1])
     staged = bool(stages.enhance or stages.upscale)
     together = tiles_at_once(len(decoder_tiles(size, full_window if staged else window)))
@@ -127,6 +99,11 @@ def decode_learned(
     if stages.upscale:
         pixels = enlarged(pixels, stages.scale, LEARNED, finish)
     return pixels[window]
+
+
+def clipper_of(container: Container) -> Clipper:
+    """What draws the white and black of a picture, before its levels are rounded."""
+    return Clipper(read_clipping(container.boxes[Box.CLIPPING], (container.width, container.height)))
 
 
 def window_of(region: tuple[int, int, int, int], size: tuple[int, int]) -> Window:

@@ -25,9 +25,8 @@ from aecodec.model.tiling import (
     Tile,
     decoder_tiles,
     narrow_halo,
+    overlap,
     scale_window,
-    slice_tile,
-    window_within,
 )
 
 
@@ -51,7 +50,7 @@ def decode_y(
     in the flat tile and their means (n,), and returns y_hat minus these means (n,). Each network outputs a
     correction that is added to its input means. Means of latents that are already decoded are ignored.
     """
-    features, means = model.first_means(quality, slice_tile(z, tile.outer, 1).astype(np.float32))
+    features, means = model.first_means(quality, z[:, *tile.outer].astype(np.float32))
     pass_of, coded = context_passes(scale_index.shape), scale_index >= model.tables.skip_below
     y_hat = np.zeros(scale_index.shape, np.float32)
     for number, name in enumerate(MEANS):
@@ -65,11 +64,10 @@ def decode_y(
 
 
 def decode_y_of_symbols(model: Model, latents: Latents, tile: Tile) -> Floats:
-    """y_hat (M, h, w) of a tile with its halo, from the symbols unless the encoder knows it."""
-    if latents.y_hat is not None:
-        return slice_tile(latents.y_hat, tile.outer, 2)
-    symbols: Symbols = np.ascontiguousarray(slice_tile(latents.symbols, tile.outer, 2))  # taken from faster
-    scale_index: ScaleIndices = np.ascontiguousarray(slice_tile(latents.scale_index, tile.outer, 2))
+    """y_hat (M, h, w) of a tile with its halo, from the symbols."""
+    seen = (slice(None), *scale_window(tile.outer, 2))
+    symbols: Symbols = np.ascontiguousarray(latents.symbols[seen])  # taken from faster
+    scale_index: ScaleIndices = np.ascontiguousarray(latents.scale_index[seen])
 
     def residuals(places: Places, means: Floats) -> Floats:
         return dequantise(model.tables, symbols.take(places).astype(np.float32), scale_index.take(places))
@@ -79,10 +77,13 @@ def decode_y_of_symbols(model: Model, latents: Latents, tile: Tile) -> Floats:
 
 def reconstruct_tile(model: Model, latents: Latents, tile: Tile, finish: Finish | None = None) -> Pixels:
     """The pixels (H, W, 3) of a tile's place, padding included."""
+    if latents.y_hat is None:
+        y_hat = decode_y_of_symbols(model, latents, tile)
+    else:  # known to the encoder
+        y_hat = latents.y_hat[:, *scale_window(tile.outer, 2)]
     seen = narrow_halo(tile, SYNTHESIS_HALO)
-    y_hat = slice_tile(decode_y_of_symbols(model, latents, tile), seen.outer, 2)
-    (image,) = model.synthesis(latents.quality, y_hat)
-    levels = slice_tile(image, seen.inner, CELL)
+    (image,) = model.synthesis(latents.quality, y_hat[:, *scale_window(seen.outer, 2)])
+    levels = image[:, *scale_window(seen.inner, CELL)]
     levels = np.multiply(np.clip(levels, 0, 1, out=levels), np.float32(255), out=levels).transpose(1, 2, 0)
     if finish:
         levels = finish(levels, scale_window(tile.place, CELL))
@@ -98,10 +99,9 @@ def reconstruct(
     """
     pixels = np.empty((*(span.stop - span.start for span in region), 3), np.uint8)
 
-    def reconstruct_part(part: tuple[Tile, Window]) -> None:
-        tile, wanted = part
-        inside = window_within(wanted, scale_window(tile.place, CELL))
-        pixels[window_within(wanted, region)] = reconstruct_tile(model, latents, tile, finish)[inside]
+    def reconstruct_part(tile: Tile) -> None:
+        place, wanted = overlap(region, scale_window(tile.place, CELL))
+        pixels[place] = reconstruct_tile(model, latents, tile, finish)[wanted]
 
     size = latents.z.shape[1] * CELL, latents.z.shape[2] * CELL
     for_each("decoding", decoder_tiles(size, region, core), reconstruct_part)

@@ -19,21 +19,13 @@ from PIL import Image
 
 from aecodec.arrays import Floats, Pixels
 from aecodec.container import CELL, PATCH, Box, Container, LearnedHeader
-from aecodec.decoder.decoding import alpha_of, colours, decode_picture, has_alpha, picture_of
+from aecodec.decoder.decoding import alpha_of, decode_picture, has_alpha, picture_of
 from aecodec.decoder.reconstruction import decode_y_of_symbols
 from aecodec.entropy.coder import Latents
 from aecodec.errors import AecodecError
 from aecodec.model.parallel import for_each, tiles_at_once
 from aecodec.model.registry import MEANS, Model, model_with
-from aecodec.model.tiling import (
-    CORE,
-    Tile,
-    cell_grid,
-    scale_window,
-    slice_tile,
-    spans,
-    tiles,
-)
+from aecodec.model.tiling import CORE, Tile, cell_grid, scale_window, tiles
 from aecodec.picture import Picture
 from aecodec.picture.thumbnail import read_thumbnail, resized, thumbnail_size
 
@@ -76,7 +68,7 @@ def stored_thumbnail(container: Container) -> Picture | None:
     image = read_thumbnail(container.boxes[Box.THUMBNAIL], (container.width, container.height))
     samples = np.asarray(image.convert("RGBA"))
     alpha = samples[..., 3] if has_alpha(container) else None
-    return picture_of(container, colours(container, samples), alpha)
+    return picture_of(container, samples, alpha)
 
 
 def decode_small(container: Container, size: tuple[int, int]) -> Picture:
@@ -122,7 +114,7 @@ def reduce_learned(container: Container, header: LearnedHeader, factor: int) -> 
 
     def keep(tile: Tile) -> None:
         y_hat = decode_y_of_symbols(model, latents, tile)
-        low[:, *scale_window(tile.place, 2)] = slice_tile(y_hat[:KEPT], tile.inner, 2)
+        low[:, *scale_window(tile.place, 2)] = y_hat[:KEPT, *scale_window(tile.inner, 2)]
 
     for_each("decoding", parts, keep)
     samples = [synthesised(model, latents, tile, factor) for tile in windows_to_fit(low)]
@@ -136,13 +128,9 @@ def reduce_learned(container: Container, header: LearnedHeader, factor: int) -> 
 
 def windows_to_fit(low: Floats) -> list[Tile]:
     """The windows in which the first channels (C, 2h, 2w) vary most: flat ones say nothing of the matrix."""
-    rows, columns = (list(spans(side // 2, WINDOW, WINDOW_HALO)) for side in low.shape[1:])
-    found = [
-        Tile((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
-        for row in rows
-        for column in columns
-    ]
-    found.sort(key=lambda tile: -float(slice_tile(low[:3], tile.place, 2).var((1, 2)).sum()))
+    rows, columns = (side // 2 for side in low.shape[1:])
+    found = list(tiles(rows, columns, WINDOW, WINDOW_HALO))
+    found.sort(key=lambda tile: -float(low[:3, *scale_window(tile.place, 2)].var((1, 2)).sum()))
     return found[:: max(len(found) // (2 * WINDOWS), 1)][:WINDOWS]  # of the livelier half
 
 
@@ -150,8 +138,8 @@ def synthesised(model: Model, latents: Latents, tile: Tile, factor: int) -> tupl
     """y_hat (n, KEPT) of the n patches of a tile, and levels (n, 3 * (16 / factor)**2) of their parts."""
     y_hat = decode_y_of_symbols(model, latents, tile)
     (image,) = model.synthesis(latents.quality, y_hat)
-    levels = np.clip(slice_tile(image, tile.inner, CELL), 0, 1) * np.float32(255)
-    own = slice_tile(y_hat[:KEPT], tile.inner, 2)
+    levels = np.clip(image[:, *scale_window(tile.inner, CELL)], 0, 1) * np.float32(255)
+    own = y_hat[:KEPT, *scale_window(tile.inner, 2)]
     side = PATCH // factor
     parts = levels.reshape(3, own.shape[1], side, factor, own.shape[2], side, factor).mean((3, 6))
     return own.reshape(KEPT, -1).T, parts.transpose(1, 3, 0, 2, 4).reshape(-1, 3 * side**2)

@@ -1,6 +1,6 @@
 """Chooses how white and black are kept: the way by which the fewest pixels change for a few bytes.
 
-A picture without areas of pure white or black has no box. For others the decoded picture is compared with the
+Only pictures with areas of pure white or black may have a box. The decoded picture is compared with the
 source once for each size of patches. The histograms of this comparison give the effect of each way.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from aecodec.arrays import Pixels
 from aecodec.encoder.encoded import Encoded
+from aecodec.picture import pure_pixels
 from aecodec.picture.clipping import ENDS, PATCHES, Bits, Clipping, beside, draw, under, write_clipping
 
 LEAST_SHARE = 0.005  # of the pixels; less are highlights, where nobody takes 254 for a fault
@@ -59,11 +60,8 @@ class Comparison:
 
 
 def choose_clipping(encoded: Encoded) -> bytes:
-    """The box for a file; nothing where its picture has no areas of white or black, or none is worth it."""
-    source = encoded.source.pixels
-    if not any(pure_pixels(source, level).mean() >= LEAST_SHARE for level in ENDS):
-        return b""
-    decoded, size = encoded.pixels, len(encoded)
+    """The box for a file whose picture has areas of white or black; nothing where none is worth it."""
+    source, decoded, size = encoded.source.pixels, encoded.pixels, len(encoded)
     error = sum(
         float(np.square(source[rows].astype(np.int32) - decoded[rows]).sum()) for rows in strips(source)
     )
@@ -140,11 +138,6 @@ def whole_patches(pure: Bits, patch: int) -> Bits:
     height, width = pure.shape
     padded = np.pad(pure, ((0, -height % patch), (0, -width % patch)), mode="edge")
     return np.asarray(padded.reshape(-(-height // patch), patch, -1, patch).all((1, 3)))
-
-
-def pure_pixels(source: Pixels, level: int) -> Bits:
-    """Which pixels (H, W) are a level in all channels."""
-    return np.asarray((source[..., 0] == level) & (source[..., 1] == level) & (source[..., 2] == level))
 
 
 def strips(source: Pixels) -> Iterator[slice]:

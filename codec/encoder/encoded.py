@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from aecodec.arrays import Finish, Pixels
-from aecodec.container import CELL, Container
-from aecodec.decoder.decoding import decode_pixels, finish_of
+from aecodec.container import CELL, Box, Container
+from aecodec.decoder.decoding import clipper_of, decode_samples
 from aecodec.decoder.reconstruction import reconstruct_tile
 from aecodec.entropy.coder import Latents
 from aecodec.model.parallel import for_each
@@ -51,7 +51,8 @@ class Encoded:
     def pixels(self) -> Pixels:
         """The pixels (H, W, 3) that a decoder shows, which may not be changed."""
         full_window = slice(0, self.container.height), slice(0, self.container.width)
-        return decode_pixels(self.container, full_window, self.latents, self.model)
+        samples = decode_samples(self.container, full_window, self.latents, self.model)[..., :3]
+        return to_gray(samples) if self.container.gray else samples
 
     @cached_property
     def psnr(self) -> float:
@@ -74,7 +75,7 @@ class Encoded:
         small = self.source.pixels.size <= 3 * MEASURED_WHOLE
         if exact or self.latents is None or "psnr" in self.__dict__ or staged or weighted or small:
             return Fidelity(self.psnr, sampled=False)
-        finish = finish_of(self.container)
+        finish = clipper_of(self.container) if Box.CLIPPING in self.container.boxes else None
         psnr = sampled_psnr(self.model, self.latents, self.source.pixels, self.source.gray, finish)
         return Fidelity(psnr, sampled=True)
 

@@ -14,25 +14,30 @@ from dataclasses import replace
 import numpy as np
 
 from aecodec.container import QUALITY_UNITS, Box, Container, LearnedHeader, Stages, hundredths, serialise
-from aecodec.encoder.clipping import choose_clipping
+from aecodec.encoder.clipping import LEAST_SHARE, choose_clipping
 from aecodec.encoder.encoded import Encoded
 from aecodec.encoder.lossless import (
+    LOSSLESS_PROMISING,
     LOSSLESS_WORTH,
+    MODERATE,
     POOR_LOSSLESS_WORTH,
+    SMALL,
     LosslessCandidate,
     is_poor,
 )
 from aecodec.encoder.options import CompressOptions
+from aecodec.encoder.quantisation import Draft, draft
 from aecodec.encoder.rate_control import of_psnr, within_bytes
-from aecodec.encoder.refinement import Draft, draft, encode_latents
+from aecodec.encoder.refinement import refined
 from aecodec.entropy.coder import Latents
 from aecodec.errors import AecodecError, TargetError
 from aecodec.fields import MAX_FILE
-from aecodec.model.registry import Model, model_named
-from aecodec.picture import Picture, check_input, is_achromatic
+from aecodec.model.registry import model_named
+from aecodec.picture import Picture, check_input, is_achromatic, pure_pixels
 from aecodec.picture.alpha import fill_hidden
+from aecodec.picture.clipping import ENDS
 from aecodec.picture.lossless import fits_lossless
-from aecodec.picture.thumbnail import SHARE, thumbnails_of
+from aecodec.picture.thumbnail import SHARE, WORTH_PIXELS, thumbnails_of
 from aecodec.restoration import denoise, networks
 from aecodec.restoration.denoising import denoise_measured
 from aecodec.restoration.enhancement import NETWORK as ENHANCE
@@ -49,15 +54,7 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
     """The file of a picture as the options ask for it; raises as `compress`."""
     height, width = picture.pixels.shape[:2]
     check_input(width, height, options.max_pixels)
-    if picture.alpha is not None and not options.keeps_hidden:
-        picture = fill_hidden(picture)
-    noise = 0.0
-    if options.denoise:
-        picture, noise = denoised(picture, options.denoise)
-    model = model_named(options.model_name)
-    if options.searches and width * height < LOADED_ANEW:
-        model = model.for_search
-    encoder = Encoder(picture, options, model, noise)
+    encoder, quality = Encoder(picture, options), options.quality_or_default
     if options.lossless:
         return encoder.encode_lossless()
     limit = options.max_bytes if options.bpp is None else options.bpp * width * height / 8
@@ -66,8 +63,12 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
     if options.psnr is not None:
         return encoder.encode_to_psnr(options.psnr)
     if options.reduce == "auto":
-        return encoder.encode_downscaled_if_better(options.quality_or_default)
-    return encoder.encode_or_keep(options.quality_or_default)
+        return encoder.encode_downscaled_if_better(quality)
+    encoded = encoder.encode_at(quality)
+    if encoder.scale > 1 or not encoded.container.learned:
+        return encoded
+    lossless = encoder.lossless_within(int(POOR_LOSSLESS_WORTH * len(encoded)))
+    return lossless if lossless and is_poor(quality, encoded.psnr) else encoded
 
 
 def denoised(picture: Picture, noise: float | str) -> tuple[Picture, float]:
@@ -83,25 +84,30 @@ def denoised(picture: Picture, noise: float | str) -> tuple[Picture, float]:
 class Encoder:
     """What is known of a picture while it is encoded: its pixels, its lossless candidate, the last draft.
 
-    `pixels` (h, w, 3) are those that are coded, `scale` times smaller than the picture's. `noise` is the
-    deviation, of 255, that was removed from it. An RGB picture of three equal channels, `is_gray_as_rgb`, is
-    coded as gray. `thumbnails` are files, the best first.
+    `picture` is without noise of the deviation `noise`, of 255. `pixels` (h, w, 3) are those that are coded,
+    `scale` times smaller. `keeps_hidden` says whether the colours of invisible ones are coded as they are.
+    An RGB picture of three equal channels, `is_gray_as_rgb`, is coded as gray. `thumbnails` are files, the
+    best first.
     """
 
-    def __init__(
-        self,
-        picture: Picture,
-        options: CompressOptions,
-        model: Model,
-        noise: float = 0,
-    ) -> None:
-        self.picture, self.options, self.model, self.noise = picture, options, model, noise
+    def __init__(self, picture: Picture, options: CompressOptions) -> None:
+        self.options, self.noise = options, 0.0
+        self.keeps_hidden = options.exact or options.lossless
+        if picture.alpha is not None and not self.keeps_hidden:
+            picture = fill_hidden(picture)
+        if options.denoise:
+            picture, self.noise = denoised(picture, options.denoise)
+        self.picture, self.model = picture, model_named(options.model_name)
+        many = bool(options.targets) or options.reduce == "auto"  # qualities that a search tries
+        if many and picture.pixels.size < 3 * LOADED_ANEW:
+            self.model = self.model.for_search
         self.scale = 1 if isinstance(options.reduce, str) else int(options.reduce)
         self.pixels = downscale(picture.pixels, self.scale) if self.scale > 1 else picture.pixels
         self.is_gray_as_rgb = not picture.gray and is_achromatic(picture.pixels)
-        self.candidate = LosslessCandidate(picture, options.keeps_hidden)
+        self.candidate = LosslessCandidate(picture, self.keeps_hidden)
         limited = options.max_bytes is not None or options.bpp is not None  # pixels need the bytes then
-        self.thumbnails = [] if limited or "thumbnail" in options.strip else thumbnails_of(picture)
+        wanted = picture.pixels.size >= 3 * WORTH_PIXELS and not limited and "thumbnail" not in options.strip
+        self.thumbnails = thumbnails_of(picture) if wanted else []
         self.draft: Draft | None = None  # of the last rough file
 
     def downscaled(self, scale: int) -> Encoder:
@@ -116,7 +122,10 @@ class Encoder:
 
     def lossless_within(self, limit: int) -> Encoded | None:
         """The lossless file if it has at most `limit` bytes, as far as it is tried."""
-        if not self.candidate.serves(limit - len(self.seal(b"", None, {}))):
+        candidate, spare = self.candidate, limit - len(self.seal(b"", None, {}))
+        if candidate.area > SMALL and candidate.quick_try.result() > LOSSLESS_PROMISING * spare:
+            return None
+        if candidate.lossless.size > spare:
             return None
         encoded = self.encode_lossless()  # with lengths, which take bytes too
         return encoded if len(encoded) <= limit else None
@@ -128,7 +137,7 @@ class Encoder:
         quality = hundredths(quality) / QUALITY_UNITS
         drafted = draft(self.model, self.pixels, quality, self.options.effort > 0 and not large)
         self.draft = None if large else drafted
-        coded = self.write(drafted.latents)
+        coded = self.write(drafted.latents, checked=False)
         return self.seal(*coded, self.candidate.alpha, self.options.enhance, drafted.latents)
 
     def encode_at(self, quality: float) -> Encoded:
@@ -139,10 +148,14 @@ class Encoder:
         quality = hundredths(quality) / QUALITY_UNITS
         drafted, self.draft = self.draft, None  # which is used up
         drafted = drafted if drafted and drafted.latents.quality == quality else None
-        latents = encode_latents(self.model, self.pixels, quality, self.options.effort, drafted=drafted)
-        self.candidate.begin_quick_try()  # now, as networks would miss the core that it takes
+        drafted = drafted or draft(self.model, self.pixels, quality, self.options.effort > 0)
+        latents = drafted.latents
+        if drafted.state:
+            latents = refined(self.model, self.pixels, latents, drafted.state, self.options.effort)
+        del drafted  # whose state takes 10 bytes a pixel
+        if SMALL < self.candidate.area <= MODERATE:
+            _ = self.candidate.quick_try  # begins now, as networks would miss the core that it takes
         payload, header = self.write(latents)
-        self.check(payload, header, latents)
         alpha = self.candidate.alpha
         encoded = self.seal(payload, header, alpha, latents=latents)
         if lossless := self.lossless_within(len(encoded) + LOSSLESS_WORTH):
@@ -150,25 +163,19 @@ class Encoder:
         if self.options.enhance:
             enhanced = self.seal(payload, header, alpha, True, latents)
             encoded = enhanced if enhanced.psnr >= encoded.psnr + HELPS else encoded
+        if not any(pure_pixels(self.picture.pixels, level).mean() >= LEAST_SHARE for level in ENDS):
+            return encoded
         if not (clipping := choose_clipping(encoded)):
             return encoded
         enhance = bool(encoded.container.stages.enhance)
         return self.seal(payload, header, {**alpha, Box.CLIPPING: clipping}, enhance, latents)
-
-    def encode_or_keep(self, quality: float) -> Encoded:
-        """The file at a quality, or the lossless one where that is poor and not much smaller."""
-        encoded = self.encode_at(quality)
-        if self.scale > 1 or not encoded.container.learned:
-            return encoded
-        lossless = self.lossless_within(int(POOR_LOSSLESS_WORTH * len(encoded)))
-        return lossless if lossless and is_poor(quality, encoded.psnr) else encoded
 
     def encode_to_psnr(self, decibels: float) -> Encoded:
         """The smallest file of at least a PSNR in dB."""
         try:
             return of_psnr(self.encode_at, self.encode_roughly, decibels)
         except TargetError as error:
-            if self.options.keeps_hidden and self.picture.alpha is not None and not self.picture.alpha.all():
+            if self.keeps_hidden and self.picture.alpha is not None and not self.picture.alpha.all():
                 raise TargetError(f"{error}; exact counts invisible pixels too: leave it out") from error
             raise
 
@@ -206,18 +213,21 @@ class Encoder:
                     return smaller
         return encoded
 
-    def write(self, latents: Latents) -> tuple[bytes, LearnedHeader]:
-        """Payload and header of latents."""
-        cdf_set = self.model.coder.best_cdf_set(latents.z, latents.quality)
-        header = LearnedHeader(self.model.fingerprint, latents.quality, cdf_set, self.is_gray_as_rgb)
-        return self.model.coder.encode(latents, cdf_set), header
+    def write(self, latents: Latents, checked: bool = True) -> tuple[bytes, LearnedHeader]:
+        """Payload and header of latents.
 
-    def check(self, payload: bytes, header: LearnedHeader, latents: Latents) -> None:
-        """Raise AecodecError where a payload, read back, differs from its latents."""
-        size = latents.z.shape[1], latents.z.shape[2]
-        read = self.model.coder.decode(payload, size, header.quality, header.cdf_set)
-        if not (np.array_equal(read.z, latents.z) and np.array_equal(read.symbols, latents.symbols)):
-            raise AecodecError("the encoder could not read back what it wrote: please report this picture")
+        Raises AecodecError where a payload that is `checked`, read back, differs from its latents.
+        """
+        coder, z, quality = self.model.coder, latents.z, latents.quality
+        cdf_set = coder.best_cdf_set(z, quality)
+        payload = coder.encode(latents, cdf_set)
+        if checked:
+            read = coder.decode(payload, (z.shape[1], z.shape[2]), quality, cdf_set)
+            if not (np.array_equal(read.z, z) and np.array_equal(read.symbols, latents.symbols)):
+                raise AecodecError(
+                    "the encoder could not read back what it wrote: please report this picture"
+                )
+        return payload, LearnedHeader(self.model.fingerprint, quality, cdf_set, self.is_gray_as_rgb)
 
     def seal(
         self,
@@ -243,5 +253,5 @@ class Encoder:
         if small := next((file for file in self.thumbnails if len(file) * SHARE <= len(payload)), None):
             boxes[Box.THUMBNAIL] = small
         container = Container(width, height, gray, payload, header, boxes, stages, tiled=tiled)
-        keeps_hidden = self.options.keeps_hidden
-        return Encoded(serialise(container), container, latents, self.model, self.picture, keeps_hidden)
+        data = serialise(container)
+        return Encoded(data, container, latents, self.model, self.picture, self.keeps_hidden)

@@ -1,7 +1,7 @@
 """A picture that is kept exactly, as a candidate beside its learned files: coded once, where it may serve.
 
 It takes a learned file's place where it is larger by LOSSLESS_WORTH at most, or where that file is poor and
-the lossless one at most POOR_LOSSLESS_WORTH times as large. `Encoder` goes by it.
+the lossless one at most POOR_LOSSLESS_WORTH times as large. `aecodec.encoder.encoder` goes by these rules.
 """
 
 from __future__ import annotations
@@ -44,10 +44,7 @@ class Lossless:
 
     payload: bytes
     alpha: dict[Box, bytes]
-
-    @property
-    def size(self) -> int:
-        return len(self.payload) + sum(map(len, self.alpha.values()))
+    size: int  # bytes of both
 
 
 class LosslessCandidate:
@@ -57,7 +54,8 @@ class LosslessCandidate:
     """
 
     def __init__(self, picture: Picture, keeps_hidden: bool = True) -> None:
-        self.height, self.width = picture.pixels.shape[:2]
+        self.height, width = picture.pixels.shape[:2]
+        self.area = self.height * width  # pixels
         self.alpha: dict[Box, bytes] = {}  # beside a learned payload
         if picture.alpha is not None:
             self.alpha[Box.ALPHA] = write_pixels(picture.alpha)
@@ -82,13 +80,13 @@ class LosslessCandidate:
         sample = self.sample()
         distinct = len({crc32(row.tobytes()) for row in self.picture.pixels})
         size: int = sample.encode((0,)).size * distinct // sample.height
-        detailed = 8 * size > DETAILED * self.width * self.height
+        detailed = 8 * size > DETAILED * self.area
         return size if detailed else self.encode((0,)).size
 
     def sample(self) -> LosslessCandidate:
         """A candidate of some rows of each part of the picture, at random so as not to follow a pattern."""
         rows, of = SAMPLED
-        of = max(of, rows * self.height * self.width // LARGEST_SAMPLE)
+        of = max(of, rows * self.area // LARGEST_SAMPLE)
         starts = np.arange(0, self.height, of)
         starts += np.random.default_rng(0).integers(0, of - rows, len(starts), endpoint=True)
         sampled_rows = np.minimum(starts, max(self.height - rows, 0))[:, None] + np.arange(rows)
@@ -96,23 +94,13 @@ class LosslessCandidate:
         alpha = None if self.picture.alpha is None else self.picture.alpha[chosen]
         return LosslessCandidate(replace(self.picture, pixels=self.picture.pixels[chosen], alpha=alpha))
 
-    def begin_quick_try(self) -> None:
-        """Have it done in the background where it will be needed and two at a time fit into memory."""
-        if SMALL < self.width * self.height <= MODERATE:
-            _ = self.quick_try
-
     def encode(self, efforts: Sequence[int]) -> Lossless:
         """The smaller of two files: alpha as a channel beside the pixels, or in a box of its own."""
         pixels, alpha = self.picture.pixels, self.picture.alpha
-        apart = Lossless(write_pixels(pixels, efforts=efforts), self.alpha)
+        payload = write_pixels(pixels, efforts=efforts)
+        apart = Lossless(payload, self.alpha, len(payload) + sum(map(len, self.alpha.values())))
         if alpha is None:
             return apart
-        return min(
-            Lossless(write_pixels(pixels, alpha, efforts), {}), apart, key=lambda candidate: candidate.size
-        )
-
-    def serves(self, limit: int) -> bool:
-        """Whether pixels and alpha have at most `limit` bytes; a quick try may deny it of many."""
-        if self.width * self.height > SMALL and self.quick_try.result() > LOSSLESS_PROMISING * limit:
-            return False
-        return self.lossless.size <= limit
+        payload = write_pixels(pixels, alpha, efforts)
+        together = Lossless(payload, {}, len(payload))
+        return together if together.size <= apart.size else apart

@@ -170,17 +170,7 @@ class CompressOptions(ReadOptions):
         return DEFAULT_QUALITY if self.quality is None else self.quality
 
     @property
-    def keeps_hidden(self) -> bool:
-        """Whether the colours of invisible pixels are coded as they are."""
-        return self.exact or self.lossless
-
-    @property
     def targets(self) -> dict[str, float]:
         """The targets that are not None, by name."""
         every = {"max_bytes": self.max_bytes, "bpp": self.bpp, "psnr": self.psnr}
         return {name: target for name, target in every.items() if target is not None}
-
-    @property
-    def searches(self) -> bool:
-        """Whether many qualities will be tried."""
-        return self.reduce == "auto" or bool(self.targets)

@@ -5,22 +5,27 @@ pixels ──► analysis ──► y, z ──► symbols, y_hat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from aecodec.arrays import Floats, Integers, Pixels, Places, ScaleIndices, Symbols
 from aecodec.decoder.reconstruction import decode_y, dequantise
-from aecodec.entropy.coder import SYMBOL_LIMIT
+from aecodec.entropy.coder import SYMBOL_LIMIT, Latents
+from aecodec.entropy.hyperprior import scale_indices
 from aecodec.entropy.tables import FrequencyTables
-from aecodec.model.parallel import for_each
-from aecodec.model.registry import Model
+from aecodec.model.parallel import for_each, tiles_at_once
+from aecodec.model.registry import MEANS, Model
 from aecodec.model.tiling import (
+    ANALYSIS_CORE,
+    ANALYSIS_HALO,
     CORE,
     ROUNDING_HALO,
     Tile,
-    analysis_tiles,
     cell_grid,
     read_tile,
-    slice_tile,
+    scale_window,
     tiles,
 )
 
@@ -29,25 +34,61 @@ from aecodec.model.tiling import (
 LAGRANGIANS = ((0.0, 10.0), (10.0, 20.0))
 
 
-def lagrangian(quality: float) -> float:
-    """Bits that a squared quantisation step of error is worth at a quality."""
-    qualities, bits = zip(*LAGRANGIANS, strict=True)
-    return float(np.interp(quality, qualities, bits))
+@dataclass(frozen=True, slots=True)
+class RefinementState:
+    """What refinement changes in place: the encoder's y (M, 2h, 2w), the decoder's, and the curvature.
+
+    The last, (1, 2h, 2w) in bits for a squared step, is zero where it was not measured yet.
+    """
+
+    y: Floats
+    y_hat: Floats
+    curvature: Floats
 
 
-def analyse(model: Model, pixels: Pixels, quality: float, core: int = CORE) -> tuple[Floats, Integers]:
-    """y (M, 2h, 2w) in quantisation steps and the hyper-latent (Z, h, w) of a picture (H, W, 3)."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Latents before any effort, and where their refinement begins if there will be one."""
+
+    latents: Latents
+    state: RefinementState | None
+
+
+def draft(model: Model, pixels: Pixels, quality: float, refines: bool = False, core: int = CORE) -> Draft:
+    """The draft of a picture (H, W, 3) at a quality, which an effort refines or none."""
+    then = (*MEANS, *(("gradient",) if refines else ()))  # hardly with another number of tiles
+    y, z = analyse(model, pixels, quality, core, then)
+    scale_index = scale_indices(model.tables, z, quality)
+    alone = max(z.shape[1:]) <= core  # one tile, whose y_hat here is the decoder's
+    y_hat = np.empty_like(y) if refines or alone else None
+    symbols = quantise_all(model, y, z, scale_index, quality, core, y_hat)
+    latents = Latents(z, symbols, scale_index, quality, y_hat if alone else None)
+    if y_hat is None or not refines:
+        return Draft(latents, None)
+    return Draft(latents, RefinementState(y, y_hat, np.zeros((1, *y.shape[1:]), np.float32)))
+
+
+def analyse(
+    model: Model, pixels: Pixels, quality: float, core: int = CORE, then: Sequence[str] = ()
+) -> tuple[Floats, Integers]:
+    """y (M, 2h, 2w) in quantisation steps and the hyper-latent (Z, h, w) of a picture (H, W, 3).
+
+    Meanwhile the networks are loaded that are used `then`.
+    """
     rows, columns = cell_grid(*pixels.shape[:2])
+    parts = list(tiles(rows, columns, min(core, ANALYSIS_CORE), ANALYSIS_HALO))
+    if then:
+        model.load_ahead(quality, *then, together=tiles_at_once(len(parts)))
     tables = model.tables
     y = np.empty((tables.channels, 2 * rows, 2 * columns), np.float32)
     z = np.empty((tables.z_channels, rows, columns), np.int32)
 
     def analyse_tile(tile: Tile) -> None:
         y_part, z_part = model.analysis(quality, read_tile(pixels, tile.outer))
-        slice_tile(y, tile.place, 2)[:] = slice_tile(y_part, tile.inner, 2)
-        slice_tile(z, tile.place, 1)[:] = np.rint(slice_tile(z_part, tile.inner, 1))
+        y[:, *scale_window(tile.place, 2)] = y_part[:, *scale_window(tile.inner, 2)]
+        z[:, *tile.place] = np.rint(z_part[:, *tile.inner])
 
-    for_each("analysing", analysis_tiles(rows, columns, core), analyse_tile)
+    for_each("analysing", parts, analyse_tile)
     return y, np.clip(z, tables.z_low, tables.z_high)
 
 
@@ -79,11 +120,12 @@ def quantise_all(
 ) -> Symbols:
     """The symbols (M, 2h, 2w) of y: see `quantise`. `y_hat`, unless None, is set to the decoder's y."""
     symbols = np.empty(y.shape, np.int16)
-    thresholds = model.tables.rdoq_thresholds(lagrangian(quality))
+    qualities, bits = zip(*LAGRANGIANS, strict=True)
+    thresholds = model.tables.rdoq_thresholds(float(np.interp(quality, qualities, bits)))
 
     def quantise_tile(tile: Tile) -> None:
-        exact = np.ascontiguousarray(slice_tile(y, tile.outer, 2))  # `take` is faster on it
-        index = np.ascontiguousarray(slice_tile(scale_index, tile.outer, 2))
+        exact = np.ascontiguousarray(y[:, *scale_window(tile.outer, 2)])  # `take` is faster on it
+        index = np.ascontiguousarray(scale_index[:, *scale_window(tile.outer, 2)])
         part = np.zeros(index.shape, np.int16)
 
         def residuals(places: Places, means: Floats) -> Floats:
@@ -93,9 +135,9 @@ def quantise_all(
             return dequantise(model.tables, chosen, scale_indices)
 
         decoded = decode_y(model, z, quality, tile, index, residuals)
-        slice_tile(symbols, tile.place, 2)[:] = slice_tile(part, tile.inner, 2)
+        symbols[:, *scale_window(tile.place, 2)] = part[:, *scale_window(tile.inner, 2)]
         if y_hat is not None:
-            slice_tile(y_hat, tile.place, 2)[:] = slice_tile(decoded, tile.inner, 2)
+            y_hat[:, *scale_window(tile.place, 2)] = decoded[:, *scale_window(tile.inner, 2)]
 
     for_each("rounding", list(tiles(z.shape[1], z.shape[2], core, ROUNDING_HALO)), quantise_tile)
     return symbols

@@ -8,29 +8,19 @@ Newton.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from aecodec.arrays import Floats, Pixels
 from aecodec.container import CELL
-from aecodec.encoder.quantisation import analyse, quantise_all
+from aecodec.encoder.quantisation import RefinementState, quantise_all
 from aecodec.entropy.coder import Latents
 from aecodec.entropy.context import context_passes
-from aecodec.entropy.hyperprior import scale_indices
 from aecodec.entropy.tables import FrequencyTables
-from aecodec.model.parallel import for_each, tiles_at_once
-from aecodec.model.registry import MEANS, Model
-from aecodec.model.tiling import (
-    CORE,
-    Tile,
-    analysis_tiles,
-    cell_grid,
-    gradient_tiles,
-    read_tile,
-    scale_window,
-    slice_tile,
-)
+from aecodec.model.parallel import for_each
+from aecodec.model.registry import Model
+from aecodec.model.tiling import CORE, Tile, gradient_tiles, read_tile, scale_window
 from aecodec.progress import as_part_of_passes
 
 # By effort: steps of refinement, the share of its way that each goes, and the damping of the first and of
@@ -59,65 +49,17 @@ LEAST_CURVATURE = np.float32(4)  # that is believed
 FARTHEST_TARGET = {"visual": np.float32(0.7)}
 
 
-@dataclass(frozen=True, slots=True)
-class RefinementState:
-    """What refinement changes in place: the encoder's y (M, 2h, 2w), the decoder's, and the curvature.
-
-    The last, (1, 2h, 2w) in bits for a squared step, is zero where it was not measured yet.
-    """
-
-    y: Floats
-    y_hat: Floats
-    curvature: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """Latents before any effort, and where their refinement begins if there will be one."""
-
-    latents: Latents
-    state: RefinementState | None
-
-
-def draft(model: Model, pixels: Pixels, quality: float, refines: bool = False, core: int = CORE) -> Draft:
-    """The draft of a picture (H, W, 3) at a quality, which an effort refines or none."""
-    together = tiles_at_once(len(analysis_tiles(*cell_grid(*pixels.shape[:2]), core)))
-    later = (*MEANS, *(("gradient",) if refines else ()))  # hardly with another number of tiles
-    model.load_ahead(quality, *later, together=together)
-    y, z = analyse(model, pixels, quality, core)
-    scale_index = scale_indices(model.tables, z, quality)
-    alone = max(z.shape[1:]) <= core  # one tile, whose y_hat here is the decoder's
-    y_hat = np.empty_like(y) if refines or alone else None
-    symbols = quantise_all(model, y, z, scale_index, quality, core, y_hat)
-    latents = Latents(z, symbols, scale_index, quality, y_hat if alone else None)
-    if y_hat is None or not refines:
-        return Draft(latents, None)
-    return Draft(latents, RefinementState(y, y_hat, np.zeros((1, *y.shape[1:]), np.float32)))
-
-
-def encode_latents(
-    model: Model,
-    pixels: Pixels,
-    quality: float,
-    effort: int = 0,
-    core: int = CORE,
-    drafted: Draft | None = None,
+def refined(
+    model: Model, pixels: Pixels, latents: Latents, state: RefinementState, effort: int, core: int = CORE
 ) -> Latents:
-    """The latents of a picture (H, W, 3) at a quality, refined as `effort` says.
-
-    `drafted` is its draft at this quality, if there is one. Refinement changes the draft. A draft without a
-    state is made anew for an effort above 0.
-    """
-    if drafted is None or (effort and drafted.state is None):
-        drafted = draft(model, pixels, quality, effort > 0, core)
-    latents, state = drafted.latents, drafted.state
-    if not effort or state is None:
-        return latents
+    """The latents of a picture (H, W, 3) after an effort, 1 to 9. Refinement changes the state."""
     steps, share, first, last = REFINEMENTS[effort]
     for step, damping in enumerate(np.linspace(first, last, steps)):
         with as_part_of_passes("refining", step, steps):
             refine(model, pixels, latents, state, share, float(damping), core)
-            symbols = quantise_all(model, state.y, latents.z, latents.scale_index, quality, core, state.y_hat)
+            symbols = quantise_all(
+                model, state.y, latents.z, latents.scale_index, latents.quality, core, state.y_hat
+            )
             latents = replace(latents, symbols=symbols)
     return latents
 
@@ -141,10 +83,10 @@ def refine(
     farthest = FARTHEST_TARGET.get(model.manifest.get("tune", ""))
 
     def move_tile(tile: Tile) -> None:
-        gradients = half_gradients(model, pixels, latents, tile, slice_tile(state.y_hat, tile.outer, 2))
-        of_distortion, of_rate = (slice_tile(gradient, tile.inner, 2) for gradient in gradients)
+        gradients = half_gradients(model, pixels, latents, tile, state.y_hat[:, *scale_window(tile.outer, 2)])
+        of_distortion, of_rate = (gradient[:, *scale_window(tile.inner, 2)] for gradient in gradients)
         y, y_hat, curvature = (
-            slice_tile(array, tile.place, 2) for array in (state.y, state.y_hat, state.curvature)
+            array[:, *scale_window(tile.place, 2)] for array in (state.y, state.y_hat, state.curvature)
         )
         if not curvature.any():  # once measured it is above 0
             curvature[:] = estimate_curvature(of_distortion, y_hat - y)
@@ -179,7 +121,7 @@ def half_gradients(
     image = read_tile(pixels, tile.outer)
     inside = np.zeros((1, *image.shape[1:]), np.float32)
     inside[:, : pixels.shape[0] - rows.start, : pixels.shape[1] - columns.start] = 1
-    features, _ = model.first_means(latents.quality, slice_tile(latents.z, tile.outer, 1).astype(np.float32))
+    features, _ = model.first_means(latents.quality, latents.z[:, *tile.outer].astype(np.float32))
     derivatives = derivatives_of_bits(model.tables, latents, tile)
     pass_of = context_passes(y_hat.shape).astype(np.float32)
     inputs = y_hat, image, inside, features, derivatives, pass_of
@@ -189,8 +131,8 @@ def half_gradients(
 
 def derivatives_of_bits(tables: FrequencyTables, latents: Latents, tile: Tile) -> Floats:
     """How fast bits rise with each symbol (M, h, w) of a tile with its halo, at its scale index."""
-    symbols = slice_tile(latents.symbols, tile.outer, 2)
-    scale_index = slice_tile(latents.scale_index, tile.outer, 2)
+    symbols = latents.symbols[:, *scale_window(tile.outer, 2)]
+    scale_index = latents.scale_index[:, *scale_window(tile.outer, 2)]
     places = np.nonzero(symbols)  # as tables are symmetric, bits of zeros have no derivative
     derivatives = np.zeros(symbols.shape, np.float32)
     derivatives[places] = tables.derivatives_of(symbols[places].astype(np.float32), scale_index[places])

@@ -153,9 +153,9 @@ def rows(
         network = fit(entry, parts[0], parts[1], out / entry.name, share)
         features = [features_of(network, part) for part in parts]
         spread = features[0].std(0) + 1e-9  # so that latents and errors weigh alike
-        features = [each / spread for each in features]
+        features = [part / spread for part in features]
         whitening = Whitening.of(features[0], ROW_RIDGE)
-        _, calibration, low, high = (whitening.scores(each) for each in features)
+        _, calibration, low, high = (whitening.scores(part) for part in features)
         threshold = float(np.quantile(calibration, 1 - fpr, method="higher"))
         caught, wrong = int((high > threshold).sum()), int((low > threshold).sum())
         results.append(

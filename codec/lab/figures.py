@@ -118,7 +118,7 @@ def other_codecs(held_out: Samples, target: float) -> list[Figures]:
     import aecodec
 
     samples = (np.rint(held_out.values[:COMPARED] * 255) / 255).astype(np.float32)  # what pictures can hold
-    found = [
+    rows = [
         figures_of("PNG", "lossless", samples, code_all(samples, by_pillow("PNG", optimize=True))),
         figures_of(
             "WebP", "lossless", samples, code_all(samples, by_pillow("WEBP", lossless=True, method=6))
@@ -133,5 +133,5 @@ def other_codecs(held_out: Samples, target: float) -> list[Figures]:
             figures = figures_of(name, f"quality {quality}", samples, code_all(samples, coder(quality)))
             if figures.psnr is None or figures.psnr >= target:
                 break
-        found.append(figures)
-    return found
+        rows.append(figures)
+    return rows

@@ -172,8 +172,8 @@ class LatentCoder:
         codes = (tables.fixed - tables.low).astype(np.int32)
         for latent, model in zip(tables.coded.tolist(), tables.models, strict=True):
             codes[latent] = stack.decode(model, 1)[0]
-        found = int(stack.decode(self.check_model, 1)[0])
-        if found != check(data[:HEADER_BYTES], codes) or not stack.is_empty():
+        stored_check = int(stack.decode(self.check_model, 1)[0])
+        if stored_check != check(data[:HEADER_BYTES], codes) or not stack.is_empty():
             raise ChecksumError("was changed or cut after it was written: get a sound copy")
         values: NDArray[np.float64] = tables.values[np.arange(len(codes)), codes]
         return values

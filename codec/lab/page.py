@@ -78,7 +78,7 @@ def figures_row(row: Figures) -> str:
 def detection_rows(report: Report) -> list[str]:
     """The lines of the table of what is odd."""
     return [
-        f"<tr><td>{escape(data)}</td><td>{escape(found.name)}</td>{cell(found.auroc, '.3f')}"
-        f"{cell(found.recall, '.3f')}{cell(found.precision, '.3f')}{cell(found.false_positives, '.3f')}</tr>"
-        for data, found in report.detections
+        f"<tr><td>{escape(data)}</td><td>{escape(row.name)}</td>{cell(row.auroc, '.3f')}"
+        f"{cell(row.recall, '.3f')}{cell(row.precision, '.3f')}{cell(row.false_positives, '.3f')}</tr>"
+        for data, row in report.detections
     ]

@@ -123,8 +123,8 @@ def run_pictures(
 
 def detections_of(train: Samples, held_out: Samples, settings: Settings) -> list[Job]:
     """Jobs that tell odd samples from normal ones, in these samples, in a table and in a series."""
-    each = [("each class", run_classes, (train, held_out, settings))] if train.labels is not None else []
-    return [*each, ("a table", run_table, (settings,)), ("a series", run_series, (settings,))]
+    classes = [("each class", run_classes, (train, held_out, settings))] if train.labels is not None else []
+    return [*classes, ("a table", run_table, (settings,)), ("a series", run_series, (settings,))]
 
 
 def jobs_of(
@@ -246,8 +246,8 @@ def run_words(settings: Settings, report: Report, tell: Tell) -> None:
 
 def run_classes(train: Samples, held_out: Samples, settings: Settings) -> Detections:
     """How well each class is told from the others, mean over classes."""
-    each = detection.one_class(train, held_out, settings.out, settings.share)
-    return [("each class as the normal one, mean", result) for result in each]
+    results = detection.one_class(train, held_out, settings.out, settings.share)
+    return [("each class as the normal one, mean", result) for result in results]
 
 
 def run_table(settings: Settings) -> Detections:
@@ -269,8 +269,8 @@ def run_rows(samples: Samples, normal: str, settings: Settings, fpr: float = det
     values = samples.values[good][np.random.default_rng(0).permutation(int(good.sum()))]
     learned, held_out, unseen = np.split(values, [6 * len(values) // 10, 8 * len(values) // 10])
     odd = samples.values[~good]
-    each = detection.rows(learned, held_out, unseen, odd, settings.out, settings.share, fpr)
-    return [(samples.name, result) for result in each]
+    results = detection.rows(learned, held_out, unseen, odd, settings.out, settings.share, fpr)
+    return [(samples.name, result) for result in results]
 
 
 def run_series(settings: Settings) -> Detections:
@@ -280,7 +280,7 @@ def run_series(settings: Settings) -> Detections:
     share = windows(odd.astype(np.float32)).mean((1, 2))
     unseen = windows(other)
     cut = 8 * len(learned) // 10
-    each = detection.rows(
+    results = detection.rows(
         learned[:cut],
         learned[cut:],
         unseen[share == 0],
@@ -289,7 +289,7 @@ def run_series(settings: Settings) -> Detections:
         settings.share,
         ECG_FPR,
     )
-    return [("ECG of aeon, windows", result) for result in each]
+    return [("ECG of aeon, windows", result) for result in results]
 
 
 def write_record(settings: Settings, report: Report) -> None:
@@ -297,5 +297,5 @@ def write_record(settings: Settings, report: Report) -> None:
     path = settings.out / RECORD
     record = json.loads(path.read_text("utf-8"))
     record["figures"] = [asdict(row) for row in report.figures]
-    record["detections"] = [{"data": data, **asdict(found)} for data, found in report.detections]
+    record["detections"] = [{"data": data, **asdict(row)} for data, row in report.detections]
     path.write_text(json.dumps(record, indent=1))

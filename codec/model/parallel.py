@@ -19,6 +19,9 @@ from aecodec.progress import Progress, current_listener
 Result = TypeVar("Result")
 Part = TypeVar("Part")
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
+# Of version 2 and version 1 of Linux's control groups: microseconds of the processor that are granted in each
+# period, and those of a period.
+QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 MOST_AT_ONCE = 4  # tiles, as each takes about 0.2 GB; cores beyond work within them
 
 at_once: ContextVar[int] = ContextVar("at_once", default=1)  # tiles that share the cores with this one
@@ -52,12 +55,6 @@ def loader() -> ThreadPoolExecutor:
     picture, 20 000 small files of many qualities took up to 1097 MiB, with one thread 475 MiB.
     """
     return ThreadPoolExecutor(1, "aecodec-loader")
-
-
-def load_in_background(work: Callable[[], object]) -> None:
-    """Do some work in the loader's thread, if the system grants one; nobody learns what came of it."""
-    with suppress(RuntimeError):
-        loader().submit(partial(copy_context().run, work))
 
 
 if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
@@ -116,17 +113,10 @@ def thread_count() -> int:
             raise AecodecError(f"AECODEC_THREADS is {chosen!r}: set it to a number of threads from 1")
         return int(chosen)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, processor_quota())))
-
-
-def processor_quota(groups: Path = CONTROL_GROUPS) -> float:
-    """The share of the processor, in cores, that Linux's control group grants; infinite where none is set."""
-    try:  # version 2: "max 100000" or "150000 100000", microseconds of each period
-        quota, period = (groups / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:  # version 1, where -1 is no limit
-            quota = (groups / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (groups / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return math.inf
-    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else math.inf
+    for names in QUOTA_FILES:
+        with suppress(OSError, ValueError):
+            quota, period = " ".join((CONTROL_GROUPS / name).read_text() for name in names).split()
+            if quota.isdecimal() and period.isdecimal():  # "max" and -1 are no limit
+                cores = min(cores, max(1, math.ceil(int(quota) / int(period))))
+            break
+    return cores

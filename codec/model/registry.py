@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from aecodec.entropy.tables import FORMAT, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
 from aecodec.model.onnx_graph import with_shared
-from aecodec.model.parallel import load_in_background
+from aecodec.model.parallel import loader
 from aecodec.model.released import directory_in_package, released, remedy
 
 DIRECTORY = Path(__file__).parents[1] / "models"
@@ -88,8 +89,9 @@ class Model:
 
         `together` is how many tiles will be worked on at once. Errors meet whoever needs the network.
         """
-        for name in names:
-            load_in_background(partial(getattr(self, name).at, quality, together))
+        with suppress(RuntimeError):  # of a system without threads
+            for name in names:
+                loader().submit(getattr(self, name).at, quality, together)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

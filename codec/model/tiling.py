@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aecodec.arrays import Floats, Pixels, Window
 from aecodec.container import CELL
-
-Sample = TypeVar("Sample", bound=np.generic)
 
 CORE = 34  # cells per tile at most, each way, without the halo: 1088 pixels
 LARGE = 2 * CORE**2  # cells of a picture above which the decoder's tiles are smaller
@@ -48,25 +45,18 @@ def cell_grid(height: int, width: int) -> tuple[int, int]:
     return -(-height // CELL), -(-width // CELL)
 
 
-def spans(length: int, core: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
-    """One axis cut into cores as equal as can be: for each (outer, inner within outer, place)."""
-    count = -(-length // core)
-    for number in range(count):
-        start, end = (length * edge // count for edge in (number, number + 1))
-        first, last = max(start - halo, 0), min(end + halo, length)
-        yield slice(first, last), slice(start - first, end - first), slice(start, end)
-
-
 def tiles(height: int, width: int, core: int, halo: int) -> Iterator[Tile]:
-    """Tiles that cover height x width cells, with cores of at most `core` cells each way."""
-    for row in spans(height, core, halo):
-        for column in spans(width, core, halo):
-            yield Tile((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
-
-
-def analysis_tiles(rows: int, columns: int, core: int = CORE) -> list[Tile]:
-    """The tiles of a picture's cells that are analysed one by one."""
-    return list(tiles(rows, columns, min(core, ANALYSIS_CORE), ANALYSIS_HALO))
+    """Tiles that cover height x width cells; cores are as equal as can be, at most `core` cells each way."""
+    axes = []  # of each the spans of outer, inner within outer, and place
+    for length in (height, width):
+        count, spans = -(-length // core), []
+        for number in range(count):
+            start, end = (length * edge // count for edge in (number, number + 1))
+            first, last = max(start - halo, 0), min(end + halo, length)
+            spans.append((slice(first, last), slice(start - first, end - first), slice(start, end)))
+        axes.append(spans)
+    for row, column in product(*axes):
+        yield Tile((row[0], column[0]), (row[1], column[1]), (row[2], column[2]))
 
 
 def gradient_tiles(rows: int, columns: int, core: int = CORE) -> list[Tile]:
@@ -75,14 +65,14 @@ def gradient_tiles(rows: int, columns: int, core: int = CORE) -> list[Tile]:
     return list(tiles(rows, columns, min(core, largest), GRADIENT_HALO))
 
 
-def decoder_tiles(size: tuple[int, int], region: Window, core: int = CORE) -> list[tuple[Tile, Window]]:
-    """The tiles that a region of a picture of `size` (H, W) needs, and the region's part in each."""
+def decoder_tiles(size: tuple[int, int], region: Window, core: int = CORE) -> list[Tile]:
+    """The tiles that a region of a picture of `size` (H, W) needs."""
     needed, (rows, columns) = [], cell_grid(*size)
     core = min(core, LARGE_CORE) if rows * columns > LARGE else core
     for tile in tiles(rows, columns, core, DECODER_HALO):
-        part = intersection(scale_window(tile.place, CELL), region)
+        part, _ = overlap(region, scale_window(tile.place, CELL))
         if all(span.start < span.stop for span in part):
-            needed.append((tile, part))
+            needed.append(tile)
     return needed
 
 
@@ -92,7 +82,8 @@ def narrow_halo(tile: Tile, halo: int) -> Tile:
         slice(max(kept.start - halo, 0), min(kept.stop + halo, seen.stop - seen.start))
         for kept, seen in zip(tile.inner, tile.outer, strict=True)
     )
-    return Tile((rows, columns), window_within(tile.inner, (rows, columns)), tile.place)
+    inner, _ = overlap((rows, columns), tile.inner)
+    return Tile((rows, columns), inner, tile.place)
 
 
 def scale_window(window: Window, factor: int) -> Window:
@@ -101,23 +92,17 @@ def scale_window(window: Window, factor: int) -> Window:
     return rows, columns
 
 
-def window_within(part: Window, outer: Window) -> Window:
-    """A window, counted from the start of an outer one."""
-    pairs = zip(part, outer, strict=True)
-    rows, columns = (slice(span.start - of.start, span.stop - of.start) for span, of in pairs)
-    return rows, columns
+def overlap(first: Window, second: Window) -> tuple[Window, Window]:
+    """What two windows share, counted from the start of each.
 
-
-def intersection(first: Window, second: Window) -> Window:
-    """What two windows share; spans that share nothing end before they start."""
-    pairs = zip(first, second, strict=True)
-    rows, columns = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
-    return rows, columns
-
-
-def slice_tile(array: NDArray[Sample], window: Window, factor: int) -> NDArray[Sample]:
-    """The part of (C, H, W) under a window of cells, each `factor` samples wide."""
-    return array[(slice(None), *scale_window(window, factor))]
+    Spans that share nothing do not end behind their start.
+    """
+    spans = []
+    for a, b in zip(first, second, strict=True):
+        start, stop = max(a.start, b.start), min(a.stop, b.stop)
+        spans.append((slice(start - a.start, stop - a.start), slice(start - b.start, stop - b.start)))
+    rows, columns = spans
+    return (rows[0], columns[0]), (rows[1], columns[1])
 
 
 def read_tile(pixels: Pixels, window: Window, cell: int = CELL) -> Floats:

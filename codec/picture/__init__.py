@@ -51,6 +51,11 @@ def is_achromatic(pixels: Pixels) -> bool:
     )  # of a photograph in colour only the first row is read
 
 
+def pure_pixels(pixels: Pixels, level: int) -> NDArray[np.bool_]:
+    """Which pixels (H, W) are a level in all channels."""
+    return np.asarray((pixels[..., 0] == level) & (pixels[..., 1] == level) & (pixels[..., 2] == level))
+
+
 def psnr(reference: Pixels, decoded: Pixels, alpha: NDArray[np.uint8] | None = None) -> float | None:
     """Peak signal-to-noise ratio in dB of 8-bit pictures (H, W, 3); None where they are equal.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NCLX = b"colrnclx"
 UNSPECIFIED = 2
 BT709 = 1
@@ -79,19 +77,11 @@ def unpack(box: bytes) -> Colour:
     return Colour(box[0], box[1])
 
 
-def of_info(info: Mapping[Any, Any]) -> Colour | None:
-    """The colours of the box that a Pillow image's `info` holds; None where it holds none."""
+def of_cicp(content: Any) -> Colour | None:
+    """The colours in a PNG's cICP chunk, which Pillow images have in `info`; None where it is not of RGB."""
     try:
-        return unpack(info["cicp"])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def of_png(chunks: dict[bytes, bytes]) -> Colour | None:
-    """The colours in a PNG's cICP chunk; None where there is no such chunk, or it is not of RGB."""
-    try:
-        return unpack(chunks[b"cICP"])
-    except (KeyError, ValueError):
+        return unpack(content)
+    except (TypeError, ValueError):
         return None
 
 

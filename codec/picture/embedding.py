@@ -67,7 +67,8 @@ def carried_by(image: Image.Image) -> Carried:
     blocks = [image.info.get(key) or b"" for key in ("icc_profile", "exif", "xmp")]
     icc, block, packet = (data.encode() if isinstance(data, str) else bytes(data) for data in blocks)
     block = exif.canonical(block) if block else b""
-    return Carried(icc, block, packet, text.of_image(image)[0], code_points.of_info(image.info))
+    colour = code_points.of_cicp(image.info.get("cicp"))
+    return Carried(icc, block, packet, text.of_image(image)[0], colour)
 
 
 def with_comment_of_chunks(carried: Carried) -> Carried:

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from aecodec.picture import exif, photoshop, text, xmp
-from aecodec.picture.code_points import PNG_SIGNATURE
+from aecodec.picture import exif, photoshop, png, text, xmp
 
-STARTS = {
-    "PNG": PNG_SIGNATURE,
-    "JPEG": b"\xff\xd8",
-    "MPO": b"\xff\xd8",
-    "WEBP": b"RIFF",
-    "AVIF": b"",
-    "HEIF": b"",
-}
 PNG_READ = {  # or said by pixels
     *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP"),
     *(b"tEXt", b"zTXt", b"iTXt", b"bKGD", b"hIST", b"pHYs", b"sPLT", b"eXIf"),
@@ -40,32 +29,6 @@ GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 TIFF_READ = {*exif.LAYOUT, *exif.DESCRIPTIVE_TAGS, 700, 34675, 34665, 34853, text.IPTC_IN_TIFF, 282, 283, 296}
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 END_OF_IMAGE = 0xD9
-
-
-def content_of(image: Image.Image) -> bytes:
-    """The file that an image was opened from, if it is of a format that is looked into, and can be read."""
-    start = STARTS.get(image.format or "")
-    if start is None:
-        return b""
-    data = b""
-    file = getattr(image, "fp", None)
-    if file is not None and not file.closed:
-        place = file.tell()
-        file.seek(0)
-        data = file.read()
-        file.seek(place)
-    if not is_file(data, image.format) and (name := getattr(image, "filename", "")):
-        try:
-            data = Path(name if isinstance(name, str) else name.decode()).read_bytes()
-        except (OSError, ValueError):
-            data = b""
-    return data if is_file(data, image.format) else b""
-
-
-def is_file(data: bytes, format: str | None) -> bool:
-    """Whether data are the file, and not the pixels that Pillow puts in its place."""
-    start = STARTS[format or ""]
-    return data[4:8] == b"ftyp" if format in ("AVIF", "HEIF") else data[: len(start)] == start
 
 
 def notes(image: Image.Image, content: bytes) -> list[str]:
@@ -100,26 +63,9 @@ def not_square(info: dict[Any, Any]) -> bool:
     return isinstance(density, tuple) and len(density) == 2 and bool(density[0] != density[1])
 
 
-def chunks_of_png(content: bytes) -> tuple[dict[bytes, bytes], Counter[bytes], int]:
-    """The first chunk of each kind, how many there are, and where the file ends."""
-    first: dict[bytes, bytes] = {}
-    counts: Counter[bytes] = Counter()
-    place = len(PNG_SIGNATURE)
-    while place + 12 <= len(content):
-        size, chunk_type = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
-        counts[chunk_type] += 1
-        if chunk_type not in first:
-            first[chunk_type] = b"" if chunk_type == b"IDAT" else content[place + 8 : place + 8 + size]
-        place += 12 + size
-        if chunk_type == b"IEND":
-            break
-    return first, counts, min(place, len(content))
-
-
 def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str]:
-    _, counts, end = chunks_of_png(content)
-    texts = []
-    if lost := sum(counts[chunk_type] for chunk_type in PNG_TEXT) - len(image.text):
+    texts, chunks = [], png.chunks_of(content)
+    if lost := sum(chunks.counts[chunk_type] for chunk_type in PNG_TEXT) - len(image.text):
         lost -= bool(image.info.get("xmp")) and text.XMP_IN_PNG not in image.text  # in another encoding
     if lost > 0:
         texts.append(f"{lost} of its texts cannot be read, or share a keyword with a later one: left out")
@@ -127,8 +73,8 @@ def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str
     profiles -= {exif.IN_PNG, text.PROFILE + "iptc"}
     if profiles:
         texts.append(f"its text {', '.join(map(repr, sorted(profiles)))} is left out")
-    rest = behind(content, end) if counts[b"IEND"] else []  # or it is cut
-    return texts + note_of_chunks(set(counts) - PNG_READ) + rest
+    rest = behind(content, chunks.end) if png.END in chunks.counts else []  # or it is cut
+    return texts + note_of_chunks(set(chunks.counts) - PNG_READ) + rest
 
 
 def notes_of_jpeg(image: Image.Image, content: bytes) -> list[str]:
@@ -138,7 +84,7 @@ def notes_of_jpeg(image: Image.Image, content: bytes) -> list[str]:
         texts.append(f"its segments {', '.join(sorted(others))} are left out")
     if set(image.info.get("photoshop") or ()) - photoshop.UNIMPORTANT:
         texts.append("what Photoshop wrote besides IPTC is left out")
-    if xmp.speaks_of_gain_map(image.info.get("xmp") or b""):
+    if (packet := image.info.get("xmp")) and xmp.speaks_of_gain_map(packet):
         return texts  # it lies behind the picture, and is noted with the XMP
     if any(data.startswith(GAIN_MAP) for _, data in segments):
         return [*texts, "its gain map is left out"]

@@ -17,7 +17,7 @@ from aecodec.arrays import Window
 from aecodec.container import TILE
 from aecodec.errors import BitstreamError, ImageError, LimitError
 from aecodec.fields import Reader, write_varint
-from aecodec.model.tiling import intersection, window_within
+from aecodec.model.tiling import overlap
 
 LOSSLESS_MAX_SIDE = 16383  # of a WebP file
 LOSSLESS_MAX_PIXELS = 2**26  # below what Pillow warns of
@@ -47,9 +47,12 @@ def write_pixels(
 ) -> bytes:
     """Pixels (H, W) or (H, W, 3), with alpha (H, W) or without: a WebP if they fit into one, or tiles."""
     height, width = pixels.shape[:2]
-    if fits_lossless(width, height):
-        return write_lossless(image_of(pixels, alpha), efforts)
-    return write_tiles(pixels, alpha, efforts)
+    if not fits_lossless(width, height):
+        return write_tiles(pixels, alpha, efforts)
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    return write_lossless(image, efforts)
 
 
 def write_tiles(
@@ -60,16 +63,9 @@ def write_tiles(
     """The same in tiles, however large the picture is."""
     parts = []
     for place in tile_windows(pixels.shape[1], pixels.shape[0]):
-        data = write_lossless(image_of(pixels[place], None if alpha is None else alpha[place]), efforts)
+        data = write_pixels(pixels[place], None if alpha is None else alpha[place], efforts)
         parts += [write_varint(len(data)), data]
     return b"".join(parts)
-
-
-def image_of(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> Image.Image:
-    image = Image.fromarray(pixels)
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
-    return image
 
 
 def read_tiles(payload: bytes, size: tuple[int, int], tiled: bool) -> Iterator[LosslessTile]:
@@ -106,10 +102,10 @@ def read_pixels(payload: bytes, size: tuple[int, int], tiled: bool, part: Window
     channels = 4 if tiles_have_alpha(payload, size, tiled) else 3
     pixels = np.empty((*(side.stop - side.start for side in part), channels), np.uint8)
     for tile in read_tiles(payload, size, tiled):
-        shared = intersection(tile.place, part)
-        if all(span.start < span.stop for span in shared):
+        place, wanted = overlap(part, tile.place)
+        if all(span.start < span.stop for span in wanted):
             samples: NDArray[np.uint8] = np.asarray(read_lossless(tile.data, tile.size))
-            pixels[window_within(shared, part)] = samples[window_within(shared, tile.place)]
+            pixels[place] = samples[wanted]
     return pixels
 
 

@@ -8,29 +8,42 @@ from typing import Any
 from PIL import Image
 
 from aecodec.container import Box
-from aecodec.picture import code_points, exif, leftovers, text, xmp
+from aecodec.picture import code_points, exif, leftovers, png, text, xmp
 from aecodec.picture.code_points import Colour
+from aecodec.picture.colour import notes_of_png_colours
 from aecodec.picture.embedding import EXTENSION
 from aecodec.picture.pillow_errors import MALFORMED
 
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
 
 
-def read_metadata(
-    image: Image.Image, block: bytes | None, content: bytes
-) -> tuple[dict[Box, bytes], list[str]]:
-    """The boxes of a Pillow image's metadata, and notes of what is left out.
+def read_metadata(image: Image.Image, content: bytes) -> tuple[dict[Box, bytes], list[str], bool]:
+    """The boxes of an image's metadata, notes of what is left out, and whether its EXIF can be read.
 
-    `block` is its EXIF. `content` are the bytes of its file, as far as they are known.
+    `content` are the bytes of its file, as far as they are known. Each kind is looked into only where there
+    is something of it.
     """
-    packet, notes = packet_of(image)
-    texts, odd = text.of_image(image)
-    colour, notes_of_colour = colour_of(image, content)
-    icc = image.info.get("icc_profile") or b""
-    boxes = {Box.ICC: icc, Box.EXIF: block or b"", Box.XMP: packet, Box.TEXT: text.pack(texts)}
-    boxes[Box.COLOUR] = code_points.pack(colour) if colour else b""
-    notes += [*odd, *notes_of_colour, *leftovers.notes(image, content)]
-    return {box: bytes(data) for box, data in boxes.items() if data}, notes
+    info, notes, readable = image.info, list[str](), True
+    boxes = {Box.ICC: info.get("icc_profile")}
+    if "exif" in info or exif.IN_PNG in info or image.format == "TIFF":
+        boxes[Box.EXIF], readable = read_exif(image)
+    if info.get("xmp"):
+        boxes[Box.XMP], more = packet_of(image)
+        notes += more
+    has_text = any(isinstance(value, str) for value in info.values())
+    if has_text or info.keys() & text.KEYS or image.format == "TIFF":
+        texts, odd = text.of_image(image)
+        boxes[Box.TEXT] = text.pack(texts)
+        notes += odd
+    if colour := colour_of(image, content):
+        boxes[Box.COLOUR] = code_points.pack(colour)
+        if colour.is_hdr:
+            others = "PNG and AVIF can say so again, other formats cannot"
+            notes.append(f"its colours are {colour.name}: {others}")
+    notes += leftovers.notes(image, content)
+    if not colour and ("gamma" in info or "chromaticity" in info):
+        notes += notes_of_png_colours(image)
+    return {box: bytes(data) for box, data in boxes.items() if data}, notes, readable
 
 
 def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:
@@ -45,7 +58,7 @@ def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:
 
 def packet_of(image: Image.Image) -> tuple[bytes, list[str]]:
     """The XMP of an image, and notes. It includes a JPEG's extension, and nothing about what is left out."""
-    packet, notes = image.info.get("xmp") or b"", []
+    packet, notes = image.info["xmp"], []
     packet = packet.encode() if isinstance(packet, str) else bytes(packet)
     if digest := xmp.extension_of(packet):
         combined = xmp.extended(packet, extension_in(image, digest))
@@ -76,17 +89,14 @@ def extension_in(image: Image.Image, digest: str) -> bytes:
     return extension if parts and int.from_bytes(parts[0][:4], "big") == len(extension) else b""
 
 
-def colour_of(image: Image.Image, content: bytes) -> tuple[Colour | None, list[str]]:
-    """The code points of an image's colours, unless they are sRGB's, and notes. None where it has none."""
-    colour = code_points.of_info(image.info)
-    if colour is None and image.format == "PNG":
-        colour = code_points.of_png(leftovers.chunks_of_png(content)[0])
-    if colour is None and image.format in ("AVIF", "HEIF") and not image.info.get("icc_profile"):
+def colour_of(image: Image.Image, content: bytes) -> Colour | None:
+    """The code points of an image's colours; None where it has none, or those of sRGB."""
+    colour = code_points.of_cicp(image.info["cicp"]) if "cicp" in image.info else None
+    if not colour and image.format == "PNG" and (cicp := png.chunks_of(content).first.get(b"cICP")):
+        colour = code_points.of_cicp(cicp)
+    if not colour and image.format in ("AVIF", "HEIF") and not image.info.get("icc_profile"):
         colour = code_points.of_avif(content)
-    if colour is None or colour.is_srgb:
-        return None, []
-    hdr = f"its colours are {colour.name}: PNG and AVIF can say so again, other formats cannot"
-    return colour, [hdr] if colour.is_hdr else []
+    return colour if colour and not colour.is_srgb else None
 
 
 def upright(boxes: Mapping[Box, bytes]) -> dict[Box, bytes]:

@@ -6,8 +6,10 @@ Pillow's own `open` also knows a limit, of the whole process; here it is an argu
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image
@@ -18,8 +20,9 @@ from aecodec.picture import check_input
 from aecodec.picture.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "PNG",
+    PNG_SIGNATURE: "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"GIF87a": "GIF",
     b"GIF89a": "GIF",
@@ -38,6 +41,14 @@ PLUGINS = {
     "PNG": "PIL.PngImagePlugin",
     "TIFF": "PIL.TiffImagePlugin",
     "WEBP": "PIL.WebPImagePlugin",
+}
+MARKS = {  # how files of formats begin whose content is looked into, and where they do
+    "PNG": (PNG_SIGNATURE, 0),
+    "JPEG": (b"\xff\xd8", 0),
+    "MPO": (b"\xff\xd8", 0),
+    "WEBP": (b"RIFF", 0),
+    "AVIF": (b"ftyp", 4),
+    "HEIF": (b"ftyp", 4),
 }
 
 
@@ -115,6 +126,24 @@ def file_of(image: Image.Image) -> Iterator[IO[bytes] | None]:
         return
     with reopened:
         yield reopened
+
+
+def content_of(image: Image.Image) -> bytes:
+    """The file that an image was opened from, if it is of a format that is looked into, and can be read."""
+    if image.format not in MARKS:
+        return b""
+    data, (mark, place), file = b"", MARKS[image.format], getattr(image, "fp", None)
+    if file is not None and not file.closed:
+        position = file.tell()
+        file.seek(0)
+        data = file.read()
+        file.seek(position)
+    if not data.startswith(mark, place) and (name := getattr(image, "filename", "")):
+        try:  # as Pillow may have put pixels in the place of the file
+            data = Path(os.fsdecode(name)).read_bytes()
+        except (OSError, ValueError):
+            data = b""
+    return data if data.startswith(mark, place) else b""
 
 
 def is_open(file: Any) -> bool:

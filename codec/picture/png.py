@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import IO
 
 from PIL import Image
 
-from aecodec.picture.opening import file_of
+from aecodec.picture.opening import PNG_SIGNATURE, file_of
 
-SIGNATURE = 8  # bytes
 LENGTH_KIND_CHECKSUM = 12  # bytes of a chunk beside its content
 END = b"IEND"
 LAST_CHUNK = bytes(4) + END
 HEADER = 26  # bytes up to the colour type
+OF_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", END}  # chunks of a file that holds nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """The chunks of a file: the content of the first of each type, but of pixels, and how many there are."""
+
+    first: dict[bytes, bytes]
+    counts: Counter[bytes]
+    end: int  # of the last one, where the file should end
+
+
+def chunks_of(content: bytes) -> Chunks:
+    """The chunks of a file, up to that which is its end."""
+    first: dict[bytes, bytes] = {}
+    counts: Counter[bytes] = Counter()
+    place = len(PNG_SIGNATURE)
+    while place + LENGTH_KIND_CHECKSUM <= len(content) and not counts[END]:
+        size, chunk_type = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        counts[chunk_type] += 1
+        if chunk_type not in first:
+            first[chunk_type] = b"" if chunk_type == b"IDAT" else content[place + 8 : place + 8 + size]
+        place += LENGTH_KIND_CHECKSUM + size
+    return Chunks(first, counts, min(place, len(content)))
+
+
+def is_bare(content: bytes) -> bool:
+    """Whether content is a file of pixels and nothing else: no other chunks, and nothing behind them."""
+    if not content.startswith(PNG_SIGNATURE):
+        return False
+    chunks = chunks_of(content)
+    return not chunks.counts.keys() - OF_PIXELS and END in chunks.counts and chunks.end == len(content)
 
 
 def is_cut(file: IO[bytes]) -> bool:
     """Whether a file ends before its last chunk does."""
-    start, end = SIGNATURE, file.seek(0, 2)
+    start, end = len(PNG_SIGNATURE), file.seek(0, 2)
     file.seek(max(end - LENGTH_KIND_CHECKSUM, 0))
     if file.read(8) == LAST_CHUNK:  # as nearly always
         return False

@@ -19,11 +19,10 @@ from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.options import ReadOptions
 from aecodec.picture import Picture, check_input, depth, exif, png
-from aecodec.picture.colour import notes_of_png_colours, rgb_of_cmyk
+from aecodec.picture.colour import rgb_of_cmyk
 from aecodec.picture.frames import at_frame
-from aecodec.picture.leftovers import content_of
-from aecodec.picture.metadata import read_exif, read_metadata, upright
-from aecodec.picture.opening import HEAD, PLUGINS, format_of, open_image
+from aecodec.picture.metadata import read_metadata, upright
+from aecodec.picture.opening import HEAD, PLUGINS, content_of, format_of, open_image
 from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of, unwarned
 from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
 
@@ -34,6 +33,7 @@ READABLE_SUFFIXES = {
 READABLE = tuple(PLUGINS)  # formats, of Pillow itself
 Alpha: TypeAlias = NDArray[np.uint8]  # (H, W)
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
+TOLD_BY_RAW_MODE = ("JPEG", "MPO", "PNG")  # formats of images that tell their depth until they are loaded
 DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
 WITHOUT_END = "ends too early, but all of its pixels are there"
 UNKNOWN_DEPTH = "was loaded before, and its file is gone: if it had more than 8 bits a sample, they were cut"
@@ -65,7 +65,7 @@ def opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
         except (OSError, ValueError) as error:
             raise ImageError(f"cannot be read: {reason_of(error)}") from error
         with file:
-            yield seekable(file)
+            yield file if file.seekable() else seekable(file)
     else:
         yield seekable(source)
 
@@ -139,48 +139,49 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
     out. Metadata are those in `info` and, with its edits, `getexif()`: entries that the caller has deleted do
     not come back.
     """
-    plain = image.format is None and image.mode in ("L", "LA", "RGB", "RGBA") and not image.info
-    with decoding():
-        if plain and not image.getexif() and not options.frame:  # made in memory, nothing but pixels
-            check_input(*image.size, options.max_pixels)
-            pixels, alpha = planes_of(image)
-            return Picture(pixels, image.mode in ("L", "LA"), alpha)
-        with unwarned(), at_frame(image, options.frame) as notes:
-            check_input(*image.size, options.max_pixels)
-            return picture_of(image, options.depth, list(notes))
+    with decoding(), unwarned():
+        if options.frame is None and getattr(image, "n_frames", 1) == 1:
+            return picture_of(image, options)
+        with at_frame(image, options.frame) as notes:
+            return picture_of(image, options, notes)
 
 
-def picture_of(image: Image.Image, wanted_depth: int | None, notes: list[str]) -> Picture:
+def picture_of(image: Image.Image, options: ReadOptions, notes: tuple[str, ...] = ()) -> Picture:
     """The Picture of an image as it stands."""
+    check_input(*image.size, options.max_pixels)
     content = content_of(image)  # which is gone once the pixels are loaded
-    shallow, how = of_8_bits(image, wanted_depth)
-    notes += how
+    shallow, how = of_8_bits(image, options.depth)
     if image.format == "PNG":
         image.load()  # as there may be metadata behind the pixels
-    block, readable = read_exif(image)
-    metadata, left = read_metadata(image, block, content)
-    notes += left if Box.COLOUR in metadata else [*left, *notes_of_png_colours(image)]
+    only_pixels = not image.info and (image.format is None or png.is_bare(content))
+    metadata, left, readable = ({}, [], True) if only_pixels else read_metadata(image, content)
     shallow.load()  # by itself: an error is one of pixels, and a second attempt might pass over it
     try:
-        shallow, turned = turned_upright(image, shallow)
-        metadata = upright(metadata) if turned else metadata
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # also by XMP
+        if orientation in exif.TURNED:
+            shallow = turned_upright(image, shallow, orientation)
+            metadata = upright(metadata)
     except MALFORMED:
         readable = False
     if not readable:
-        notes.append(f"its EXIF cannot be read and is {'kept as it is' if block else 'left out'}")
+        outcome = "kept as it is" if Box.EXIF in metadata else "left out"
+        left.append(f"its EXIF cannot be read and is {outcome}")
     if shallow.mode == "CMYK":
         shallow, inks = rgb_of_cmyk(shallow)
         metadata.pop(Box.ICC, None)
-        notes.append(inks)
-    pixels, alpha = planes_of(shallow, png.right_key(image))
-    return Picture(pixels, shallow.mode in ("1", "L", "LA"), alpha, metadata, tuple(notes))
+        left.append(inks)
+    key = png.right_key(image) if "transparency" in image.info else None
+    pixels, alpha = planes_of(shallow, key)
+    return Picture(pixels, shallow.mode in ("1", "L", "LA"), alpha, metadata, (*notes, *how, *left))
 
 
 def of_8_bits(image: Image.Image, wanted: int | None) -> tuple[Image.Image, list[str]]:
     """The image, converted to 8 bits if its samples are deeper, and notes; raises ImageError."""
     if image.mode not in (*MODES, *DEEP_MODES):
         raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
-    if (bits := depth.bits_of(image)) is None:
+    tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
+    bits = depth.bits_of(image) if not tile or depth.DEEP_RAW_MODE.search(str(tile)) else 8
+    if bits is None:
         return image, [UNKNOWN_DEPTH]
     if bits <= 8:
         return image, []
@@ -192,14 +193,13 @@ def of_8_bits(image: Image.Image, wanted: int | None) -> tuple[Image.Image, list
     return converted, [how]
 
 
-def turned_upright(image: Image.Image, shallow: Image.Image) -> tuple[Image.Image, bool]:
-    """The image `shallow`, turned by the orientation of `image`, and whether `image` is not upright."""
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
+def turned_upright(image: Image.Image, shallow: Image.Image, orientation: int) -> Image.Image:
+    """The image `shallow`, turned by the orientation of `image`."""
     if image.format == "JXL" and not getattr(image, "jpeg", False):  # whose decoder has turned it
-        return shallow.copy(), orientation in exif.TURNED
-    if orientation and shallow is not image:
+        return shallow
+    if shallow is not image:
         shallow.getexif()[ExifTags.Base.Orientation] = orientation
-    return ImageOps.exif_transpose(shallow), orientation in exif.TURNED  # also by XMP
+    return ImageOps.exif_transpose(shallow)
 
 
 def planes_of(image: Image.Image, key: int | tuple[int, ...] | None = None) -> tuple[Pixels, Alpha | None]:

@@ -28,6 +28,7 @@ PROFILE = "Raw profile type "  # how ImageMagick names metadata that it writes i
 LOCATION = re.compile(r"gps|latitude|longitude", re.IGNORECASE)  # in keywords
 XMP_IN_PNG = "XML:com.adobe.xmp"
 NO_TEXT = {"compression", XMP_IN_PNG}  # strings in `info` that no one wrote
+KEYS = {"comment", "dpi", "photoshop"}  # of `info` that hold what belongs here, besides texts
 RESERVED = {  # keys of `info` that Pillow gives a meaning when it reads, converts or saves
     *NO_TEXT,
     *("adobe", "aspect", "background", "chromaticity", "cicp", "comment", "default_image", "dpi", "duration"),

@@ -48,10 +48,8 @@ def is_webp(content: bytes) -> bool:
 
 
 def thumbnails_of(picture: Picture) -> list[bytes]:
-    """WebP files of a large picture made small, the best first; none of one that is decoded soon."""
+    """WebP files of a picture made small, the best first."""
     height, width = picture.pixels.shape[:2]
-    if height * width < WORTH_PIXELS:
-        return []
     small = resized(picture, thumbnail_size((width, height), SIDE), (width, height))
     image = Image.fromarray(small.pixels)
     if small.alpha is not None:

@@ -118,7 +118,7 @@ def encode_image(image: Image.Image, format: str, jpeg_quality: int = JPEG_QUALI
     elif format == "PNG" and image.width * image.height > SMALL:
         options = fast_png(image)
     data = saved(image, format, options)
-    colour = code_points.of_info(image.info) if format == "AVIF" else None
+    colour = code_points.of_cicp(image.info.get("cicp")) if format == "AVIF" else None
     return code_points.in_avif(data, colour) if colour else data
 
 

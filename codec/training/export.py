@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aecodec.encoder.refinement import encode_latents
+from aecodec.encoder.quantisation import draft
 from aecodec.entropy.coder import Latents, z_histogram
 from aecodec.entropy.context import (
     CONTEXT_PASSES,
@@ -181,7 +181,7 @@ def observed_latents(model: Model, images: Sequence[Pixels]) -> Iterator[Latents
     """The latents of every image at every one of FIT_QUALITIES."""
     for image in images:
         for quality in FIT_QUALITIES:
-            yield encode_latents(model, image, quality)
+            yield draft(model, image, quality).latents
 
 
 def fit_tables(tables: FrequencyTables, observed: list[Latents]) -> FrequencyTables:

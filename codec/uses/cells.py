@@ -53,7 +53,7 @@ def strengths_of(luma: Floats, cell: int) -> list[Floats]:
     """
     padded = np.pad(luma, 1, mode="edge")
     right, down = padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]
-    gradients = [mean_of(np.abs(each) / 2, cell) for each in (right, down)]
+    gradients = [mean_of(np.abs(gradient) / 2, cell) for gradient in (right, down)]
     edges = laplacian(luma)
     flattest = pooled(mean_of(edges, 2), cell // 2, np.minimum)
     return [*gradients, mean_of(edges, cell), pooled(edges, cell, np.maximum), flattest]

@@ -187,7 +187,7 @@ def similar_pairs(vectors: Floats, crops: Floats, least: float = SIMILAR) -> lis
     views, others = others.shape[1], others.reshape(-1, others.shape[2])
     axes = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors).eigenvectors[:, : -COMPONENTS - 1 : -1]
     rows, columns = bounded(vectors, axes), bounded(others, axes)
-    found = [(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))]
+    pairs = [(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))]
     for row in track("comparing", range(0, len(rows), TILE[0])):
         for column in range(0, len(columns), TILE[1]):
             bounds = rows[row : row + TILE[0]] @ columns[column : column + TILE[1]].T
@@ -196,8 +196,8 @@ def similar_pairs(vectors: Floats, crops: Floats, least: float = SIMILAR) -> lis
             cosines = np.einsum("ij,ij->i", vectors[first], others[view])
             kept = (cosines >= least) & (first != view // views)
             if kept.any():
-                found.append((first[kept], view[kept] // views, cosines[kept]))
-    first, second, cosines = (np.concatenate(parts) for parts in zip(*found, strict=True))
+                pairs.append((first[kept], view[kept] // views, cosines[kept]))
+    first, second, cosines = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     low, high = np.minimum(first, second), np.maximum(first, second)
     order = np.argsort(-cosines, kind="stable")
     _, best = np.unique((low * len(vectors) + high)[order], return_index=True)  # of each pair the first

@@ -12,7 +12,7 @@ from aecodec.decoder.reconstruction import decode_y_of_symbols
 from aecodec.encoder.quantisation import analyse
 from aecodec.model.parallel import for_each
 from aecodec.model.registry import Model, model_named, model_with
-from aecodec.model.tiling import CORE, DECODER_HALO, Tile, cell_grid, slice_tile, tiles
+from aecodec.model.tiling import CORE, DECODER_HALO, Tile, cell_grid, scale_window, tiles
 
 MODEL = "visual"  # the default model of `compress`, and so that of most files
 STRIDE = PATCH  # pixels per latent position, each way
@@ -70,7 +70,8 @@ def of_file(data: bytes) -> PictureLatents | None:
     y = np.empty(latents.symbols.shape, np.float32)
 
     def decode(tile: Tile) -> None:
-        slice_tile(y, tile.place, 2)[:] = slice_tile(decode_y_of_symbols(model, latents, tile), tile.inner, 2)
+        y_hat = decode_y_of_symbols(model, latents, tile)
+        y[:, *scale_window(tile.place, 2)] = y_hat[:, *scale_window(tile.inner, 2)]
 
     for_each("reading", list(tiles(*grid, CORE, DECODER_HALO)), decode)
     return PictureLatents(without_padding(y, size), latents.z, size, header.quality, model)

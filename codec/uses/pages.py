@@ -32,14 +32,14 @@ class Card:
     heat: str
 
     @classmethod
-    def of(cls, file: Path, found: Finding) -> Card:
+    def of(cls, file: Path, finding: Finding) -> Card:
         """The card of a picture file; raises ImageError."""
         image = Image.fromarray(read_any(file, READING).pixels)
         image.thumbnail((SIDE, SIDE))
-        levels = Image.fromarray(found.levels()).resize(image.size)
+        levels = Image.fromarray(finding.levels()).resize(image.size)
         glow = np.asarray(levels, np.float32)[:, :, None] / 255
         red = np.asarray(image, np.float32) * (1 - GLOW * glow) + np.array([255, 40, 0]) * GLOW * glow
-        return cls(str(file), found.score, data_url(image), data_url(Image.fromarray(red.astype(np.uint8))))
+        return cls(str(file), finding.score, data_url(image), data_url(Image.fromarray(red.astype(np.uint8))))
 
 
 def data_url(image: Image.Image) -> str:
