@@ -81,8 +81,8 @@ class Coder:
         for key in sorted(groups):
             if key not in built:
                 built[key] = self.ans.categorical(frequencies[key])
-            found = groups.pop(key)
-            coded.append((key, built[key], np.concatenate(found) if len(found) > 1 else found[0].copy()))
+            parts_of_key = groups.pop(key)
+            coded.append((key, built[key], np.concatenate(parts_of_key)))
         return coded
 
     def encode(self, latents: Latents, cdf_set: int) -> bytes:
