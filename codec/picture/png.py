@@ -42,10 +42,15 @@ def chunks_of(content: bytes) -> Chunks:
 
 def is_bare(content: bytes) -> bool:
     """Whether content is a file of pixels and nothing else: no other chunks, and nothing behind them."""
-    if not content.startswith(PNG_SIGNATURE):
-        return False
-    chunks = chunks_of(content)
-    return not chunks.counts.keys() - OF_PIXELS and END in chunks.counts and chunks.end == len(content)
+    place = len(PNG_SIGNATURE) if content.startswith(PNG_SIGNATURE) else len(content)
+    while place + LENGTH_KIND_CHECKSUM <= len(content):
+        size, chunk_type = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        place += LENGTH_KIND_CHECKSUM + size
+        if chunk_type == END:
+            return place == len(content)
+        if chunk_type not in OF_PIXELS:
+            return False
+    return False
 
 
 def is_cut(file: IO[bytes]) -> bool:
