@@ -25,7 +25,7 @@ from aecodec.cli.files import (
     write,
 )
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.cli.naming import pictures, plan
+from aecodec.cli.naming import PICTURES, plan
 from aecodec.cli.options import (
     NAMES,
     AsJson,
@@ -104,7 +104,7 @@ def compress(
         skip_larger=skip_larger,
         exact_psnr=exact_psnr,
     )
-    planned_jobs = plan(paths, pictures(), SUFFIX, batch)
+    planned_jobs = plan(paths, PICTURES, SUFFIX, batch)
     if (verify or skip_larger) and any(is_stream(job.target) for job in planned_jobs):
         raise UsageError("--verify and --skip-larger need an output that is a file: name one")
     run(planned_jobs, partial(compress_one, settings), describe, batch, partial(is_made, settings))

@@ -17,7 +17,7 @@ from PIL import Image
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
 from aecodec.picture import check_input
-from aecodec.picture.signatures import is_bmp, is_dib
+from aecodec.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

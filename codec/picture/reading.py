@@ -24,10 +24,6 @@ from aecodec.picture.opening import HEAD, PLUGINS, content_of, format_of, open_i
 from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
 from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
 
-READABLE_SUFFIXES = {
-    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg"),
-    *(".jxl", ".png", ".tif", ".tiff", ".webp"),
-}
 READABLE = tuple(PLUGINS)  # formats, of Pillow itself
 Alpha: TypeAlias = NDArray[np.uint8]  # (H, W)
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
