@@ -51,8 +51,9 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], options: ReadOption
             file = seekable(file)
         try:
             with decoding(), open_image(file, options.max_pixels) as image:
-                picture = picture_of(image, options)
-                if image.format == "PNG" and png.is_cut(file):
+                outline = png.outline_of(file) if image.format == "PNG" else None
+                picture = picture_of(image, options, bare=outline is not None and outline.bare)
+                if outline and outline.cut:
                     picture = replace(picture, notes=(WITHOUT_END, *picture.notes))
                 return picture
         except DamagedError as error:
@@ -132,20 +133,26 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
         return picture_of(image, options)
 
 
-def picture_of(image: Image.Image, options: ReadOptions, frame: tuple[str, ...] | None = None) -> Picture:
-    """The same, within `decoding`. `frame` are notes of the frame that the image is at, once it is chosen."""
+def picture_of(
+    image: Image.Image, options: ReadOptions, bare: bool = False, frame: tuple[str, ...] | None = None
+) -> Picture:
+    """The same, within `decoding`.
+
+    `bare` says that the image's file is known to hold pixels alone; `frame` are notes of the frame that it is
+    at, once that is chosen.
+    """
     if frame is None and (options.frame is not None or getattr(image, "n_frames", 1) != 1):
-        with at_frame(image, options.frame) as notes_of_frames:
-            return picture_of(image, options, notes_of_frames)
+        with at_frame(image, options.frame) as notes:
+            return picture_of(image, options, bare, notes)
     check_input(*image.size, options.max_pixels)
-    content = content_of(image)  # which is gone once the pixels are loaded
+    only_pixels = not image.info and (bare or image.format is None)
+    content = b"" if only_pixels else content_of(image)  # which is gone once the pixels are loaded
     shallow, how = image, list[str]()
     tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
     if not tile or image.mode not in MODES or depth.DEEP_RAW_MODE.search(str(tile)):
         shallow, how = of_8_bits(image, options.depth)
     if image.format == "PNG":
         image.load()  # as there may be metadata behind the pixels
-    only_pixels = not image.info and (image.format is None or png.is_bare(content))
     metadata, left, readable = ({}, [], True) if only_pixels else read_metadata(image, content)
     shallow.load()  # by itself: an error is one of pixels, and a second attempt might pass over it
     try:
