@@ -138,22 +138,40 @@ def picture_of(
 ) -> Picture:
     """The same, within `decoding`.
 
-    `bare` says that the image's file is known to hold pixels alone; `frame` are notes of the frame that it is
-    at, once that is chosen.
+    `bare` says that the image's file is known to hold pixels alone. `frame` are notes of the frame that the
+    image is at, once that is chosen.
     """
     if frame is None and (options.frame is not None or getattr(image, "n_frames", 1) != 1):
         with at_frame(image, options.frame) as notes:
             return picture_of(image, options, bare, notes)
     check_input(*image.size, options.max_pixels)
-    only_pixels = not image.info and (bare or image.format is None)
-    content = b"" if only_pixels else content_of(image)  # which is gone once the pixels are loaded
-    shallow, how = image, list[str]()
+    bare = bare and not image.info
+    content = b"" if bare else content_of(image)  # which is gone once the pixels are loaded
+    shallow, metadata, how, left = image, dict[Box, bytes](), list[str](), list[str]()
     tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
     if not tile or image.mode not in MODES or depth.DEEP_RAW_MODE.search(str(tile)):
         shallow, how = of_8_bits(image, options.depth)
     if image.format == "PNG":
         image.load()  # as there may be metadata behind the pixels
-    metadata, left, readable = ({}, [], True) if only_pixels else read_metadata(image, content)
+    if not bare:
+        shallow, metadata, left = upright_with_metadata(image, shallow, content)
+    if shallow.mode == "CMYK":
+        shallow, inks = rgb_of_cmyk(shallow)
+        metadata.pop(Box.ICC, None)
+        left.append(inks)
+    gray, alpha = shallow.mode in ("1", "L", "LA"), None
+    if shallow.has_transparency_data or "transparency" in image.info:
+        shallow, alpha = with_alpha(image, shallow)
+    pixels = np.asarray(shallow if shallow.mode == "RGB" else shallow.convert("RGB"))
+    return Picture(pixels, gray, alpha, metadata, (*(frame or ()), *how, *left))
+
+
+def upright_with_metadata(
+    image: Image.Image, shallow: Image.Image, content: bytes
+) -> tuple[Image.Image, dict[Box, bytes], list[str]]:
+    """The image `shallow` as the EXIF of `image` turns it, its metadata, and notes of what is left out."""
+    has_some = image.info or image.format is not None
+    metadata, left, readable = read_metadata(image, content) if has_some else ({}, [], True)
     shallow.load()  # by itself: an error is one of pixels, and a second attempt might pass over it
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # also by XMP
@@ -165,15 +183,7 @@ def picture_of(
     if not readable:
         outcome = "kept as it is" if Box.EXIF in metadata else "left out"
         left.append(f"its EXIF cannot be read and is {outcome}")
-    if shallow.mode == "CMYK":
-        shallow, inks = rgb_of_cmyk(shallow)
-        metadata.pop(Box.ICC, None)
-        left.append(inks)
-    gray, alpha = shallow.mode in ("1", "L", "LA"), None
-    if shallow.has_transparency_data or "transparency" in image.info:
-        shallow, alpha = with_alpha(image, shallow)
-    pixels = np.asarray(shallow if shallow.mode == "RGB" else shallow.convert("RGB"))
-    return Picture(pixels, gray, alpha, metadata, (*(frame or ()), *how, *left))
+    return shallow, metadata, left
 
 
 def of_8_bits(image: Image.Image, wanted: int | None) -> tuple[Image.Image, list[str]]:
