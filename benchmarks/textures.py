@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from aecodec.picture.reading import READABLE_SUFFIXES
+from aecodec.signatures import READABLE_SUFFIXES
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]

@@ -21,7 +21,7 @@ from aecodec.cli.files import (
     read_bytes,
     write,
 )
-from aecodec.cli.naming import pictures
+from aecodec.cli.naming import PICTURES
 from aecodec.cli.options import AsJson, Force, Quiet
 from aecodec.cli.progress import Bar
 
@@ -50,7 +50,7 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Learn what good pictures look like. At least two, better a hundred, of any sizes."""
-    files = collect(good, [pictures()])
+    files = collect(good, [PICTURES])
     target = choose_output(files[0], output, force)
     from aecodec.uses import anomaly as library
     from aecodec.uses.detector_file import to_bytes
@@ -93,7 +93,7 @@ def score(
     """Say how odd pictures are: 1 and more is odd. A picture that cannot be read makes the exit code 1."""
     if as_json and as_csv:
         raise UsageError("--json and --csv both go to stdout: give one")
-    files = collect(paths, [pictures()])
+    files = collect(paths, [PICTURES])
     maps = maps_of(files, heat_maps, force) if heat_maps else {}
     page = choose_output(files[0], html, force) if html else None
     detector = read_detector(model)
@@ -135,7 +135,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure how well a model separates bad pictures from good ones, other than those fitted on."""
-    files = [collect([path], [pictures()]) for path in (good, bad)]
+    files = [collect([path], [PICTURES]) for path in (good, bad)]
     from aecodec.uses import anomaly as library
 
     evaluation = library.evaluate(read_detector(model), *files)

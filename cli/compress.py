@@ -25,7 +25,7 @@ from aecodec.cli.files import (
     write,
 )
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.cli.naming import pictures, plan
+from aecodec.cli.naming import PICTURES, plan
 from aecodec.cli.options import (
     NAMES,
     AsJson,
@@ -104,7 +104,7 @@ def compress(
         skip_larger=skip_larger,
         exact_psnr=exact_psnr,
     )
-    planned_jobs = plan(paths, pictures(), SUFFIX, batch)
+    planned_jobs = plan(paths, PICTURES, SUFFIX, batch)
     if (verify or skip_larger) and any(is_stream(job.target) for job in planned_jobs):
         raise UsageError("--verify and --skip-larger need an output that is a file: name one")
     run(planned_jobs, partial(compress_one, settings), describe, batch, partial(is_made, settings))
@@ -120,10 +120,7 @@ def is_made(settings: Compression, job: Job) -> bool:
 def compress_one(settings: Compression, job: Job) -> Record:
     """Compress one picture; returns its record."""
     from aecodec.cli.verification import verify
-    from aecodec.container import CELL
     from aecodec.encoder.encoder import encode
-    from aecodec.model.registry import model_named
-    from aecodec.model.tiling import CORE
     from aecodec.picture.reading import read_picture
     from aecodec.picture.stripping import strip
 
@@ -132,11 +129,7 @@ def compress_one(settings: Compression, job: Job) -> Record:
         piped = read_bytes(job.source, picture_in) if is_stream(job.source) else None
         picture = read_picture(job.source if piped is None else io.BytesIO(piped), options)
         picture = strip(picture, options.strip) if options.strip else picture
-        one_tile = picture.pixels.size <= 3 * (CORE * CELL) ** 2
-        searches = bool(options.targets) or options.reduce == "auto"
-        if settings.measure and one_tile and not (options.lossless or searches):
-            model_named(options.model_name).load_ahead(options.quality_or_default, "synthesis")
-        encoded = encode(picture, options)
+        encoded = encode(picture, options, settings.measure)
         before = job.source.stat().st_size if piped is None else len(piped)
     record: Record = {"input": str(job.source), "output": str(job.target)}
     if settings.skip_larger and len(encoded) >= before:

@@ -13,7 +13,7 @@ import typer
 from aecodec.cli.batch import run
 from aecodec.cli.files import UsageError, error_context, path_of, read_bytes, write
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.cli.naming import compressed, plan
+from aecodec.cli.naming import COMPRESSED, plan
 from aecodec.cli.options import (
     JPEG_QUALITY,
     NAMES,
@@ -102,7 +102,7 @@ def decompress(
     if thumbnail and (area or enhance or upscale > 1):
         raise UsageError("--thumbnail is of the whole picture: leave out --region, --enhance and --upscale")
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
-    planned_jobs = plan(paths, compressed(), suffix, batch)
+    planned_jobs = plan(paths, COMPRESSED, suffix, batch)
     check_suffixes(planned_jobs)
     limit, options = max_pixels or MAX_PIXELS, PictureOptions(background, jpeg_quality, keep_times, kinds)
     settings = Decompression(suffix, area, limit, enhance, upscale, thumbnail, options)

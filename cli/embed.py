@@ -21,7 +21,7 @@ from aecodec.cli.files import (
     write,
 )
 from aecodec.cli.jobs import CLUSTER_OR_JOBS, Batch, Job, Record
-from aecodec.cli.naming import compressed, pictures
+from aecodec.cli.naming import COMPRESSED, PICTURES
 from aecodec.cli.options import AsJson, Cluster, Force, Jobs, Quiet
 from aecodec.cli.progress import Bar
 
@@ -65,7 +65,7 @@ def embed(
     if cluster and jobs > 1:
         raise UsageError(CLUSTER_OR_JOBS)
     batch = Batch(jobs=jobs, cluster=cluster, quiet=quiet)
-    files = collect(paths, [pictures(), compressed()])
+    files = collect(paths, [PICTURES, COMPRESSED])
     target = choose_output(files[0], output, force or resume) if output else None
     page = choose_output(files[0], map_page, force) if map_page else None
     known = read_library(target) if resume and target and target.exists() else None
@@ -160,7 +160,7 @@ def embedding_of(file: Path) -> Embedding:
     """The embedding of a picture or an .aec file, by its first bytes; raises AecodecError and OSError."""
     from aecodec.uses import embedding
 
-    if compressed().recognise(first_bytes(file)):
+    if COMPRESSED.recognise(first_bytes(file)):
         with error_context(file):
             return embedding.embed_compressed(read_bytes(file))
     return embedding.embed(file)

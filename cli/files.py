@@ -15,6 +15,8 @@ from operator import methodcaller
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from aecodec.signatures import HEAD, is_picture
+
 Check: TypeAlias = Callable[[Path], None]  # of an unfinished file, which raises AecodecError
 SUFFIX = ".aec"
 STANDARD_STREAM = Path("-")  # the standard input or output
@@ -128,7 +130,6 @@ def picture_in(file: IO[bytes]) -> bytes:
     """The bytes of an open file. If it is no picture, only its first bytes, since it may be endless."""
     from aecodec.container import MAX_INPUT
     from aecodec.fields import CHUNK
-    from aecodec.picture.signatures import HEAD, is_picture
 
     head = file.read(HEAD)
     if not is_picture(head):
@@ -138,8 +139,6 @@ def picture_in(file: IO[bytes]) -> bytes:
 
 def first_bytes(path: Path) -> bytes:
     """The first bytes of an ordinary file, which tell pictures; empty for any other file; raises OSError."""
-    from aecodec.picture.signatures import HEAD
-
     if not path.is_file():
         return b""
     with path.open("rb") as file:

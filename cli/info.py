@@ -11,7 +11,7 @@ import typer
 
 from aecodec.cli.compress import stage_phrases
 from aecodec.cli.files import UsageError, error_context, path_of, printable, read_bytes, readable_size
-from aecodec.cli.naming import compressed, search
+from aecodec.cli.naming import COMPRESSED, search
 from aecodec.cli.options import AsJson, Recursive
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def files_of(path: Path, recursive: bool) -> list[tuple[Path, str]]:
     """A path, or the .aec files below a folder, each with the reason why it cannot be read, or none."""
     if not (recursive and path.is_dir()):
         return [(path, "")]
-    return sorted((file.source, file.failure) for file in search(path, compressed()))
+    return sorted((file.source, file.failure) for file in search(path, COMPRESSED))
 
 
 def show(path: Path, as_json: bool) -> int:

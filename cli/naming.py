@@ -10,6 +10,8 @@ from pathlib import Path
 
 from aecodec.cli.files import STANDARD_STREAM, SUFFIX, UsageError, check_folder, choose_output, first_bytes
 from aecodec.cli.jobs import CLUSTER_OR_JOBS, Batch, Job
+from aecodec.container import MAGIC
+from aecodec.signatures import READABLE_SUFFIXES, is_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,11 @@ class Inputs:
     suffixes: frozenset[str]
     recognise: Callable[[bytes], bool]  # by the first bytes of a file
     pairs: bool = False  # outputs look like inputs
+
+
+PICTURES = Inputs(frozenset(READABLE_SUFFIXES), is_picture)
+PICTURES_TO_PICTURES = replace(PICTURES, pairs=True)
+COMPRESSED = Inputs(frozenset({SUFFIX}), methodcaller("startswith", MAGIC))  # files of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +38,6 @@ class InputFile:
     source: Path
     inside: Path
     failure: str = ""
-
-
-def pictures(pairs: bool = False) -> Inputs:
-    """Pictures as inputs, of a command whose outputs are pictures too where `pairs`."""
-    from aecodec.picture.reading import READABLE_SUFFIXES
-    from aecodec.picture.signatures import is_picture
-
-    return Inputs(frozenset(READABLE_SUFFIXES), is_picture, pairs)
-
-
-def compressed() -> Inputs:
-    """Files of ours as inputs."""
-    from aecodec.container import MAGIC
-
-    return Inputs(frozenset({SUFFIX}), methodcaller("startswith", MAGIC))
 
 
 def plan(paths: list[Path], inputs: Inputs, suffix: str, batch: Batch) -> list[Job]:
@@ -115,8 +107,6 @@ def split_output(paths: list[Path], inputs: Inputs, batch: Batch) -> tuple[list[
 
 def check_overwritable(second: Path) -> None:
     """Raises UsageError for a second name that is a picture, by its bytes."""
-    from aecodec.picture.signatures import is_picture
-
     if is_picture(first_bytes(second)):
         raise UsageError(
             f"{second} is a picture, which a second name never overwrites: "

@@ -48,6 +48,7 @@ def was_compressed_with(target: Path, options: CompressOptions) -> bool:
 def coding_matches(container: Container, options: CompressOptions) -> bool:
     """Whether the options ask for the coding and the stages of a file, or may choose them."""
     from aecodec.container import hundredths
+    from aecodec.encoder.options import DEFAULT_QUALITY
     from aecodec.model.registry import model_named
 
     learned, stages = container.learned, container.stages
@@ -59,12 +60,13 @@ def coding_matches(container: Container, options: CompressOptions) -> bool:
         return denoised
     if options.psnr is not None:  # of which a file says nothing
         return False
+    quality = DEFAULT_QUALITY if options.quality is None else options.quality
     any_quality = (options.max_bytes, options.bpp) != (None, None)
     return (
         denoised
         and not options.lossless
         and learned.fingerprint == model_named(options.model_name).fingerprint
-        and (any_quality or hundredths(learned.quality) == hundredths(options.quality_or_default))
+        and (any_quality or hundredths(learned.quality) == hundredths(quality))
         and (options.enhance or not stages.enhance)
         and options.reduce in ("auto", stages.scale)
     )

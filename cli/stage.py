@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aecodec.cli.batch import run
 from aecodec.cli.files import error_context, is_stream, picture_in, read_bytes, write
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.cli.naming import pictures, plan
+from aecodec.cli.naming import PICTURES_TO_PICTURES, plan
 from aecodec.cli.pictures import PictureOptions, check_suffixes, describe, encode
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run_stage(
     batch: Batch,
 ) -> None:
     """Run a stage on IN... and write OUT; raises UsageError."""
-    planned_jobs = plan(paths, pictures(pairs=True), ".png", batch)
+    planned_jobs = plan(paths, PICTURES_TO_PICTURES, ".png", batch)
     check_suffixes(planned_jobs)
     run(planned_jobs, partial(run_one, Processing(stage, reading, options)), describe, batch)
 

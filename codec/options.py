@@ -51,10 +51,17 @@ class Checked:
     """Fields of options. All values but defaults are checked and made plain as the object is made."""
 
     def __post_init__(self) -> None:
+        chosen = 0
         for option_field in fields(self):
             name, value = option_field.name, getattr(self, option_field.name)
             if value is not option_field.default:
                 object.__setattr__(self, name, option_of(option_field).check(name, value))
+                chosen += 1
+        if chosen > 1:
+            self.check_together()
+
+    def check_together(self) -> None:
+        """Raises AecodecError for options that exclude each other, once several are chosen."""
 
 
 def with_signature_of(options: type[Checked]) -> Callable[[Function], Function]:

@@ -24,7 +24,7 @@ from aecodec.encoder import lossless
 from aecodec.errors import BitstreamError, ImageError, LimitError, RegionError, UnknownModelError
 from aecodec.options import ReadOptions
 from aecodec.picture import Picture, check_input
-from aecodec.picture.lossless import write_lossless
+from aecodec.picture.lossless import write_pixels
 from aecodec.picture.reading import from_pillow
 from aecodec.picture.writing import to_pillow
 from tests.common import METADATA, noise, photograph, picture_of_mode, psnr_of, read_exif, run_python
@@ -34,9 +34,9 @@ SIZES = [(1, 1), (1, 17), (17, 1), (31, 33), (97, 61), (640, 480)]
 LARGE = (3000, 2800)  # more than MODERATE of the lossless encoder, the largest limit that changes anything
 FOREIGN_WEBP = {
     "empty": b"",
-    "truncated": write_lossless(Image.fromarray(noise(5, 4)))[:-9],
+    "truncated": write_pixels(noise(5, 4))[:-9],
     "not WebP": b"not a WebP",
-    "another size": write_lossless(Image.new("RGB", (4, 5))),
+    "another size": write_pixels(noise(4, 5)),
 }
 
 
@@ -164,16 +164,18 @@ def test_lossless_alpha_needs_no_box(mode: str, opaque: bool) -> None:
 @pytest.mark.parametrize("gray", [False, True])
 def test_lossless_files_with_alpha_in_a_box_are_read(gray: bool) -> None:
     image = picture_of_mode("LA" if gray else "RGBA", 31, 17)
-    payload, alpha = write_lossless(image.convert("RGB")), write_lossless(image.getchannel("A"))
+    pixels = np.asarray(image.convert("RGBA"))
+    payload, alpha = write_pixels(pixels[..., :3]), write_pixels(pixels[..., 3])
     file = serialise(Container(31, 17, gray, payload, boxes={Box.ALPHA: alpha}))
     assert aecodec.info(file).mode == image.mode
     np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
 
 def test_alpha_in_both_places_is_refused() -> None:
-    image = picture_of_mode("RGBA", 31, 17)
-    boxes = {Box.ALPHA: write_lossless(image.getchannel("A"))}
-    file = serialise(Container(31, 17, False, write_lossless(image), boxes=boxes))
+    pixels = np.asarray(picture_of_mode("RGBA", 31, 17))
+    colours, alpha = pixels[..., :3], pixels[..., 3]
+    boxes = {Box.ALPHA: write_pixels(alpha)}
+    file = serialise(Container(31, 17, False, write_pixels(colours, alpha), boxes=boxes))
     for read in (aecodec.decompress, aecodec.info):
         with pytest.raises(BitstreamError, match="the WebP inside has alpha, and so has a box"):
             read(file)
@@ -188,9 +190,11 @@ def test_alpha_counts_in_the_choice_of_coding() -> None:
 
 def test_lossless_alpha_that_has_nothing_of_the_colours_has_a_box() -> None:
     image = Image.fromarray(photograph(97, 61))
-    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    alpha = Image.linear_gradient("L").resize(image.size)
+    together = write_pixels(np.asarray(image), np.asarray(alpha))
+    image.putalpha(alpha)
     file = aecodec.compress(image, lossless=True)
-    assert len(file) < len(write_lossless(image))
+    assert len(file) < len(together)
     assert parse(file).boxes.keys() == {Box.ALPHA}
     np.testing.assert_array_equal(np.asarray(aecodec.decompress(file)), np.asarray(image))
 
@@ -207,7 +211,7 @@ def test_odd_pictures_never_fail(pattern: str, quality: float) -> None:
     }
     file = aecodec.compress(pictures[pattern], quality)
     assert aecodec.decompress(file).size == (97, 61)
-    assert len(file) <= len(write_lossless(Image.fromarray(pictures[pattern]))) + 32
+    assert len(file) <= len(write_pixels(pictures[pattern])) + 32
 
 
 @pytest.mark.parametrize("quality", [-0.01, 100.01, float("nan"), float("inf")])

@@ -20,7 +20,7 @@ import aecodec
 from aecodec.cli.batch import outcomes
 from aecodec.cli.files import UsageError
 from aecodec.cli.jobs import Batch, Job
-from aecodec.cli.naming import pictures, plan
+from aecodec.cli.naming import PICTURES, plan
 from tests.common import make_exif, make_icc, photograph
 from tests.test_cli import refusal, run_command
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pairs(paths: list[Path], batch: Batch | None = None) -> list[tuple[str, str]]:
-    jobs = plan(paths, pictures(), ".aec", batch or Batch())
+    jobs = plan(paths, PICTURES, ".aec", batch or Batch())
     return [(job.source.name, job.target.name) for job in jobs]
 
 
@@ -48,9 +48,9 @@ def test_folders_need_recursive(folder: Path) -> None:
 
 def test_output_dir_keeps_folders(folder: Path) -> None:
     batch = Batch(recursive=True, output_dir=folder / "out")
-    jobs = plan([folder / "in"], pictures(), ".aec", batch)
+    jobs = plan([folder / "in"], PICTURES, ".aec", batch)
     assert [job.target for job in jobs] == [folder / "out" / "a.aec", folder / "out" / "below" / "b.aec"]
-    jobs = plan([folder / "in" / "a.png", folder / "b.bin"], pictures(), ".aec", batch)
+    jobs = plan([folder / "in" / "a.png", folder / "b.bin"], PICTURES, ".aec", batch)
     assert [job.target.name for job in jobs] == ["a.aec", "b.bin.aec"]  # with -d every name is an input
     with pytest.raises(UsageError, match="give one"):
         pairs([folder / "in"], Batch(output_dir=folder / "out", output=folder / "b.aec"))

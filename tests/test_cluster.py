@@ -23,7 +23,7 @@ from aecodec.cli.cluster import attempt_as, difference, installation
 from aecodec.cli.embed import embed
 from aecodec.cli.files import STANDARD_STREAM, UsageError, write
 from aecodec.cli.jobs import Batch, Job, Record
-from aecodec.cli.naming import compressed, plan
+from aecodec.cli.naming import COMPRESSED, plan
 from aecodec.encoder.options import TUNED
 from aecodec.model.registry import DIRECTORY, MORE_MODELS
 from tests.common import ROOT, photograph
@@ -178,7 +178,7 @@ def test_what_a_cluster_cannot_do_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no scheduler answers there"):
         list(outcomes([job], work_and_die, Batch(cluster=address)))
     with pytest.raises(UsageError, match="leave out --jobs"):
-        plan([job.source], compressed(), ".png", Batch(cluster=address, jobs=2))
+        plan([job.source], COMPRESSED, ".png", Batch(cluster=address, jobs=2))
     with pytest.raises(UsageError, match="leave out --jobs"):
         embed([job.source], duplicates=True, cluster=address, jobs=2)
     with pytest.raises(UsageError, match="- has none"):
@@ -193,4 +193,4 @@ def test_a_missing_extra_names_its_installation(monkeypatch: pytest.MonkeyPatch)
 
 def test_resume_and_force_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="give one"):
-        plan([Path("a.png")], compressed(), ".png", Batch(resume=True, force=True))
+        plan([Path("a.png")], COMPRESSED, ".png", Batch(resume=True, force=True))

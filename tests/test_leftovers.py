@@ -120,10 +120,25 @@ LEFT = {
 
 def test_a_png_is_bare_only_if_it_holds_nothing_but_pixels() -> None:
     data = file_of("PNG")
-    assert png.is_bare(data)
-    assert png.is_bare(png_with((b"tRNS", bytes(6))))
-    more = png_with((b"tEXt", b"Title\0cat")), png_with((b"prVt", b"")), data + b"x"
-    assert not any(map(png.is_bare, (*more, data[:-1], data[:-12], b"", b"\xff\xd8" + data[2:])))
+    for bare in (data, png_with((b"tRNS", bytes(6)))):
+        assert png.outline_of(io.BytesIO(bare)) == png.Outline(bare=True, cut=False)
+    for more in (png_with((b"tEXt", b"Title\0cat")), png_with((b"prVt", b"")), data + b"x"):
+        assert png.outline_of(io.BytesIO(more)) == png.Outline(bare=False, cut=False)
+    for cut in (data[:-1], data[:-12], data[:9], b""):
+        assert png.outline_of(io.BytesIO(cut)) == png.Outline(bare=False, cut=True)
+
+
+def test_the_outline_leaves_a_file_where_it_was() -> None:
+    file = io.BytesIO(file_of("PNG"))
+    file.seek(7)
+    png.outline_of(file)
+    assert file.tell() == 7
+
+
+def test_an_image_of_a_bare_png_has_what_its_file_has() -> None:
+    with Image.open(io.BytesIO(file_of("PNG"))) as image:
+        opened = from_pillow(image)
+    assert (opened.metadata, opened.notes) == ({}, ())
 
 
 @pytest.mark.parametrize(("data", "note"), LEFT.values(), ids=LEFT)

@@ -15,7 +15,7 @@ from aecodec.container import TILE, Box, Container, parse, serialise
 from aecodec.errors import BitstreamError, LimitError, TruncatedError
 from aecodec.fields import write_varint
 from aecodec.picture import lossless
-from aecodec.picture.lossless import read_pixels, tile_windows, write_lossless, write_pixels, write_tiles
+from aecodec.picture.lossless import read_pixels, tile_windows, write_pixels, write_tiles
 from tests.common import noise
 
 
@@ -99,8 +99,8 @@ def test_regions_decode_only_the_tiles_they_need(monkeypatch: pytest.MonkeyPatch
 
 WIDTH, HEIGHT = TILE + 5, 3
 PIXELS: Pixels = np.tile(noise(64, HEIGHT), (1, WIDTH // 64 + 1, 1))[:, :WIDTH]
-FIRST, SECOND = (write_lossless(Image.fromarray(PIXELS[window])) for window in tile_windows(WIDTH, HEIGHT))
-OPAQUE = write_lossless(Image.fromarray(PIXELS[:, TILE:]).convert("RGBA"))
+FIRST, SECOND = (write_pixels(PIXELS[window]) for window in tile_windows(WIDTH, HEIGHT))
+OPAQUE = write_pixels(PIXELS[:, TILE:], np.full_like(PIXELS[:, TILE:, 0], 255))
 
 
 def joined(*tiles: bytes) -> bytes:

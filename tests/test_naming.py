@@ -15,15 +15,15 @@ from PIL import Image
 from aecodec import compress
 from aecodec.cli.files import STANDARD_STREAM, UsageError, path_of
 from aecodec.cli.jobs import Batch, Job
-from aecodec.cli.naming import Inputs, compressed, pictures, plan
+from aecodec.cli.naming import COMPRESSED, PICTURES, PICTURES_TO_PICTURES, Inputs, plan
 from aecodec.container import MAGIC
 from aecodec.picture.reading import READABLE
-from aecodec.picture.signatures import HEAD, is_picture
+from aecodec.signatures import HEAD, is_picture
 from tests.common import SAME_PACKAGE, photograph
 from tests.test_cli import refusal, run_command
 
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root ignores modes
-KINDS = {"compress": pictures(), "decompress": compressed(), "denoise": pictures(pairs=True)}
+KINDS = {"compress": PICTURES, "decompress": COMPRESSED, "denoise": PICTURES_TO_PICTURES}
 
 
 def encoded(format: str, seed: int = 0) -> bytes:
@@ -206,7 +206,7 @@ def test_only_a_bare_dash_is_the_pipe() -> None:
     assert path_of("-") == path_of("/dev/stdout") == STANDARD_STREAM
     assert path_of("./-") == Path.cwd() / "-"
     assert planned("compress", "a.png", "./-") == [("a.png", "-")]
-    assert plan([path_of("./-")], pictures(), ".aec", Batch())[0].target == Path.cwd() / "-.aec"
+    assert plan([path_of("./-")], PICTURES, ".aec", Batch())[0].target == Path.cwd() / "-.aec"
 
 
 @pytest.mark.parametrize("format", READABLE)
@@ -252,9 +252,9 @@ def test_pictures_without_suffix_and_links_to_nowhere_are_found(folder: Path) ->
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.png")
     os.mkfifo(folder / "pipe")
-    names = [job.source.name for job in jobs_in(folder, pictures())]
+    names = [job.source.name for job in jobs_in(folder, PICTURES)]
     assert names == ["IMG_1", "IMG_2", "a.png", "b.jpg", "empty.png", "gone.jpg"]
-    assert [job.source.name for job in jobs_in(folder, compressed())] == ["packed", "x.aec", "y.aec"]
+    assert [job.source.name for job in jobs_in(folder, COMPRESSED)] == ["packed", "x.aec", "y.aec"]
 
 
 def test_what_cannot_be_searched_is_named_and_counted(folder: Path) -> None:
@@ -285,11 +285,11 @@ def test_a_stage_does_not_read_what_it_wrote(folder: Path) -> None:
         (folder / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "out" / name).write_bytes(encoded("PNG"))
     batch = Batch(output_dir=Path("out"), recursive=True, force=True)
-    assert {job.source.name for job in jobs_in(Path(), pictures(pairs=True), batch)} == {
+    assert {job.source.name for job in jobs_in(Path(), PICTURES_TO_PICTURES, batch)} == {
         "IMG_1", "IMG_2", "a.png", "b.jpg", "empty.png",
     }  # fmt: skip
-    assert [job.source.name for job in jobs_in(Path("out"), pictures(pairs=True), batch)] == ["new.png"] * 2
-    names = [job.source.name for job in jobs_in(Path(), pictures(), batch)]
+    assert [job.source.name for job in jobs_in(Path("out"), PICTURES_TO_PICTURES, batch)] == ["new.png"] * 2
+    names = [job.source.name for job in jobs_in(Path(), PICTURES, batch)]
     assert names.count("new.png") == 2  # what compress writes is none of its inputs
 
 

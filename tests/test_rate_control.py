@@ -14,14 +14,14 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 import aecodec
-from aecodec.arrays import Floats
+from aecodec.arrays import Floats, Pixels
 from aecodec.encoder import encoder
 from aecodec.encoder.lossless import DETAILED, LARGEST_SAMPLE, LosslessCandidate
 from aecodec.encoder.rate_control import DECIBELS, of_psnr, search, within_bytes
 from aecodec.errors import TargetError
 from aecodec.model.registry import model_named
 from aecodec.picture import Picture
-from aecodec.picture.lossless import write_lossless
+from aecodec.picture.lossless import write_pixels
 from tests.common import noise, photograph, psnr_of
 
 PICTURE = photograph(220, 180)
@@ -82,12 +82,13 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
     """One alpha plane and one sample each way, although the picture is reduced, as nothing else fits."""
     image, written = Image.fromarray(photograph(300, 260)), []
 
-    def noted(plane: Image.Image, *arguments: Any, **options: Any) -> bytes:
-        written.append((plane.mode, "all" if plane.size == image.size else "sample"))
-        return write_lossless(plane, *arguments, **options)
+    def noted(pixels: Pixels, alpha: Pixels | None = None, *arguments: Any, **options: Any) -> bytes:
+        mode = ("L" if pixels.ndim == 2 else "RGB") + ("" if alpha is None else "A")
+        written.append((mode, "all" if pixels.shape[:2] == (260, 300) else "sample"))
+        return write_pixels(pixels, alpha, *arguments, **options)
 
     image.putalpha(Image.new("L", image.size, 128))
-    monkeypatch.setattr(aecodec.picture.lossless, "write_lossless", noted)
+    monkeypatch.setattr(aecodec.encoder.lossless, "write_pixels", noted)
     assert aecodec.info(aecodec.compress(image, max_bytes=700, reduce="auto")).scale > 1
     assert sorted(written) == [("L", "all"), ("L", "sample"), ("RGB", "sample"), ("RGBA", "sample")]
 
@@ -96,7 +97,7 @@ def test_what_is_lossless_is_coded_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_rows_that_occur_again_are_all_coded(height: int) -> None:
     """Of which a sample could know nothing, and which lossless coding serves best."""
     pixels = np.tile(photograph(256, height), (1280 // height, 1, 1))
-    size = len(write_lossless(Image.fromarray(pixels), (0,)))
+    size = len(write_pixels(pixels, efforts=(0,)))
     assert LosslessCandidate(Picture(pixels)).quick_try.result() == size
     data = aecodec.compress(pixels, 50 if height < 64 else 90, tune="psnr")
     assert aecodec.info(data).coding == "lossless"
@@ -106,7 +107,7 @@ def test_a_sample_does_not_go_by_a_pattern() -> None:
     pixels = np.tile(np.arange(512, dtype=np.uint16)[:, None, None], (1, 256, 3)).astype(np.uint8)
     rows = np.arange(512) % 64 < 8
     pixels[rows] = noise(256, int(rows.sum()))
-    quick = len(write_lossless(Image.fromarray(pixels), (0,)))
+    quick = len(write_pixels(pixels, efforts=(0,)))
     assert LosslessCandidate(Picture(pixels)).quick_try.result() < 2 * quick
 
 
@@ -131,7 +132,7 @@ def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
     """Wherever the detail lies, and never more; of others every row is coded."""
     pixels = photograph(300, 420)
     pixels[: round(420 * (1 - share))] = 128
-    quick = len(write_lossless(Image.fromarray(pixels), (0,)))
+    quick = len(write_pixels(pixels, efforts=(0,)))
     estimate = LosslessCandidate(Picture(pixels)).quick_try.result()
     detailed = 8 * quick > DETAILED * 420 * 300
     assert detailed == (share > 0.1)

@@ -30,7 +30,8 @@ from aecodec.options import ReadOptions
 from aecodec.picture import Picture
 from aecodec.picture.jpeg_xl import read_header, unpacked
 from aecodec.picture.opening import format_of
-from aecodec.picture.reading import READABLE_SUFFIXES, from_pillow, read_picture
+from aecodec.picture.reading import from_pillow, read_picture
+from aecodec.signatures import READABLE_SUFFIXES
 from tests.common import (
     MAKE,
     METADATA,

@@ -13,7 +13,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from aecodec.container import QUALITY_UNITS, Box, Container, LearnedHeader, Stages, hundredths, serialise
+from aecodec.container import (
+    CELL,
+    QUALITY_UNITS,
+    Box,
+    Container,
+    LearnedHeader,
+    Stages,
+    hundredths,
+    serialise,
+)
 from aecodec.encoder.clipping import LEAST_SHARE, choose_clipping
 from aecodec.encoder.encoded import Encoded
 from aecodec.encoder.lossless import (
@@ -25,7 +34,7 @@ from aecodec.encoder.lossless import (
     LosslessCandidate,
     is_poor,
 )
-from aecodec.encoder.options import CompressOptions
+from aecodec.encoder.options import DEFAULT_QUALITY, CompressOptions
 from aecodec.encoder.quantisation import Draft, draft
 from aecodec.encoder.rate_control import of_psnr, within_bytes
 from aecodec.encoder.refinement import refined
@@ -33,6 +42,7 @@ from aecodec.entropy.coder import Latents
 from aecodec.errors import AecodecError, TargetError
 from aecodec.fields import MAX_FILE
 from aecodec.model.registry import model_named
+from aecodec.model.tiling import CORE
 from aecodec.picture import Picture, check_input, is_achromatic, pure_pixels
 from aecodec.picture.alpha import fill_hidden
 from aecodec.picture.clipping import ENDS
@@ -50,11 +60,15 @@ HELPS = 0.02  # dB by which a stage must be better than none
 DOWNSCALED_BELOW = 10.0  # quality above which "auto" does not try a smaller picture
 
 
-def encode(picture: Picture, options: CompressOptions) -> Encoded:
-    """The file of a picture as the options ask for it; raises as `compress`."""
+def encode(picture: Picture, options: CompressOptions, measured: bool = False) -> Encoded:
+    """The file of a picture as the options ask for it; raises as `compress`.
+
+    `measured` says that its PSNR will be asked for, so that of a small one a decoder is loaded meanwhile.
+    """
     height, width = picture.pixels.shape[:2]
     check_input(width, height, options.max_pixels)
-    encoder, quality = Encoder(picture, options), options.quality_or_default
+    encoder = Encoder(picture, options)
+    quality = DEFAULT_QUALITY if options.quality is None else options.quality
     if options.lossless:
         return encoder.encode_lossless()
     limit = options.max_bytes if options.bpp is None else options.bpp * width * height / 8
@@ -64,6 +78,8 @@ def encode(picture: Picture, options: CompressOptions) -> Encoded:
         return encoder.encode_to_psnr(options.psnr)
     if options.reduce == "auto":
         return encoder.encode_downscaled_if_better(quality)
+    if measured and width * height <= (CORE * CELL) ** 2:  # one tile
+        encoder.model.load_ahead(quality, "synthesis")
     encoded = encoder.encode_at(quality)
     if encoder.scale > 1 or not encoded.container.learned:
         return encoded
@@ -98,15 +114,16 @@ class Encoder:
         if options.denoise:
             picture, self.noise = denoised(picture, options.denoise)
         self.picture, self.model = picture, model_named(options.model_name)
-        many = bool(options.targets) or options.reduce == "auto"  # qualities that a search tries
-        if many and picture.pixels.size < 3 * LOADED_ANEW:
+        limited = options.max_bytes is not None or options.bpp is not None
+        searches = limited or options.psnr is not None or options.reduce == "auto"  # among many qualities
+        if searches and picture.pixels.size < 3 * LOADED_ANEW:
             self.model = self.model.for_search
         self.scale = 1 if isinstance(options.reduce, str) else int(options.reduce)
         self.pixels = downscale(picture.pixels, self.scale) if self.scale > 1 else picture.pixels
         self.is_gray_as_rgb = not picture.gray and is_achromatic(picture.pixels)
         self.candidate = LosslessCandidate(picture, self.keeps_hidden)
-        limited = options.max_bytes is not None or options.bpp is not None  # pixels need the bytes then
-        wanted = picture.pixels.size >= 3 * WORTH_PIXELS and not limited and "thumbnail" not in options.strip
+        wanted = picture.pixels.size >= 3 * WORTH_PIXELS and "thumbnail" not in options.strip
+        wanted = wanted and not limited  # as pixels need the bytes then
         self.thumbnails = thumbnails_of(picture) if wanted else []
         self.draft: Draft | None = None  # of the last rough file
 

@@ -10,7 +10,7 @@ from typing import Any
 from aecodec.errors import ImageError, QualityError, StageError, TargetError
 from aecodec.options import ReadOptions, number, option, true_or_false, whole_number
 
-DEFAULT_QUALITY = 50.0
+DEFAULT_QUALITY = 50.0  # where none is given, and no target
 MOST_EFFORT = 9
 TUNED = {"visual": "visual", "psnr": "base"}  # our models by what their pictures are best by
 
@@ -142,8 +142,8 @@ class CompressOptions(ReadOptions):
         None, "An installed model, see `aecodec models`, in place of --tune's.", check_model
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_together(self) -> None:
+        """Raises QualityError, StageError or TargetError for options that exclude each other."""
         if self.tune is not None:
             if self.model is not None:
                 raise QualityError(f"tune {self.tune} chooses the model: leave out one of the two")
@@ -163,11 +163,6 @@ class CompressOptions(ReadOptions):
             return self.model
         by_psnr = self.psnr is not None or self.enhance or self.reduce == "auto"
         return TUNED[self.tune or ("psnr" if by_psnr else "visual")]
-
-    @property
-    def quality_or_default(self) -> float:
-        """The quality, or DEFAULT_QUALITY where it is None. A search does not use it."""
-        return DEFAULT_QUALITY if self.quality is None else self.quality
 
     @property
     def targets(self) -> dict[str, float]:

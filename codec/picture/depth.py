@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from aecodec.errors import ImageError
 from aecodec.picture import avif, png
-from aecodec.picture.opening import file_of, reader_of
+from aecodec.picture.opening import file_of
 
 Samples = NDArray[Any]  # (H, W) or (H, W, C)
 
@@ -204,7 +204,7 @@ def decoded_as(image: Image.Image, change: Any) -> NDArray[np.uint8]:
     with file_of(image) as file:
         if file is None:
             raise ValueError("the file is gone")
-        again = reader_of(str(image.format))(io.BytesIO(file.read()), "")
+        again: Any = Image.OPEN[str(image.format)][0](io.BytesIO(file.read()), "")
     again.seek(image.tell())
     again.tile = [
         tile._replace(

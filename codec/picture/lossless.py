@@ -15,7 +15,7 @@ from PIL import (
 
 from aecodec.arrays import Window
 from aecodec.container import TILE
-from aecodec.errors import BitstreamError, ImageError, LimitError
+from aecodec.errors import BitstreamError, LimitError
 from aecodec.fields import Reader, write_varint
 from aecodec.model.tiling import overlap
 
@@ -45,14 +45,27 @@ def write_pixels(
     alpha: NDArray[np.uint8] | None = None,
     efforts: Iterable[int] = LOSSLESS_EFFORTS,
 ) -> bytes:
-    """Pixels (H, W) or (H, W, 3), with alpha (H, W) or without: a WebP if they fit into one, or tiles."""
+    """Pixels (H, W) or (H, W, 3), with alpha (H, W) or without: a WebP if they fit into one, or tiles.
+
+    It is the smallest by some efforts, 0 to 6; the lowest is at times smallest. Its header tells of an alpha
+    plane even if that is opaque.
+    """
     height, width = pixels.shape[:2]
     if not fits_lossless(width, height):
         return write_tiles(pixels, alpha, efforts)
     image = Image.fromarray(pixels)
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
-    return write_lossless(image, efforts)
+    files = []
+    for effort in efforts:
+        file = io.BytesIO()
+        image.save(file, "WEBP", lossless=True, method=effort, quality=75, exact=True)
+        files.append(file.getvalue())
+    data = bytearray(min(files, key=len))
+    if alpha is not None:
+        fields = int.from_bytes(data[LOSSLESS_FIELDS], "little") | LOSSLESS_ALPHA
+        data[LOSSLESS_FIELDS] = fields.to_bytes(4, "little")
+    return bytes(data)
 
 
 def write_tiles(
@@ -119,26 +132,6 @@ def tile_windows(width: int, height: int) -> Iterator[Window]:
 def fits_lossless(width: int, height: int) -> bool:
     """Whether a picture can be stored in one lossless WebP."""
     return max(width, height) <= LOSSLESS_MAX_SIDE and width * height <= LOSSLESS_MAX_PIXELS
-
-
-def write_lossless(image: Image.Image, efforts: Iterable[int] = LOSSLESS_EFFORTS) -> bytes:
-    """The smallest lossless WebP of an image by some efforts, 0 to 6. The lowest is at times smallest.
-
-    Its header tells of an alpha plane even if that is opaque. Raises ImageError where the image does not fit.
-    """
-    if not fits_lossless(*image.size):
-        limits = f"sides end at {LOSSLESS_MAX_SIDE}, pictures at {LOSSLESS_MAX_PIXELS}"
-        raise ImageError(f"{image.width}x{image.height} pixels are too many to store losslessly: {limits}")
-    files = []
-    for effort in efforts:
-        file = io.BytesIO()
-        image.save(file, "WEBP", lossless=True, method=effort, quality=75, exact=True)
-        files.append(file.getvalue())
-    data = bytearray(min(files, key=len))
-    if image.mode in ("LA", "RGBA"):
-        fields = int.from_bytes(data[LOSSLESS_FIELDS], "little") | LOSSLESS_ALPHA
-        data[LOSSLESS_FIELDS] = fields.to_bytes(4, "little")
-    return bytes(data)
 
 
 def lossless_fields(data: bytes) -> tuple[int, int, bool]:

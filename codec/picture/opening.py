@@ -17,7 +17,7 @@ from PIL import Image
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
 from aecodec.picture import check_input
-from aecodec.picture.signatures import is_bmp, is_dib
+from aecodec.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -91,20 +91,22 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
         from aecodec.picture.jpeg_xl import open_jpeg_xl
 
         return open_jpeg_xl(file.read(), max_pixels)
-    image: Image.Image = reader_of(format_name)(file, "")
+    if format_name == "HEIF":
+        image = open_heif(file)
+    else:
+        importlib.import_module(PLUGINS[format_name])
+        image = Image.OPEN[format_name][0](file, "")
     check_input(*image.size, max_pixels)
     return image
 
 
-def reader_of(format: str) -> Any:
-    """The class that opens a format in Pillow."""
-    if format == "HEIF":
-        try:
-            return importlib.import_module("pillow_heif").HeifImageFile
-        except ImportError as error:
-            raise MissingExtraError("HEIC needs pip install 'aecodec[more]'") from error
-    importlib.import_module(PLUGINS[format])
-    return Image.OPEN[format][0]
+def open_heif(file: IO[bytes]) -> Image.Image:
+    """The image in a HEIC file; raises MissingExtraError where its reader is not installed."""
+    try:
+        opened: Image.Image = importlib.import_module("pillow_heif").HeifImageFile(file, "")
+    except ImportError as error:
+        raise MissingExtraError("HEIC needs pip install 'aecodec[more]'") from error
+    return opened
 
 
 @contextmanager

@@ -34,17 +34,6 @@ class DamagedError(ImageError):
     """A library could not decode a picture."""
 
 
-@contextmanager
-def decoding() -> Iterator[None]:
-    """A context in which any error of a library, whose types are not documented, becomes a DamagedError."""
-    try:
-        yield
-    except (AecodecError, MemoryError):
-        raise
-    except Exception as error:
-        raise DamagedError(f"cannot be read: {reason_of(error)}") from error
-
-
 def reason_of(error: Exception) -> str:
     """The text of a library's error in one line."""
     return one_line(getattr(error, "strerror", None) or error) or type(error).__name__
@@ -62,29 +51,43 @@ class Within(local):
 lock, within = Lock(), Within()
 users = 0  # threads that are within
 FILTER: Any = ("ignore", within, Warning, None, 0)
+process: Any = warnings  # whose list of filters has a type that says it is not changed
 
 
 @contextmanager
 def unwarned() -> Iterator[None]:
-    """Within, nothing is warned of, and no warning is made an error."""
+    """Within, nothing is warned of, and no warning is made an error.
+
+    The first user puts the filter before all others, and the last one takes it away. The list is exchanged,
+    not changed: another thread may be going through it.
+    """
+    global users
     before, within.match = within.match, ANYTHING.match
-    register(1)
+    with lock:
+        users += 1
+        if FILTER not in warnings.filters[:1]:
+            others = [entry for entry in warnings.filters if entry != FILTER]
+            process.filters = [FILTER, *others]
     try:
         yield
     finally:
-        register(-1)
+        with lock:
+            users -= 1
+            if not users and FILTER in warnings.filters:
+                process.filters = [entry for entry in warnings.filters if entry != FILTER]
         within.match = before
 
 
-def register(change: int) -> None:
-    """Puts the filter before all others for the first user, and takes it away after the last one.
+@contextmanager
+def decoding() -> Iterator[None]:
+    """A context for what libraries do. Any error, whose types they do not document, becomes a DamagedError.
 
-    The list is exchanged, not changed: another thread may be going through it.
+    Nothing is warned of.
     """
-    global users
-    with lock:
-        users += change
-        others = [entry for entry in warnings.filters if entry != FILTER]
-        wanted = [FILTER, *others] if users else others
-        if wanted != warnings.filters:
-            setattr(warnings, "filters", wanted)  # noqa: B010  of a type that says it is not changed
+    with unwarned():
+        try:
+            yield
+        except (AecodecError, MemoryError):
+            raise
+        except Exception as error:
+            raise DamagedError(f"cannot be read: {reason_of(error)}") from error

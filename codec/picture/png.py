@@ -40,27 +40,29 @@ def chunks_of(content: bytes) -> Chunks:
     return Chunks(first, counts, min(place, len(content)))
 
 
-def is_bare(content: bytes) -> bool:
-    """Whether content is a file of pixels and nothing else: no other chunks, and nothing behind them."""
-    if not content.startswith(PNG_SIGNATURE):
-        return False
-    chunks = chunks_of(content)
-    return not chunks.counts.keys() - OF_PIXELS and END in chunks.counts and chunks.end == len(content)
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What the types and lengths of a file's chunks say."""
+
+    bare: bool  # it holds pixels and nothing else, neither in other chunks nor behind them
+    cut: bool  # it ends before its last chunk does
 
 
-def is_cut(file: IO[bytes]) -> bool:
-    """Whether a file ends before its last chunk does."""
-    start, end = len(PNG_SIGNATURE), file.seek(0, 2)
+def outline_of(file: IO[bytes]) -> Outline:
+    """The outline of an open file, which is left where it was."""
+    position, end = file.tell(), file.seek(0, 2)
     file.seek(max(end - LENGTH_KIND_CHECKSUM, 0))
-    if file.read(8) == LAST_CHUNK:  # as nearly always
-        return False
-    while start + LENGTH_KIND_CHECKSUM <= end:
-        file.seek(start)
+    whole = file.read(8) == LAST_CHUNK  # as nearly always
+    place, chunk_type, bare = len(PNG_SIGNATURE), b"", True
+    while place + LENGTH_KIND_CHECKSUM <= end and chunk_type != END and (bare or not whole):
+        file.seek(place)
         head = file.read(8)
-        start += LENGTH_KIND_CHECKSUM + int.from_bytes(head[:4])
-        if head[4:] == END:
-            return start > end
-    return True
+        chunk_type = head[4:]
+        place += LENGTH_KIND_CHECKSUM + int.from_bytes(head[:4])
+        bare = chunk_type in OF_PIXELS and bare
+    file.seek(position)
+    ended = chunk_type == END
+    return Outline(bare and ended and place == end, not (whole or (ended and place <= end)))
 
 
 def header_of(image: Image.Image) -> tuple[int, int] | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from aecodec.arrays import Pixels
 from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.options import ReadOptions
@@ -23,13 +21,9 @@ from aecodec.picture.colour import rgb_of_cmyk
 from aecodec.picture.frames import at_frame
 from aecodec.picture.metadata import read_metadata, upright
 from aecodec.picture.opening import HEAD, PLUGINS, content_of, format_of, open_image
-from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of, unwarned
+from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
 from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
 
-READABLE_SUFFIXES = {
-    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg"),
-    *(".jxl", ".png", ".tif", ".tiff", ".webp"),
-}
 READABLE = tuple(PLUGINS)  # formats, of Pillow itself
 Alpha: TypeAlias = NDArray[np.uint8]  # (H, W)
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
@@ -45,29 +39,25 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], options: ReadOption
 
     Raises ImageError where there is none that can be coded, MissingExtraError where that needs an extra.
     """
-    with opened(source) as file:
+    if isinstance(source, (str, os.PathLike)):
         try:
-            with decoding(), unwarned(), open_image(file, options.max_pixels) as image:
-                picture = from_pillow(image, options)
-                if image.format == "PNG" and png.is_cut(file):
+            context: AbstractContextManager[IO[bytes]] = Path(source).open("rb")  # noqa: SIM115  closed below
+        except (OSError, ValueError) as error:
+            raise ImageError(f"cannot be read: {reason_of(error)}") from error
+    else:
+        context = nullcontext(seekable(source))  # which whoever has opened it closes
+    with context as file:
+        if not file.seekable():
+            file = seekable(file)
+        try:
+            with decoding(), open_image(file, options.max_pixels) as image:
+                outline = png.outline_of(file) if image.format == "PNG" else None
+                picture = picture_of(image, options, bare=outline is not None and outline.bare)
+                if outline and outline.cut:
                     picture = replace(picture, notes=(WITHOUT_END, *picture.notes))
                 return picture
         except DamagedError as error:
             return read_remains(file, options, error)
-
-
-@contextmanager
-def opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
-    """A context with a seekable file of a source; raises ImageError where it cannot be read."""
-    if isinstance(source, (str, os.PathLike)):
-        try:
-            file = Path(source).open("rb")  # noqa: SIM115  closed below
-        except (OSError, ValueError) as error:
-            raise ImageError(f"cannot be read: {reason_of(error)}") from error
-        with file:
-            yield file if file.seekable() else seekable(file)
-    else:
-        yield seekable(source)
 
 
 def seekable(file: IO[bytes]) -> IO[bytes]:
@@ -108,7 +98,7 @@ def from_array(array: NDArray[Any], reading: ReadOptions) -> Picture:
 def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> Picture:
     """The picture in a damaged file, if it is whole or one may be tolerant; otherwise raises ImageError."""
     file.seek(0)
-    with decoding(), unwarned():
+    with decoding():
         remains = remains_of(file.read(MAX_INPUT), options.frame, options.max_pixels)
     if remains is None:
         raise error
@@ -139,22 +129,49 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
     out. Metadata are those in `info` and, with its edits, `getexif()`: entries that the caller has deleted do
     not come back.
     """
-    with decoding(), unwarned():
-        if options.frame is None and getattr(image, "n_frames", 1) == 1:
-            return picture_of(image, options)
+    with decoding():
+        return picture_of(image, options)
+
+
+def picture_of(
+    image: Image.Image, options: ReadOptions, bare: bool = False, frame: tuple[str, ...] | None = None
+) -> Picture:
+    """The same, within `decoding`.
+
+    `bare` says that the image's file is known to hold pixels alone. `frame` are notes of the frame that the
+    image is at, once that is chosen.
+    """
+    if frame is None and (options.frame is not None or getattr(image, "n_frames", 1) != 1):
         with at_frame(image, options.frame) as notes:
-            return picture_of(image, options, notes)
-
-
-def picture_of(image: Image.Image, options: ReadOptions, notes: tuple[str, ...] = ()) -> Picture:
-    """The Picture of an image as it stands."""
+            return picture_of(image, options, bare, notes)
     check_input(*image.size, options.max_pixels)
-    content = content_of(image)  # which is gone once the pixels are loaded
-    shallow, how = of_8_bits(image, options.depth)
+    bare = bare and not image.info
+    content = b"" if bare else content_of(image)  # which is gone once the pixels are loaded
+    shallow, metadata, how, left = image, dict[Box, bytes](), list[str](), list[str]()
+    tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
+    if not tile or image.mode not in MODES or depth.DEEP_RAW_MODE.search(str(tile)):
+        shallow, how = of_8_bits(image, options.depth)
     if image.format == "PNG":
         image.load()  # as there may be metadata behind the pixels
-    only_pixels = not image.info and (image.format is None or png.is_bare(content))
-    metadata, left, readable = ({}, [], True) if only_pixels else read_metadata(image, content)
+    if not bare:
+        shallow, metadata, left = upright_with_metadata(image, shallow, content)
+    if shallow.mode == "CMYK":
+        shallow, inks = rgb_of_cmyk(shallow)
+        metadata.pop(Box.ICC, None)
+        left.append(inks)
+    gray, alpha = shallow.mode in ("1", "L", "LA"), None
+    if shallow.has_transparency_data or "transparency" in image.info:
+        shallow, alpha = with_alpha(image, shallow)
+    pixels = np.asarray(shallow if shallow.mode == "RGB" else shallow.convert("RGB"))
+    return Picture(pixels, gray, alpha, metadata, (*(frame or ()), *how, *left))
+
+
+def upright_with_metadata(
+    image: Image.Image, shallow: Image.Image, content: bytes
+) -> tuple[Image.Image, dict[Box, bytes], list[str]]:
+    """The image `shallow` as the EXIF of `image` turns it, its metadata, and notes of what is left out."""
+    has_some = image.info or image.format is not None
+    metadata, left, readable = read_metadata(image, content) if has_some else ({}, [], True)
     shallow.load()  # by itself: an error is one of pixels, and a second attempt might pass over it
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # also by XMP
@@ -166,22 +183,14 @@ def picture_of(image: Image.Image, options: ReadOptions, notes: tuple[str, ...] 
     if not readable:
         outcome = "kept as it is" if Box.EXIF in metadata else "left out"
         left.append(f"its EXIF cannot be read and is {outcome}")
-    if shallow.mode == "CMYK":
-        shallow, inks = rgb_of_cmyk(shallow)
-        metadata.pop(Box.ICC, None)
-        left.append(inks)
-    key = png.right_key(image) if "transparency" in image.info else None
-    pixels, alpha = planes_of(shallow, key)
-    return Picture(pixels, shallow.mode in ("1", "L", "LA"), alpha, metadata, (*notes, *how, *left))
+    return shallow, metadata, left
 
 
 def of_8_bits(image: Image.Image, wanted: int | None) -> tuple[Image.Image, list[str]]:
     """The image, converted to 8 bits if its samples are deeper, and notes; raises ImageError."""
     if image.mode not in (*MODES, *DEEP_MODES):
         raise ImageError(f"has mode {image.mode}, not 8-bit gray, RGB, CMYK or palette: convert it first")
-    tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
-    bits = depth.bits_of(image) if not tile or depth.DEEP_RAW_MODE.search(str(tile)) else 8
-    if bits is None:
+    if (bits := depth.bits_of(image)) is None:
         return image, [UNKNOWN_DEPTH]
     if bits <= 8:
         return image, []
@@ -202,13 +211,16 @@ def turned_upright(image: Image.Image, shallow: Image.Image, orientation: int) -
     return ImageOps.exif_transpose(shallow)
 
 
-def planes_of(image: Image.Image, key: int | tuple[int, ...] | None = None) -> tuple[Pixels, Alpha | None]:
-    """Pixels (H, W, 3) and alpha (H, W); `key` is the transparent colour if the image has a wrong one."""
+def with_alpha(image: Image.Image, shallow: Image.Image) -> tuple[Image.Image, Alpha | None]:
+    """The image `shallow` in a mode with alpha, and that (H, W); as it is if nothing of it is transparent.
+
+    Its transparent colour is that of `image`, read anew where Pillow has it wrong.
+    """
+    key = png.right_key(image) if "transparency" in image.info else None
     if key is not None:
-        image = image.copy()
-        image.info["transparency"] = key
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), alpha
+        shallow = shallow.copy()
+        shallow.info["transparency"] = key
+    if not shallow.has_transparency_data:
+        return shallow, None
+    shallow = shallow.convert("RGBA")
+    return shallow, np.asarray(shallow.getchannel("A"))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from aecodec.errors import BitstreamError
 from aecodec.picture import Picture
-from aecodec.picture.pillow_errors import decoding, unwarned
+from aecodec.picture.pillow_errors import decoding
 
 SIDE = 256  # pixels of the longer side: what file managers ask for
 LARGEST = 512  # pixels of a side that is read, see docs/format.md
@@ -70,7 +70,7 @@ def read_thumbnail(content: bytes, size: tuple[int, int]) -> Image.Image:
     """
     if not is_webp(content):
         raise BitstreamError("it is no WebP")
-    with unwarned(), decoding(), Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
+    with decoding(), Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
         if getattr(image, "is_animated", False):
             raise BitstreamError("it is a film")
         if max(image.size) > LARGEST or image.size != thumbnail_size(size, max(image.size)):

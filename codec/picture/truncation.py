@@ -171,7 +171,7 @@ def is_cut(data: bytes, format: str | None) -> bool:
     if format == "JPEG":
         return jpeg.is_cut(data)
     if format == "PNG":
-        return png.is_cut(io.BytesIO(data))
+        return png.outline_of(io.BytesIO(data)).cut
     if format == "GIF":
         return not data.rstrip(b"\0").endswith(b";")
     return missing_bytes(data, format) > 0

@@ -20,7 +20,7 @@ from aecodec.fields import Reader, write_varint
 from aecodec.model.registry import model_named
 from aecodec.picture import code_points, text, to_gray
 from aecodec.picture.clipping import Clipping, write_clipping
-from aecodec.picture.lossless import write_lossless, write_tiles
+from aecodec.picture.lossless import write_pixels, write_tiles
 from aecodec.restoration import networks
 from aecodec.restoration.enhancement import NETWORK as ENHANCE
 from aecodec.restoration.upscaling import network_name
@@ -33,7 +33,7 @@ BYTES = (b"", b"\0", b"\xff", b"\x80\x00", b"\xff" * 4, b"\xff" * 5, b"\xff" * 6
 
 def seeds() -> dict[str, bytes]:
     """A valid file of each kind, made with the installed model."""
-    alpha = {Box.ALPHA: write_lossless(Image.fromarray(noise(70, 33)[:, :, 0]))}
+    alpha = {Box.ALPHA: write_pixels(noise(70, 33)[:, :, 0])}
     said = text.Text(
         (text.TextChunk("Title", "cat"),), b"hello", b"\x1c\2x\0\3cat", (Fraction(72), Fraction(72))
     )
@@ -108,7 +108,7 @@ def learned(
 
 def lossless(pixels: Pixels, gray: bool = False, boxes: dict[Box, bytes] | None = None) -> bytes:
     """The lossless file of a picture (H, W, 3)."""
-    payload = write_lossless(Image.fromarray(pixels))
+    payload = write_pixels(pixels)
     return serialise(Container(pixels.shape[1], pixels.shape[0], gray, payload, None, boxes or {}))
 
 

@@ -1,7 +1,11 @@
-"""How files of pictures begin: tells a picture from any other file by its first bytes, without Pillow."""
+"""How files of pictures are named and begin: tells them from other files, without Pillow and numpy."""
 
 from __future__ import annotations
 
+READABLE_SUFFIXES = {
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg"),
+    *(".jxl", ".png", ".tif", ".tiff", ".webp"),
+}
 HEAD = 32  # bytes that suffice
 SIGNATURES = (  # those that are read here, and of others which nobody wants to lose: raw and layered ones
     b"\x89PNG\r\n\x1a\n",
