@@ -89,8 +89,17 @@ class Coder:
         """The stream of latents, with one CDF set of the hyper-latent."""
         coder = self.ans.stack()
         coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_table)
+        support, flat = self.tables.y_support.tolist(), latents.symbols.reshape(-1)
         for number in reversed(range(CONTEXT_PASSES)):
-            self.encode_pass(coder, latents.symbols, latents.scale_index, number)
+            parts = coded_scale_indices(self.tables, latents.scale_index, latents.symbols, number)
+            groups = [(support[index], table, flat[places]) for index, table, places in self.groups(parts)]
+            escaped = np.concatenate(
+                [np.empty(0, np.int16), *(values[np.abs(values) > most] for most, _, values in groups)]
+            )
+            coder.encode_reverse(escaped.astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_table)
+            for most, table, values in reversed(groups):
+                codes = np.where(np.abs(values) > most, most + 1, values)
+                coder.encode_reverse(codes.astype(np.int32) + most, table)
         span = self.tables.z_high - self.tables.z_low
         for step in reversed(list(hyper_steps(self.tables, latents.z, latents.quality))):
             values = latents.z[step.channel].reshape(-1)[step.places]
@@ -115,19 +124,6 @@ class Coder:
         if z.min() < self.tables.z_low or z.max() > self.tables.z_high:
             raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
         return z
-
-    def encode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
-        """Push the symbols (M, 2h, 2w) of one context pass."""
-        support, flat = self.tables.y_support.tolist(), symbols.reshape(-1)
-        parts = coded_scale_indices(self.tables, scale_index, symbols, number)
-        groups = [(support[index], table, flat[places]) for index, table, places in self.groups(parts)]
-        escaped = np.concatenate(
-            [np.empty(0, np.int16), *(values[np.abs(values) > most] for most, _, values in groups)]
-        )
-        coder.encode_reverse(escaped.astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_table)
-        for most, table, values in reversed(groups):
-            codes = np.where(np.abs(values) > most, most + 1, values)
-            coder.encode_reverse(codes.astype(np.int32) + most, table)
 
     def decode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
         """Pop the symbols (M, 2h, 2w) of one context pass into their places."""
