@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from aecodec.arrays import Floats, Integers, ScaleIndices, Symbols
 from aecodec.container import QUALITY_UNITS
-from aecodec.decoder.reconstruction import dequantise
 from aecodec.entropy.coder import SYMBOL_LIMIT, Coder, Latents, z_histogram
 from aecodec.entropy.context import (
     FARTHEST,
@@ -286,7 +285,7 @@ def test_symbols_are_lowered_where_that_costs_less(level: int, lagrangian: float
     nearest, levels = np.rint(residual), np.full(residual.shape, level, np.uint8)
 
     def cost(symbols: Floats) -> Floats:
-        error = residual - dequantise(TABLES, symbols, levels)
+        error = residual - (symbols - np.sign(symbols) * TABLES.reconstruction_offset[levels])
         return np.asarray(TABLES.bits_of(symbols, levels) + lagrangian * np.square(error, dtype=np.float64))
 
     saved = cost(nearest) - cost(nearest - 1)

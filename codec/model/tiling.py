@@ -79,16 +79,6 @@ def decoder_tiles(size: tuple[int, int], region: Window | None = None, core: int
     return needed
 
 
-def narrow_halo(tile: Tile, halo: int) -> Tile:
-    """The tile with a halo of at most so many cells; `outer` counts from where that of the tile starts."""
-    spans = []  # of each axis those of outer, and inner within outer
-    for kept, seen in zip(tile.inner, tile.outer, strict=True):
-        first, last = max(kept.start - halo, 0), min(kept.stop + halo, seen.stop - seen.start)
-        spans.append((slice(first, last), slice(kept.start - first, kept.stop - first)))
-    rows, columns = spans
-    return Tile((rows[0], columns[0]), (rows[1], columns[1]), tile.place)
-
-
 def scale_window(window: Window, factor: int) -> Window:
     """A window of cells in units that are `factor` times finer."""
     rows, columns = (slice(span.start * factor, span.stop * factor) for span in window)
