@@ -109,39 +109,8 @@ class Coder:
                 coder.encode_reverse(codes[in_context], table)
         return np.asarray(coder.get_compressed(), "<u4").tobytes()
 
-    def decode_hyper_latent(
-        self, coder: Stack, size: tuple[int, int], quality: float, cdf_set: int
-    ) -> Integers:
-        """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
-        z = np.zeros((self.tables.z_channels, *size), np.int32)
-        span = self.tables.z_high - self.tables.z_low
-        for step in hyper_steps(self.tables, z, quality):
-            values = step.origin - span
-            contexts = self.groups([(np.arange(len(values)), step.context)], cdf_set)
-            codes = [coder.decode(table, len(in_context)) for _, table, in_context in contexts]
-            values[np.concatenate([in_context for _, _, in_context in contexts])] += np.concatenate(codes)
-            z[step.channel].reshape(-1)[step.places] = values
-        if z.min() < self.tables.z_low or z.max() > self.tables.z_high:
-            raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
-        return z
-
-    def decode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
-        """Pop the symbols (M, 2h, 2w) of one context pass into their places."""
-        flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
-        parts = coded_scale_indices(self.tables, scale_index, symbols, number)
-        for index, table, places in self.groups(parts):
-            support = int(self.tables.y_support[index])
-            codes = coder.decode(table, len(places))
-            flat[places] = codes - support
-            escapes.append(places[codes == 2 * support + 1])
-        if len(places := np.concatenate(escapes)):
-            values = coder.decode(self.escape_table, len(places)) - SYMBOL_LIMIT - 1
-            if (values < -SYMBOL_LIMIT).any():
-                raise BitstreamError("payload holds a symbol out of range: the file is damaged")
-            flat[places] = values
-
     def decode(self, stream: bytes, size: tuple[int, int], quality: float, cdf_set: int) -> Latents:
-        """The latents of a stream; `size` (h, w) is the hyper-latent's.
+        """The latents of a stream; `size` (h, w) is the hyper-latent's, which is popped first.
 
         Raises BitstreamError where the stream cannot have come from `encode`.
         """
@@ -155,15 +124,39 @@ class Coder:
             coder = self.ans.stack(np.frombuffer(stream, "<u4").astype(np.uint32))
         except ValueError as error:
             raise BitstreamError(f"payload is no stream of symbols ({error}): get a sound copy") from error
-        z = self.decode_hyper_latent(coder, size, quality, cdf_set)
+        z = np.zeros((self.tables.z_channels, *size), np.int32)
+        span = self.tables.z_high - self.tables.z_low
+        for step in hyper_steps(self.tables, z, quality):
+            values = step.origin - span
+            contexts = self.groups([(np.arange(len(values)), step.context)], cdf_set)
+            codes = [coder.decode(table, len(in_context)) for _, table, in_context in contexts]
+            values[np.concatenate([in_context for _, _, in_context in contexts])] += np.concatenate(codes)
+            z[step.channel].reshape(-1)[step.places] = values
+        if z.min() < self.tables.z_low or z.max() > self.tables.z_high:
+            raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
         scale_index = scale_indices(self.tables, z, quality)
+        return Latents(z, self.decode_symbols(coder, scale_index), scale_index, quality)
+
+    def decode_symbols(self, coder: Stack, scale_index: ScaleIndices) -> Symbols:
+        """Pop the symbols (M, 2h, 2w), pass after pass, and the end mark."""
         symbols = np.zeros(scale_index.shape, np.int16)
+        flat = symbols.reshape(-1)
         for number in range(CONTEXT_PASSES):
-            self.decode_pass(coder, symbols, scale_index, number)
-        end = coder.decode(self.escape_table, 1)
-        if end[0] != END_MARK or not coder.is_empty():
+            escapes = [np.empty(0, np.int32)]
+            parts = coded_scale_indices(self.tables, scale_index, symbols, number)
+            for index, table, places in self.groups(parts):
+                support = int(self.tables.y_support[index])
+                codes = coder.decode(table, len(places))
+                flat[places] = codes - support
+                escapes.append(places[codes == 2 * support + 1])
+            if len(escaped := np.concatenate(escapes)):
+                values = coder.decode(self.escape_table, len(escaped)) - SYMBOL_LIMIT - 1
+                if (values < -SYMBOL_LIMIT).any():
+                    raise BitstreamError("payload holds a symbol out of range: the file is damaged")
+                flat[escaped] = values
+        if coder.decode(self.escape_table, 1)[0] != END_MARK or not coder.is_empty():
             raise BitstreamError("payload does not end with the picture: the file is damaged")
-        return Latents(z, symbols, scale_index, quality)
+        return symbols
 
     def best_cdf_set(self, z: Integers, quality: float) -> int:
         """The CDF set under which the hyper-latent (Z, h, w) takes the fewest bits."""
