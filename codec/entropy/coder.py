@@ -42,16 +42,6 @@ class Latents:
     y_hat: Floats | None = None  # (M, 2h, 2w), as the decoder computes it, where an encoder has it already
 
 
-def z_histogram(tables: FrequencyTables, z: Integers, quality: float) -> NDArray[np.int64]:
-    """How often each symbol of the hyper-latent (Z, h, w) occurs in each context (contexts, values)."""
-    contexts, values = tables.z_frequencies.shape[1:]
-    seen = np.zeros(contexts * values, np.int64)
-    for step in hyper_steps(tables, z, quality):
-        codes = z[step.channel].reshape(-1)[step.places] - step.origin + values // 2
-        seen += np.bincount(step.context * values + codes, minlength=len(seen))
-    return seen.reshape(contexts, values)
-
-
 class Coder:
     """The tables as those of an ANS coder, the installed one by default; each is built when first needed."""
 
@@ -160,5 +150,8 @@ class Coder:
 
     def best_cdf_set(self, z: Integers, quality: float) -> int:
         """The CDF set under which the hyper-latent (Z, h, w) takes the fewest bits."""
-        seen = z_histogram(self.tables, z, quality)
-        return int(np.tensordot(self.tables.z_bits, seen, axes=2).argmin())
+        bits, span = np.zeros(len(self.tables.z_frequencies)), self.tables.z_high - self.tables.z_low
+        for step in hyper_steps(self.tables, z, quality):
+            codes = z[step.channel].reshape(-1)[step.places] - step.origin + span
+            bits += self.tables.z_bits[:, step.context, codes].sum(1, dtype=np.float64)
+        return int(bits.argmin())
