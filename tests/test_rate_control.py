@@ -312,4 +312,4 @@ def test_the_search_ends_where_files_turn_lossless() -> None:
 
     trials = search(encode, attrgetter("psnr"), (60, 60.05), 0.17)
     assert len(trials) <= 12
-    assert len(of_psnr(encode, encode, 60)) == 51
+    assert len(of_psnr(encode, encode, 60).data) == 51
