@@ -85,8 +85,9 @@ class Encoded:
         def compare(tile: Tile) -> None:
             wanted = self.source.pixels[scale_window(tile.place, CELL)]
             decoded = reconstruct_tile(model, latents, tile, finish)[: wanted.shape[0], : wanted.shape[1]]
-            difference = wanted.astype(np.float32) - (to_gray(decoded) if gray else decoded)
-            errors.append(float(np.square(difference).sum(dtype=np.float64)))
+            error = wanted.astype(np.float32)
+            error -= to_gray(decoded) if gray else decoded
+            errors.append(float(np.square(error, out=error).sum(dtype=np.float64)))
             samples.append(wanted.size)
 
         model.load_ahead(latents.quality, *MEANS, "synthesis", together=tiles_at_once(len(parts)))
