@@ -132,8 +132,8 @@ def compress_one(settings: Compression, job: Job) -> Record:
         encoded = encode(picture, options, settings.measure)
         before = job.source.stat().st_size if piped is None else len(piped)
     record: Record = {"input": str(job.source), "output": str(job.target)}
-    if settings.skip_larger and len(encoded) >= before:
-        sizes = f"{readable_size(before)} -> {readable_size(len(encoded))}"
+    if settings.skip_larger and len(encoded.data) >= before:
+        sizes = f"{readable_size(before)} -> {readable_size(len(encoded.data))}"
         note = f"not written, as it would not be smaller: {sizes}"
         return {**record, "notes": (*picture.notes, note)}
     check = partial(verify, encoded=encoded) if settings.verify else None
@@ -149,9 +149,9 @@ def record_of(encoded: Encoded, before: int, settings: Compression) -> Record:
     fidelity = encoded.fidelity(settings.exact_psnr) if settings.measure and learned else None
     return {
         "bytes_before": before,
-        "bytes_after": len(encoded),
-        "ratio": before / len(encoded),
-        "bpp": 8 * len(encoded) / (container.width * container.height),
+        "bytes_after": len(encoded.data),
+        "ratio": before / len(encoded.data),
+        "bpp": 8 * len(encoded.data) / (container.width * container.height),
         "psnr": fidelity.psnr if fidelity and fidelity.psnr < inf else None,
         "psnr_sampled": fidelity.sampled if fidelity else False,
         "coding": "learned" if learned else "lossless",

@@ -26,7 +26,7 @@ def verify(path: Path, encoded: Encoded) -> None:
 
     if (written := read_bytes(path)) != encoded.data:
         raise AecodecError(
-            f"{len(written)} bytes read back are not the {len(encoded)} that were written: "
+            f"{len(written)} bytes read back are not the {len(encoded.data)} that were written: "
             "check the disk, and write again"
         )
     container, source, matches = parse(written, ANY_SIZE), encoded.source, True

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aecodec.arrays import Floats
+from aecodec.container import PATCH
+from aecodec.decoder.reconstruction import reconstruct_tile
 from aecodec.errors import AecodecError, ModelError
 from aecodec.model.network import QUALITY, SESSIONS, Network
 from aecodec.model.parallel import at_once, for_each, thread_count, tiles_at_once
 from aecodec.model.registry import Model
-from aecodec.model.tiling import narrow_halo, scale_window, tiles
+from aecodec.model.tiling import DECODER_HALO, SYNTHESIS_HALO, scale_window, tiles
 from aecodec.progress import progress_listener
 
 SIDES = st.integers(1, 40)
@@ -132,16 +136,25 @@ def test_sessions_of_the_last_qualities_are_kept(model: Model) -> None:
     assert network.at(10) is not first
 
 
-@given(SIDES, SIDES, st.integers(1, 12), st.integers(0, 6), st.integers(0, 6))
-def test_a_narrower_halo_is_that_of_other_tiles(
-    height: int, width: int, core: int, halo: int, less: int
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
+def test_the_synthesis_gets_its_own_halo_and_pixels_are_those_of_the_place(
+    height: int, width: int, core: int
 ) -> None:
-    cells = np.arange(height * width).reshape(height, width)
-    wide, narrow = (list(tiles(height, width, core, cells)) for cells in (halo, min(less, halo)))
+    y_hat = (np.arange(4 * height * width) % 256).reshape(1, 2 * height, 2 * width).astype(np.float32)
+    model, latents = Mock(), Mock(y_hat=y_hat)
+    model.synthesis.side_effect = lambda _, y: [np.repeat(in_pixels(y / 255), 3, axis=0)]
+    wide, narrow = (tiles(height, width, core, halo) for halo in (DECODER_HALO, SYNTHESIS_HALO))
     for tile, expected in zip(wide, narrow, strict=True):
-        seen = narrow_halo(tile, less)
-        np.testing.assert_array_equal(cells[tile.outer][seen.outer], cells[expected.outer])
-        assert (seen.inner, seen.place) == (expected.inner, expected.place)
+        pixels = reconstruct_tile(model, latents, tile)
+        seen = model.synthesis.call_args.args[1]
+        np.testing.assert_array_equal(seen, y_hat[:, *scale_window(expected.outer, 2)])
+        place = y_hat[:, *scale_window(tile.place, 2)]
+        np.testing.assert_array_equal(pixels[..., 2], in_pixels(place)[0])
+
+
+def in_pixels(latents: Floats) -> Floats:
+    """Each of some latents (M, h, w) as often as it has pixels."""
+    return latents.repeat(PATCH, axis=1).repeat(PATCH, axis=2)
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "5"])

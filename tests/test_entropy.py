@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from aecodec.arrays import Floats, Integers, ScaleIndices, Symbols
 from aecodec.container import QUALITY_UNITS
-from aecodec.decoder.reconstruction import dequantise
-from aecodec.entropy.coder import SYMBOL_LIMIT, Coder, Latents, z_histogram
+from aecodec.entropy.coder import SYMBOL_LIMIT, Coder, Latents
 from aecodec.entropy.context import (
     FARTHEST,
     LOUDEST,
@@ -27,6 +26,7 @@ from aecodec.entropy.hyperprior import FULL_QUALITY, scale_indices
 from aecodec.entropy.tables import SCALE_LEVELS
 from aecodec.errors import BitstreamError
 from aecodec.model.registry import Model, model_named
+from aecodec.rate_map import hyper_latent_bits
 from tests.common import random_latents
 
 CODER = model_named("base").coder
@@ -102,8 +102,7 @@ def test_no_hyper_latent_is_free() -> None:
 
 def test_streams_are_as_long_as_the_tables_say() -> None:
     latents = random_latents(TABLES, (4, 4), 50, 5)
-    seen = z_histogram(TABLES, latents.z, latents.quality)
-    bits = float((TABLES.z_bits[0] * seen).sum())
+    bits = float(hyper_latent_bits(TABLES, latents.z, latents.quality, 0).sum())
     for number in range(3):
         places = (context_passes(latents.scale_index.shape) == number) & (
             latents.scale_index >= TABLES.skip_below
@@ -286,7 +285,7 @@ def test_symbols_are_lowered_where_that_costs_less(level: int, lagrangian: float
     nearest, levels = np.rint(residual), np.full(residual.shape, level, np.uint8)
 
     def cost(symbols: Floats) -> Floats:
-        error = residual - dequantise(TABLES, symbols, levels)
+        error = residual - (symbols - np.sign(symbols) * TABLES.reconstruction_offset[levels])
         return np.asarray(TABLES.bits_of(symbols, levels) + lagrangian * np.square(error, dtype=np.float64))
 
     saved = cost(nearest) - cost(nearest - 1)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
@@ -54,14 +55,14 @@ with warnings.catch_warnings():
 import aecodec
 from aecodec.arrays import Floats
 from aecodec.container import CELL
-from aecodec.decoder.reconstruction import dequantise
+from aecodec.decoder.reconstruction import decode_y
 from aecodec.encoder.options import TUNED
 from aecodec.encoder.quantisation import quantise
 from aecodec.entropy.context import context_passes
 from aecodec.entropy.hyperprior import CONTEXTS, EXPECTED_RANGE, hyper_steps
 from aecodec.model.network import Network
 from aecodec.model.registry import model_named
-from aecodec.model.tiling import ANALYSIS_HALO
+from aecodec.model.tiling import ANALYSIS_HALO, tiles
 from tests.common import derivatives_along
 
 pytestmark = [
@@ -157,14 +158,18 @@ def test_training_and_run_time_reconstruct_the_same() -> None:
     torch.manual_seed(2)
     trained = Codec()
     torch.nn.init.uniform_(trained.quantiser.reconstruction_offset, 0, 0.3)
-    y, means = 4 * torch.randn(2, 3, 4, 5)
-    index = torch.randint(0, 64, y.shape)
+    tables = export.initial_tables(trained)
+    y, means = 4 * torch.randn(2, 3, 4, 6)
+    index = torch.randint(tables.skip_below, 64, y.shape)
     with torch.no_grad():
         expected = trained.quantiser(y, means, index.float()).numpy()
-    symbols = trained.quantiser.symbols(y - means, index).detach().numpy()
-    reconstructed = means.numpy() + dequantise(
-        export.initial_tables(trained), symbols, index.numpy().astype(np.uint8)
-    )
+    symbols = trained.quantiser.symbols(y - means, index).detach().numpy().astype(np.int16)
+    model = Mock(tables=tables)
+    model.first_means.return_value = None, means.numpy()
+    model.second_means.return_value = model.third_means.return_value = [means.numpy()]
+    (tile,) = tiles(2, 3, 3, 0)
+    z, scale_index = np.zeros((1, 2, 3), np.int32), index.numpy().astype(np.uint8)
+    reconstructed = decode_y(model, z, 50, tile, scale_index, symbols)
     np.testing.assert_allclose(reconstructed, expected, atol=1e-5)
 
 
@@ -192,7 +197,12 @@ def test_training_rounds_nearly_as_files_do() -> None:
     y = torch.randn(320, 8, 8) * 0.11 * (index * SCALE_STEP).exp()
     tables, levels = export.initial_tables(trained), index.numpy().astype(np.uint8).ravel()
     in_files = quantise(
-        tables, y.numpy().ravel(), levels, tables.rdoq_thresholds(BITS_PER_SQUARED_STEP)
+        tables,
+        tables.rdoq_thresholds(BITS_PER_SQUARED_STEP),
+        y.numpy(),
+        levels,
+        np.arange(y.numel()),
+        np.zeros(y.numel(), np.float32),
     ).reshape(y.shape)
     in_training = trained.quantiser.symbols(y, index).detach().numpy()
     assert np.mean(in_files != in_training) < 0.01  # files know the scale, training spreads it

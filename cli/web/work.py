@@ -172,8 +172,8 @@ def about(encoded: Encoded) -> dict[str, Any]:
     """What is said of a file."""
     header, finite = encoded.container.learned, np.isfinite(encoded.psnr)
     return {
-        "bytes": len(encoded),
-        "bpp": 8 * len(encoded) / (encoded.container.width * encoded.container.height),
+        "bytes": len(encoded.data),
+        "bpp": 8 * len(encoded.data) / (encoded.container.width * encoded.container.height),
         "quality": header.quality if header else None,
         "psnr": encoded.psnr if finite else None,
     }

@@ -16,7 +16,6 @@ from aecodec.arrays import Finish, Floats, Integers, Pixels, Places, ScaleIndice
 from aecodec.container import CELL
 from aecodec.entropy.coder import Latents
 from aecodec.entropy.context import context_passes
-from aecodec.entropy.tables import FrequencyTables
 from aecodec.model.parallel import for_each
 from aecodec.model.registry import MEANS, Model
 from aecodec.model.tiling import (
@@ -24,16 +23,9 @@ from aecodec.model.tiling import (
     SYNTHESIS_HALO,
     Tile,
     decoder_tiles,
-    narrow_halo,
     overlap,
     scale_window,
 )
-
-
-def dequantise(tables: FrequencyTables, symbols: Floats, scale_index: ScaleIndices) -> Floats:
-    """Where symbols, of any shape, are reconstructed: distances from their means in quantisation steps."""
-    offset = tables.reconstruction_offset.take(scale_index)
-    return np.asarray(symbols - np.sign(symbols) * offset, np.float32)
 
 
 def decode_y(
@@ -42,24 +34,31 @@ def decode_y(
     quality: float,
     tile: Tile,
     scale_index: ScaleIndices,
-    residuals: Callable[[Places, Floats], Floats],
+    symbols: Symbols,
+    choose: Callable[[Places, Floats], Floats] | None = None,
 ) -> Floats:
-    """y_hat (M, h, w) of a tile: pass after pass, the means plus the residuals of the pass's latents.
+    """y_hat (M, h, w) of a tile: pass after pass, the means plus what the symbols of the pass stand for.
 
-    `scale_index` (M, h, w) is the tile's. In each pass `residuals` gets the places (n,) of the coded latents
-    in the flat tile and their means (n,), and returns y_hat minus these means (n,). Each network outputs a
-    correction that is added to its input means. Means of latents that are already decoded are ignored.
+    `scale_index` and `symbols` (M, h, w) are the tile's. An encoder, which has no symbols yet, has `choose`:
+    that gets the places (n,) of a pass's coded latents in the flat tile and their means (n,), and returns
+    symbols (n,), which are filled in. Each network outputs a correction that is added to its input means.
+    Means of latents that are already decoded are ignored. Symbols other than zero are reconstructed nearer to
+    the mean, by an offset.
     """
     features, means = model.first_means(quality, z[:, *tile.outer].astype(np.float32))
     pass_of, coded = context_passes(scale_index.shape), scale_index >= model.tables.skip_below
-    y_hat = np.zeros(scale_index.shape, np.float32)
+    y_hat, flat = np.zeros(scale_index.shape, np.float32), symbols.reshape(-1)
     for number, name in enumerate(MEANS):
         if number:
             (means,) = getattr(model, name)(quality, features, means, y_hat)
         in_pass = pass_of == number
         np.putmask(y_hat, in_pass, means)  # np.copyto does the same, six times slower
         places = np.flatnonzero(in_pass & coded)
-        y_hat.reshape(-1)[places] += residuals(places, means.take(places))
+        if choose:
+            flat[places] = choose(places, means.take(places))
+        steps = flat.take(places).astype(np.float32)
+        steps -= np.sign(steps) * model.tables.reconstruction_offset.take(scale_index.take(places))
+        y_hat.reshape(-1)[places] += steps
     return y_hat
 
 
@@ -68,22 +67,26 @@ def decode_y_of_symbols(model: Model, latents: Latents, tile: Tile) -> Floats:
     seen = (slice(None), *scale_window(tile.outer, 2))
     symbols: Symbols = np.ascontiguousarray(latents.symbols[seen])  # taken from faster
     scale_index: ScaleIndices = np.ascontiguousarray(latents.scale_index[seen])
-
-    def residuals(places: Places, means: Floats) -> Floats:
-        return dequantise(model.tables, symbols.take(places).astype(np.float32), scale_index.take(places))
-
-    return decode_y(model, latents.z, latents.quality, tile, scale_index, residuals)
+    return decode_y(model, latents.z, latents.quality, tile, scale_index, symbols)
 
 
 def reconstruct_tile(model: Model, latents: Latents, tile: Tile, finish: Finish | None = None) -> Pixels:
-    """The pixels (H, W, 3) of a tile's place, padding included."""
+    """The pixels (H, W, 3) of a tile's place, padding included.
+
+    The synthesis gets no more of the halo than it sees.
+    """
     if latents.y_hat is None:
         y_hat = decode_y_of_symbols(model, latents, tile)
     else:  # known to the encoder
         y_hat = latents.y_hat[:, *scale_window(tile.outer, 2)]
-    seen = narrow_halo(tile, SYNTHESIS_HALO)
-    (image,) = model.synthesis(latents.quality, y_hat[:, *scale_window(seen.outer, 2)])
-    levels = image[:, *scale_window(seen.inner, CELL)]
+    spans = []  # of rows and columns: what the synthesis sees of the tile, and what is kept of that
+    for kept, outer in zip(tile.inner, tile.outer, strict=True):
+        first = max(kept.start - SYNTHESIS_HALO, 0)
+        last = min(kept.stop + SYNTHESIS_HALO, outer.stop - outer.start)
+        spans.append((slice(first, last), slice(kept.start - first, kept.stop - first)))
+    seen, inner = zip(*spans, strict=True)
+    (image,) = model.synthesis(latents.quality, y_hat[:, *scale_window(seen, 2)])
+    levels = image[:, *scale_window(inner, CELL)]
     levels = np.multiply(np.clip(levels, 0, 1, out=levels), np.float32(255), out=levels).transpose(1, 2, 0)
     if finish:
         levels = finish(levels, scale_window(tile.place, CELL))

@@ -61,7 +61,7 @@ class Comparison:
 
 def choose_clipping(encoded: Encoded) -> bytes:
     """The box for a file whose picture has areas of white or black; nothing where none is worth it."""
-    source, decoded, size = encoded.source.pixels, encoded.pixels, len(encoded)
+    source, decoded, size = encoded.source.pixels, encoded.pixels, len(encoded.data)
     error = sum(
         float(np.square(source[rows].astype(np.int32) - decoded[rows]).sum()) for rows in strips(source)
     )

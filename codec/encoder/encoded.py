@@ -8,14 +8,14 @@ from functools import cached_property
 
 import numpy as np
 
-from aecodec.arrays import Finish, Pixels
+from aecodec.arrays import Pixels
 from aecodec.container import CELL, Box, Container
 from aecodec.decoder.decoding import clipper_of, decode_samples
 from aecodec.decoder.reconstruction import reconstruct_tile
 from aecodec.entropy.coder import Latents
-from aecodec.model.parallel import for_each
-from aecodec.model.registry import Model
-from aecodec.model.tiling import DECODER_HALO, Tile, cell_grid, scale_window, tiles
+from aecodec.model.parallel import for_each, tiles_at_once
+from aecodec.model.registry import MEANS, Model
+from aecodec.model.tiling import DECODER_HALO, Tile, cell_grid, decoder_tiles, scale_window, tiles
 from aecodec.picture import Picture, to_gray
 from aecodec.picture import psnr as psnr_of
 
@@ -43,10 +43,6 @@ class Encoded:
     source: Picture  # that it was made of
     keeps_hidden: bool  # whether the colours of invisible pixels count
 
-    def __len__(self) -> int:
-        """Bytes of the file."""
-        return len(self.data)
-
     @cached_property
     def pixels(self) -> Pixels:
         """The pixels (H, W, 3) that a decoder shows, which may not be changed."""
@@ -69,15 +65,35 @@ class Encoded:
         return slim
 
     def fidelity(self, exact: bool = False) -> Fidelity:
-        """The PSNR of the file. That of a large picture is measured on a sample, unless `exact` is set."""
+        """The PSNR of the file. That of a large picture is measured on a sample, unless `exact` is set.
+
+        Tiles are compared as they are decoded, so that no second picture takes memory. Where stages follow
+        them, or alpha weights them, all pixels are needed.
+        """
+        size = self.container.height, self.container.width
+        sampled = size[0] * size[1] > MEASURED_WHOLE and not exact
+        known = "psnr" in self.__dict__ or ("pixels" in self.__dict__ and not sampled)
         staged = self.container.stages.enhance or self.container.stages.upscale
         weighted = self.source.alpha is not None and not self.keeps_hidden
-        small = self.source.pixels.size <= 3 * MEASURED_WHOLE
-        if exact or self.latents is None or "psnr" in self.__dict__ or staged or weighted or small:
+        if known or self.latents is None or staged or weighted:
             return Fidelity(self.psnr, sampled=False)
+        model, latents, gray = self.model, self.latents, self.container.gray
         finish = clipper_of(self.container) if Box.CLIPPING in self.container.boxes else None
-        psnr = sampled_psnr(self.model, self.latents, self.source.pixels, self.source.gray, finish)
-        return Fidelity(psnr, sampled=True)
+        parts = sample_of(size) if sampled else decoder_tiles(size)
+        errors, samples = [], []
+
+        def compare(tile: Tile) -> None:
+            wanted = self.source.pixels[scale_window(tile.place, CELL)]
+            decoded = reconstruct_tile(model, latents, tile, finish)[: wanted.shape[0], : wanted.shape[1]]
+            error = wanted.astype(np.float32)
+            error -= to_gray(decoded) if gray else decoded
+            errors.append(float(np.square(error, out=error).sum(dtype=np.float64)))
+            samples.append(wanted.size)
+
+        model.load_ahead(latents.quality, *MEANS, "synthesis", together=tiles_at_once(len(parts)))
+        for_each("decoding", parts, compare)
+        psnr = float(10 * np.log10(255**2 * sum(samples) / sum(errors))) if any(errors) else math.inf
+        return Fidelity(psnr, sampled)
 
 
 def sample_of(size: tuple[int, int]) -> list[Tile]:
@@ -89,20 +105,3 @@ def sample_of(size: tuple[int, int]) -> list[Tile]:
     columns = (strata + random.random((SAMPLES, SAMPLES))) * width / SAMPLES
     chosen = np.unique(rows.astype(np.intp) * width + columns.astype(np.intp))
     return [every[number] for number in chosen]
-
-
-def sampled_psnr(
-    model: Model, latents: Latents, pixels: Pixels, gray: bool, finish: Finish | None = None
-) -> float:
-    """About the PSNR in dB of latents to the picture (H, W, 3) that they stand for; `finish` as decoded."""
-    errors, samples = [], []
-
-    def compare(tile: Tile) -> None:
-        wanted = pixels[scale_window(tile.place, CELL)]
-        decoded = reconstruct_tile(model, latents, tile, finish)[: wanted.shape[0], : wanted.shape[1]]
-        difference = wanted.astype(np.float32) - (to_gray(decoded) if gray else decoded)
-        errors.append(float(np.square(difference).sum(dtype=np.float64)))
-        samples.append(wanted.size)
-
-    for_each("decoding", sample_of((pixels.shape[0], pixels.shape[1])), compare)
-    return 10 * math.log10(255**2 * sum(samples) / sum(errors)) if any(errors) else math.inf

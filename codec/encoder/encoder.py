@@ -83,7 +83,7 @@ def encode(picture: Picture, options: CompressOptions, measured: bool = False) -
     encoded = encoder.encode_at(quality)
     if encoder.scale > 1 or not encoded.container.learned:
         return encoded
-    lossless = encoder.lossless_within(int(POOR_LOSSLESS_WORTH * len(encoded)))
+    lossless = encoder.lossless_within(int(POOR_LOSSLESS_WORTH * len(encoded.data)))
     return lossless if lossless and is_poor(quality, encoded.psnr) else encoded
 
 
@@ -139,13 +139,13 @@ class Encoder:
 
     def lossless_within(self, limit: int) -> Encoded | None:
         """The lossless file if it has at most `limit` bytes, as far as it is tried."""
-        candidate, spare = self.candidate, limit - len(self.seal(b"", None, {}))
+        candidate, spare = self.candidate, limit - len(self.seal(b"", None, {}).data)
         if candidate.area > SMALL and candidate.quick_try.result() > LOSSLESS_PROMISING * spare:
             return None
         if candidate.lossless.size > spare:
             return None
         encoded = self.encode_lossless()  # with lengths, which take bytes too
-        return encoded if len(encoded) <= limit else None
+        return encoded if len(encoded.data) <= limit else None
 
     def encode_roughly(self, quality: float) -> Encoded:
         """Much the file at a quality, soon: never refined or lossless, with white and black as they come."""
@@ -175,7 +175,7 @@ class Encoder:
         payload, header = self.write(latents)
         alpha = self.candidate.alpha
         encoded = self.seal(payload, header, alpha, latents=latents)
-        if lossless := self.lossless_within(len(encoded) + LOSSLESS_WORTH):
+        if lossless := self.lossless_within(len(encoded.data) + LOSSLESS_WORTH):
             return lossless
         if self.options.enhance:
             enhanced = self.seal(payload, header, alpha, True, latents)
@@ -212,7 +212,7 @@ class Encoder:
 
     def search_within(self, limit: int, scales: Sequence[int] = ()) -> Encoded:
         """The best learned file of at most `limit` bytes, or that of the first of the scales that fits."""
-        fixed = len(self.seal(b"", None, self.candidate.alpha))
+        fixed = len(self.seal(b"", None, self.candidate.alpha).data)
         try:
             return within_bytes(self.encode_at, self.encode_roughly, limit, fixed)
         except TargetError:
@@ -225,7 +225,7 @@ class Encoder:
         encoded = self.encode_at(quality)
         if quality <= DOWNSCALED_BELOW and encoded.container.learned:
             with suppress(TargetError):
-                smaller = self.downscaled(SCALES[0]).search_within(len(encoded))
+                smaller = self.downscaled(SCALES[0]).search_within(len(encoded.data))
                 if smaller.psnr >= encoded.psnr + HELPS:
                     return smaller
         return encoded

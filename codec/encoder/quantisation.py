@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from aecodec.arrays import Floats, Integers, Pixels, Places, ScaleIndices, Symbols
-from aecodec.decoder.reconstruction import decode_y, dequantise
+from aecodec.decoder.reconstruction import decode_y
 from aecodec.entropy.coder import SYMBOL_LIMIT, Latents
 from aecodec.entropy.hyperprior import scale_indices
 from aecodec.entropy.tables import FrequencyTables
@@ -93,19 +94,26 @@ def analyse(
 
 
 def quantise(
-    tables: FrequencyTables, residual: Floats, scale_index: ScaleIndices, thresholds: Floats
+    tables: FrequencyTables,
+    thresholds: Floats,
+    y: Floats,
+    scale_index: ScaleIndices,
+    places: Places,
+    means: Floats,
 ) -> Floats:
-    """Symbols (N,), as floats, of residuals (N,) with coded scale indices (N,).
+    """Symbols (n,), as floats, of the latents that have places (n,) in a flat tile, and means (n,).
 
-    A residual is rounded to the nearest integer. Where it is below its threshold, of
-    `FrequencyTables.rdoq_thresholds`, the symbol is one step nearer to zero.
+    `y` and `scale_index` (M, h, w) are the tile's. A residual is rounded to the nearest integer. Where it is
+    below its threshold, of `FrequencyTables.rdoq_thresholds`, the symbol is one step nearer to zero.
     """
-    residual = np.clip(residual, -SYMBOL_LIMIT, SYMBOL_LIMIT)
+    residual = np.clip(y.take(places) - means, -SYMBOL_LIMIT, SYMBOL_LIMIT)
     symbols: Floats = np.rint(residual)
-    places = np.flatnonzero(symbols != 0)  # of booleans, as np.flatnonzero of floats takes five times as long
-    nearest = symbols[places]
-    lowered = np.abs(residual[places]) < thresholds[tables.entries(nearest, scale_index[places])]
-    symbols[places] = nearest - np.copysign(lowered, nearest)
+    nonzero = np.flatnonzero(
+        symbols != 0
+    )  # of booleans, as np.flatnonzero of floats takes five times as long
+    nearest = symbols[nonzero]
+    entries = tables.entries(nearest, scale_index.take(places[nonzero]))
+    symbols[nonzero] = nearest - np.copysign(np.abs(residual[nonzero]) < thresholds[entries], nearest)
     return symbols
 
 
@@ -127,14 +135,8 @@ def quantise_all(
         exact = np.ascontiguousarray(y[:, *scale_window(tile.outer, 2)])  # `take` is faster on it
         index = np.ascontiguousarray(scale_index[:, *scale_window(tile.outer, 2)])
         part = np.zeros(index.shape, np.int16)
-
-        def residuals(places: Places, means: Floats) -> Floats:
-            scale_indices = index.take(places)
-            chosen = quantise(model.tables, exact.take(places) - means, scale_indices, thresholds)
-            part.reshape(-1)[places] = chosen
-            return dequantise(model.tables, chosen, scale_indices)
-
-        decoded = decode_y(model, z, quality, tile, index, residuals)
+        choose = partial(quantise, model.tables, thresholds, exact, index)
+        decoded = decode_y(model, z, quality, tile, index, part, choose)
         symbols[:, *scale_window(tile.place, 2)] = part[:, *scale_window(tile.inner, 2)]
         if y_hat is not None:
             y_hat[:, *scale_window(tile.place, 2)] = decoded[:, *scale_window(tile.inner, 2)]

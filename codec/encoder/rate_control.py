@@ -112,11 +112,11 @@ def within_bytes(
     spare = max(limit - fixed, 1)
     window = log(WELL_USED * spare), log(spare)
     trials = search_roughly_first(
-        encode, encode_roughly, lambda encoded: log(max(len(encoded) - fixed, 1)), window, "bytes"
+        encode, encode_roughly, lambda encoded: log(max(len(encoded.data) - fixed, 1)), window, "bytes"
     )
-    fitting = [trial for trial in trials if len(trial.encoded) <= limit]
+    fitting = [trial for trial in trials if len(trial.encoded.data) <= limit]
     if not fitting:
-        least = min(len(trial.encoded) for trial in trials)
+        least = min(len(trial.encoded.data) for trial in trials)
         raise TargetError(f"{limit} bytes are out of reach: the smallest file has {least}")
     return max(fitting, key=lambda trial: trial.quality).encoded
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any, Protocol
@@ -61,25 +62,24 @@ class Ans(Protocol):
 def installed_ans() -> Ans:
     """`constriction` where it is installed, 15 times as fast at decoding as `PythonAns`; else that."""
     try:
-        return ConstrictionAns()
+        from constriction import stream
     except ImportError:  # it has no wheels for Linux and Windows on ARM
         return PythonAns()
+    return ConstrictionAns(stream.model.Categorical, stream.model.Uniform, stream.stack.AnsCoder)
 
 
+@dataclass(frozen=True)
 class ConstrictionAns:
-    """The coder of `constriction`; raises ImportError where that is not installed."""
+    """The coder of `constriction`, by that package's own classes."""
 
-    def __init__(self) -> None:
-        from constriction import stream
-
-        self.model = stream.model
-        self.uniform: Callable[[int], Any] = stream.model.Uniform
-        self.stack: Callable[..., Stack] = stream.stack.AnsCoder
+    table: Callable[..., Any]  # of floats
+    uniform: Callable[[int], Any]
+    stack: Callable[..., Stack]
 
     def categorical(self, counts: NDArray[np.uint32]) -> Any:
         """See `Ans`. It takes shares, of which each code gets 1 more: from floats, which are exact here."""
         shares = np.diff(cumulative_frequencies(counts)) - 1
-        return self.model.Categorical(shares.astype(np.float64), perfect=False)
+        return self.table(shares.astype(np.float64), perfect=False)
 
 
 class PythonAns:

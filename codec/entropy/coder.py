@@ -42,16 +42,6 @@ class Latents:
     y_hat: Floats | None = None  # (M, 2h, 2w), as the decoder computes it, where an encoder has it already
 
 
-def z_histogram(tables: FrequencyTables, z: Integers, quality: float) -> NDArray[np.int64]:
-    """How often each symbol of the hyper-latent (Z, h, w) occurs in each context (contexts, values)."""
-    contexts, values = tables.z_frequencies.shape[1:]
-    seen = np.zeros(contexts * values, np.int64)
-    for step in hyper_steps(tables, z, quality):
-        codes = z[step.channel].reshape(-1)[step.places] - step.origin + values // 2
-        seen += np.bincount(step.context * values + codes, minlength=len(seen))
-    return seen.reshape(contexts, values)
-
-
 class Coder:
     """The tables as those of an ANS coder, the installed one by default; each is built when first needed."""
 
@@ -89,8 +79,17 @@ class Coder:
         """The stream of latents, with one CDF set of the hyper-latent."""
         coder = self.ans.stack()
         coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_table)
+        support, flat = self.tables.y_support.tolist(), latents.symbols.reshape(-1)
         for number in reversed(range(CONTEXT_PASSES)):
-            self.encode_pass(coder, latents.symbols, latents.scale_index, number)
+            parts = coded_scale_indices(self.tables, latents.scale_index, latents.symbols, number)
+            groups = [(support[index], table, flat[places]) for index, table, places in self.groups(parts)]
+            escaped = np.concatenate(
+                [np.empty(0, np.int16), *(values[np.abs(values) > most] for most, _, values in groups)]
+            )
+            coder.encode_reverse(escaped.astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_table)
+            for most, table, values in reversed(groups):
+                codes = np.where(np.abs(values) > most, most + 1, values)
+                coder.encode_reverse(codes.astype(np.int32) + most, table)
         span = self.tables.z_high - self.tables.z_low
         for step in reversed(list(hyper_steps(self.tables, latents.z, latents.quality))):
             values = latents.z[step.channel].reshape(-1)[step.places]
@@ -100,52 +99,8 @@ class Coder:
                 coder.encode_reverse(codes[in_context], table)
         return np.asarray(coder.get_compressed(), "<u4").tobytes()
 
-    def decode_hyper_latent(
-        self, coder: Stack, size: tuple[int, int], quality: float, cdf_set: int
-    ) -> Integers:
-        """Pop the hyper-latent (Z, h, w) of `size` (h, w)."""
-        z = np.zeros((self.tables.z_channels, *size), np.int32)
-        span = self.tables.z_high - self.tables.z_low
-        for step in hyper_steps(self.tables, z, quality):
-            values = step.origin - span
-            contexts = self.groups([(np.arange(len(values)), step.context)], cdf_set)
-            codes = [coder.decode(table, len(in_context)) for _, table, in_context in contexts]
-            values[np.concatenate([in_context for _, _, in_context in contexts])] += np.concatenate(codes)
-            z[step.channel].reshape(-1)[step.places] = values
-        if z.min() < self.tables.z_low or z.max() > self.tables.z_high:
-            raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
-        return z
-
-    def encode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
-        """Push the symbols (M, 2h, 2w) of one context pass."""
-        support, flat = self.tables.y_support.tolist(), symbols.reshape(-1)
-        parts = coded_scale_indices(self.tables, scale_index, symbols, number)
-        groups = [(support[index], table, flat[places]) for index, table, places in self.groups(parts)]
-        escaped = np.concatenate(
-            [np.empty(0, np.int16), *(values[np.abs(values) > most] for most, _, values in groups)]
-        )
-        coder.encode_reverse(escaped.astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_table)
-        for most, table, values in reversed(groups):
-            codes = np.where(np.abs(values) > most, most + 1, values)
-            coder.encode_reverse(codes.astype(np.int32) + most, table)
-
-    def decode_pass(self, coder: Stack, symbols: Symbols, scale_index: ScaleIndices, number: int) -> None:
-        """Pop the symbols (M, 2h, 2w) of one context pass into their places."""
-        flat, escapes = symbols.reshape(-1), [np.empty(0, np.int32)]
-        parts = coded_scale_indices(self.tables, scale_index, symbols, number)
-        for index, table, places in self.groups(parts):
-            support = int(self.tables.y_support[index])
-            codes = coder.decode(table, len(places))
-            flat[places] = codes - support
-            escapes.append(places[codes == 2 * support + 1])
-        if len(places := np.concatenate(escapes)):
-            values = coder.decode(self.escape_table, len(places)) - SYMBOL_LIMIT - 1
-            if (values < -SYMBOL_LIMIT).any():
-                raise BitstreamError("payload holds a symbol out of range: the file is damaged")
-            flat[places] = values
-
     def decode(self, stream: bytes, size: tuple[int, int], quality: float, cdf_set: int) -> Latents:
-        """The latents of a stream; `size` (h, w) is the hyper-latent's.
+        """The latents of a stream; `size` (h, w) is the hyper-latent's, which is popped first.
 
         Raises BitstreamError where the stream cannot have come from `encode`.
         """
@@ -159,17 +114,44 @@ class Coder:
             coder = self.ans.stack(np.frombuffer(stream, "<u4").astype(np.uint32))
         except ValueError as error:
             raise BitstreamError(f"payload is no stream of symbols ({error}): get a sound copy") from error
-        z = self.decode_hyper_latent(coder, size, quality, cdf_set)
+        z = np.zeros((self.tables.z_channels, *size), np.int32)
+        span = self.tables.z_high - self.tables.z_low
+        for step in hyper_steps(self.tables, z, quality):
+            values = step.origin - span
+            contexts = self.groups([(np.arange(len(values)), step.context)], cdf_set)
+            codes = [coder.decode(table, len(in_context)) for _, table, in_context in contexts]
+            values[np.concatenate([in_context for _, _, in_context in contexts])] += np.concatenate(codes)
+            z[step.channel].reshape(-1)[step.places] = values
+        if z.min() < self.tables.z_low or z.max() > self.tables.z_high:
+            raise BitstreamError("payload holds a hyper-latent out of range: the file is damaged")
         scale_index = scale_indices(self.tables, z, quality)
+        return Latents(z, self.decode_symbols(coder, scale_index), scale_index, quality)
+
+    def decode_symbols(self, coder: Stack, scale_index: ScaleIndices) -> Symbols:
+        """Pop the symbols (M, 2h, 2w), pass after pass, and the end mark."""
         symbols = np.zeros(scale_index.shape, np.int16)
+        flat = symbols.reshape(-1)
         for number in range(CONTEXT_PASSES):
-            self.decode_pass(coder, symbols, scale_index, number)
-        end = coder.decode(self.escape_table, 1)
-        if end[0] != END_MARK or not coder.is_empty():
+            escapes = [np.empty(0, np.int32)]
+            parts = coded_scale_indices(self.tables, scale_index, symbols, number)
+            for index, table, places in self.groups(parts):
+                support = int(self.tables.y_support[index])
+                codes = coder.decode(table, len(places))
+                flat[places] = codes - support
+                escapes.append(places[codes == 2 * support + 1])
+            if len(escaped := np.concatenate(escapes)):
+                values = coder.decode(self.escape_table, len(escaped)) - SYMBOL_LIMIT - 1
+                if (values < -SYMBOL_LIMIT).any():
+                    raise BitstreamError("payload holds a symbol out of range: the file is damaged")
+                flat[escaped] = values
+        if coder.decode(self.escape_table, 1)[0] != END_MARK or not coder.is_empty():
             raise BitstreamError("payload does not end with the picture: the file is damaged")
-        return Latents(z, symbols, scale_index, quality)
+        return symbols
 
     def best_cdf_set(self, z: Integers, quality: float) -> int:
         """The CDF set under which the hyper-latent (Z, h, w) takes the fewest bits."""
-        seen = z_histogram(self.tables, z, quality)
-        return int(np.tensordot(self.tables.z_bits, seen, axes=2).argmin())
+        bits, span = np.zeros(len(self.tables.z_frequencies)), self.tables.z_high - self.tables.z_low
+        for step in hyper_steps(self.tables, z, quality):
+            codes = z[step.channel].reshape(-1)[step.places] - step.origin + span
+            bits += self.tables.z_bits[:, step.context, codes].sum(1, dtype=np.float64)
+        return int(bits.argmin())

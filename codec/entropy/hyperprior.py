@@ -97,29 +97,23 @@ def hyper_steps(tables: FrequencyTables, z: Integers, quality: float) -> Iterato
     """
     row, column = np.ogrid[: z.shape[1], : z.shape[2]]
     flat, order = z.reshape(len(z), -1), HYPER_PASS[row % 2, column % 2]
+    inside = np.pad(np.ones(z.shape[1:], np.int64), 1)
     offsets = interpolate(tables.z_offset, quality).reshape(HYPER_PASSES, len(z))
     low, high = (bound * CONTEXTS_PER_UNIT for bound in EXPECTED_RANGE)
     for number in range(HYPER_PASSES):
         if not len(places := np.flatnonzero(order == number)):
             continue  # in a picture so narrow or low
         expected = np.repeat(NEIGHBOUR_UNIT * offsets[number, :, None], len(places), axis=1)
-        if number:
-            expected += tables.z_around[number - 1].astype(np.int64) @ neighbour_means(z, number)[:, places]
+        if number:  # then neighbours are known, of which those in the picture count
+            padded, (rows, columns) = np.pad(z, ((0, 0), (1, 1), (1, 1))), np.nonzero(order == number)
+            around = [(rows + 1 + y, columns + 1 + x) for y, x in NEIGHBOURS[number - 1]]
+            count = np.sum([inside[place] for place in around], axis=0)
+            total = np.sum([padded[:, *place] for place in around], axis=0, dtype=np.int64)
+            means = total * (NEIGHBOUR_UNIT // np.maximum(count, 1))  # in twelfths
+            expected += tables.z_around[number - 1].astype(np.int64) @ means
         in_place = NEIGHBOUR_UNIT * tables.z_in_place[number].astype(np.int64)
         for channel, expected_values in enumerate(expected):
             floored = CONTEXTS_PER_UNIT * expected_values // EXPECTED_UNIT
             origin = (floored // CONTEXTS_PER_UNIT).clip(tables.z_low, tables.z_high)
             yield Step(channel, places, floored.clip(low, high - 1) + (number * CONTEXTS - low), origin)
             expected[channel + 1 :] += in_place[channel + 1 :, channel, None] * flat[channel].take(places)
-
-
-def neighbour_means(z: Integers, number: int) -> NDArray[np.int64]:
-    """12 times the mean of z (Z, h, w) over the neighbours that count in a pass, as (Z, h * w)."""
-    _, height, width = z.shape
-    padded = np.pad(z.astype(np.int64), ((0, 0), (1, 1), (1, 1)))
-    inside = np.pad(np.ones((height, width), np.int64), 1)
-    windows = [np.s_[1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x in NEIGHBOURS[number - 1]]
-    total = sum(padded[:, *window] for window in windows)
-    count = sum(inside[window] for window in windows)
-    means: NDArray[np.int64] = total * (NEIGHBOUR_UNIT // np.maximum(count, 1))
-    return means.reshape(len(z), -1)

@@ -127,8 +127,10 @@ def load_model(directory: Path) -> Model:
     digest = decoder_digest(sums)
     if digest[:8] != manifest["fingerprint"]:
         raise ModelError(f"fingerprint of model {directory.name} is not that of its files: reinstall it")
-    if (entry := released().get(digest[:8])) and entry.sha256 != digest:
-        raise ModelError(f"model {directory.name} is not the released one of its fingerprint: remove it")
+    if directory.parent != DIRECTORY:  # tests see to it that ours are what releases wrote with
+        entry = released().get(digest[:8])
+        if entry and entry.sha256 != digest:
+            raise ModelError(f"model {directory.name} is not the released one of its fingerprint: remove it")
     return Model(directory.name, manifest, files)
 
 

@@ -65,25 +65,18 @@ def gradient_tiles(rows: int, columns: int, core: int = CORE) -> list[Tile]:
     return list(tiles(rows, columns, min(core, largest), GRADIENT_HALO))
 
 
-def decoder_tiles(size: tuple[int, int], region: Window, core: int = CORE) -> list[Tile]:
-    """The tiles that a region of a picture of `size` (H, W) needs."""
+def decoder_tiles(size: tuple[int, int], region: Window | None = None, core: int = CORE) -> list[Tile]:
+    """The tiles that a picture of `size` (H, W) needs, or a region of it."""
     needed, (rows, columns) = [], cell_grid(*size)
     core = min(core, LARGE_CORE) if rows * columns > LARGE else core
-    for tile in tiles(rows, columns, core, DECODER_HALO):
+    every = list(tiles(rows, columns, core, DECODER_HALO))
+    if region is None:
+        return every
+    for tile in every:
         part, _ = overlap(region, scale_window(tile.place, CELL))
         if all(span.start < span.stop for span in part):
             needed.append(tile)
     return needed
-
-
-def narrow_halo(tile: Tile, halo: int) -> Tile:
-    """The tile with a halo of at most so many cells; `outer` counts from where that of the tile starts."""
-    rows, columns = (
-        slice(max(kept.start - halo, 0), min(kept.stop + halo, seen.stop - seen.start))
-        for kept, seen in zip(tile.inner, tile.outer, strict=True)
-    )
-    inner, _ = overlap((rows, columns), tile.inner)
-    return Tile((rows, columns), inner, tile.place)
 
 
 def scale_window(window: Window, factor: int) -> Window:

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aecodec.arrays import Integers
 from aecodec.encoder.quantisation import draft
-from aecodec.entropy.coder import Latents, z_histogram
+from aecodec.entropy.coder import Latents
 from aecodec.entropy.context import (
     CONTEXT_PASSES,
     LOUDEST,
@@ -28,7 +29,7 @@ from aecodec.entropy.context import (
     coded_scale_indices,
     context_passes,
 )
-from aecodec.entropy.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_PASSES
+from aecodec.entropy.hyperprior import CONTEXTS, HYPER_FRACTION_BITS, HYPER_PASSES, hyper_steps
 from aecodec.entropy.tables import FORMAT, FRACTION_BITS, SCALE_LEVELS, FrequencyTables, write_tables
 from aecodec.errors import ModelError
 from aecodec.model.onnx_graph import without_shared
@@ -247,6 +248,16 @@ def blend(prior: NDArray[np.float64], counted: NDArray[np.float64]) -> NDArray[n
     inside = counted[:-1]
     symmetric = np.append((inside + inside[::-1]) / 2, counted[-1])
     return np.asarray(symmetric + GAUSSIAN_WEIGHT * prior / prior.sum())
+
+
+def z_histogram(tables: FrequencyTables, z: Integers, quality: float) -> NDArray[np.int64]:
+    """How often each symbol of the hyper-latent (Z, h, w) occurs in each context (contexts, values)."""
+    contexts, values = tables.z_frequencies.shape[1:]
+    seen = np.zeros(contexts * values, np.int64)
+    for step in hyper_steps(tables, z, quality):
+        codes = z[step.channel].reshape(-1)[step.places] - step.origin + values // 2
+        seen += np.bincount(step.context * values + codes, minlength=len(seen))
+    return seen.reshape(contexts, values)
 
 
 def cluster_cdf_sets(histograms: NDArray[np.int64], rounds: int = 20) -> NDArray[np.float64]:
