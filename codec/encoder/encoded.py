@@ -43,6 +43,10 @@ class Encoded:
     source: Picture  # that it was made of
     keeps_hidden: bool  # whether the colours of invisible pixels count
 
+    def __len__(self) -> int:
+        """Bytes of the file."""
+        return len(self.data)
+
     @cached_property
     def pixels(self) -> Pixels:
         """The pixels (H, W, 3) that a decoder shows, which may not be changed."""
