@@ -90,7 +90,8 @@ def reconstruct_tile(model: Model, latents: Latents, tile: Tile, finish: Finish 
     levels = np.multiply(np.clip(levels, 0, 1, out=levels), np.float32(255), out=levels).transpose(1, 2, 0)
     if finish:
         levels = finish(levels, scale_window(tile.place, CELL))
-    return np.rint(levels).astype(np.uint8)
+    pixels: Pixels = np.rint(levels).astype(np.uint8)
+    return pixels
 
 
 def reconstruct(
