@@ -45,10 +45,12 @@ def test_a_sample_tells_about_the_psnr(gray: bool) -> None:
 
 
 @pytest.mark.usefixtures("small_samples")
-def test_a_sample_of_all_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("achromatic", [False, True])
+def test_a_sample_of_all_is_exact(monkeypatch: pytest.MonkeyPatch, achromatic: bool) -> None:
     monkeypatch.setattr(encoded, "SAMPLE_CORE", 34)
     monkeypatch.setattr(encoded, "SAMPLES", 1)
-    file = coded(Picture(photograph(*SIZE)))
+    pixels = photograph(*SIZE)
+    file = coded(Picture(np.repeat(pixels[:, :, 1:2], 3, 2) if achromatic else pixels))
     assert file.fidelity().psnr == pytest.approx(file.psnr, abs=1e-3)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+import weakref
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -98,6 +99,15 @@ def test_manifest_without_a_sum(copy: Path) -> None:
     change_manifest(copy, sha256={})
     with pytest.raises(ModelError):
         load_model(copy)
+
+
+def test_a_model_goes_with_its_last_user(model: Model) -> None:
+    """Sessions of the engine take 10 to 30 MB each, which cannot wait for the collector of cycles."""
+    other = Model(model.name, model.manifest, model.files)
+    other.first_means.at(50)
+    gone = weakref.ref(other)
+    del other
+    assert gone() is None
 
 
 def test_a_network_of_another_release_is_refused(model: Model) -> None:

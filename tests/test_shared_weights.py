@@ -6,7 +6,7 @@ import pytest
 
 from aecodec.errors import ModelError
 from aecodec.model.onnx_graph import fields, tensors_of, with_shared, without_shared
-from aecodec.model.registry import DECODER_FILES, TABLES, Model, model_named
+from aecodec.model.registry import DECODER_FILES, TABLES, Model, graph_of, model_named
 
 GRADIENT = "gradient.onnx"
 
@@ -20,11 +20,11 @@ def test_the_gradient_repeats_no_weights(name: str) -> None:
     model = model_named(name)
     shared = {data for _, _, data in tensors_of(decoder_of(model)) if len(data) >= 64}
     assert not shared & {data for _, _, data in tensors_of({GRADIENT: model.files[GRADIENT]})}
-    assert len(model.files[GRADIENT]) < 2**20 < len(model.graph("gradient"))
+    assert len(model.files[GRADIENT]) < 2**20 < len(graph_of(model.name, model.files, "gradient"))
 
 
 def test_what_is_left_out_comes_back(model: Model) -> None:
-    gradient, decoder = model.graph("gradient"), decoder_of(model)
+    gradient, decoder = graph_of(model.name, model.files, "gradient"), decoder_of(model)
     again = with_shared(without_shared(gradient, decoder), decoder)
     assert list(tensors_of({GRADIENT: again})) == list(tensors_of({GRADIENT: gradient}))
     assert len(list(fields(memoryview(again)))) == len(list(fields(memoryview(gradient))))

@@ -21,6 +21,7 @@ walked = set()
 def note(frame, event, _):
     code = frame.f_code
     named = code.co_flags & 1 and not code.co_name.startswith("<")  # no class body, comprehension or lambda
+    named = named and not code.co_filename.startswith("<")  # nor what dataclasses generate
     if event == "call" and named and frame.f_globals.get("__name__", "").split(".")[0] == "aecodec":
         walked.add((code.co_filename, code.co_firstlineno))
 

@@ -97,6 +97,8 @@ class Encoded:
         model.load_ahead(latents.quality, *MEANS, "synthesis", together=tiles_at_once(len(parts)))
         for_each("decoding", parts, compare)
         psnr = float(10 * np.log10(255**2 * sum(samples) / sum(errors))) if any(errors) else math.inf
+        if not sampled:
+            self.__dict__["psnr"] = psnr  # which is then known
         return Fidelity(psnr, sampled)
 
 

@@ -108,9 +108,7 @@ def quantise(
     """
     residual = np.clip(y.take(places) - means, -SYMBOL_LIMIT, SYMBOL_LIMIT)
     symbols: Floats = np.rint(residual)
-    nonzero = np.flatnonzero(
-        symbols != 0
-    )  # of booleans, as np.flatnonzero of floats takes five times as long
+    nonzero = np.flatnonzero(symbols != 0)  # of booleans: of floats it takes five times as long
     nearest = symbols[nonzero]
     entries = tables.entries(nearest, scale_index.take(places[nonzero]))
     symbols[nonzero] = nearest - np.copysign(np.abs(residual[nonzero]) < thresholds[entries], nearest)

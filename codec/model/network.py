@@ -23,8 +23,8 @@ class Network:
 
     `graph` gives its file, and is called as it is loaded. A graph that takes a quality is loaded anew for
     each, as a constant, and those of the last are kept; where qualities are said to vary it is loaded once.
-    Threads: AECODEC_THREADS, else all cores this process may
-    use, shared among tiles that are worked on at once.
+    Threads: AECODEC_THREADS, else all cores this process may use, shared among tiles that are worked on at
+    once.
     """
 
     def __init__(self, graph: Callable[[], bytes], varied: bool = False) -> None:

@@ -36,6 +36,19 @@ def decoder_digest(sums: dict[str, str]) -> str:
     return hashlib.sha256(b"".join(bytes.fromhex(sums[name]) for name in DECODER_FILES)).hexdigest()
 
 
+def graph_of(model: str, files: dict[str, bytes], name: str) -> bytes:
+    """The file of a network among a model's, whole: that of the gradient refers to weights of the decoder's.
+
+    Raises ModelError for the encoder of a model that has none.
+    """
+    if f"{name}.onnx" not in files:
+        raise ModelError(f"model {model} only decodes: compress with another one")
+    if name != "gradient":
+        return files[f"{name}.onnx"]
+    decoder = {file: files[file] for file in DECODER_FILES if file != TABLES}
+    return with_shared(files["gradient.onnx"], decoder)
+
+
 class Model:
     """A model whose files have been checked; its networks are loaded when first used.
 
@@ -46,43 +59,34 @@ class Model:
     def __init__(
         self, name: str, manifest: dict[str, Any], files: dict[str, bytes], varied: bool = False
     ) -> None:
+        graph = partial(graph_of, name, files)  # not of self, which would then outlive its last user
         self.name, self.manifest, self.files = name, manifest, files
         self.fingerprint = bytes.fromhex(manifest["fingerprint"])
         self.tables = read_tables(files[TABLES])
         self.coder = Coder(self.tables)
         # image (3, H, W) in [0, 1] -> y (M, H/16, W/16), z (Z, H/32, W/32)
-        self.analysis = Network(partial(self.graph, "analysis"), varied)
+        self.analysis = Network(partial(graph, "analysis"), varied)
         # z (Z, h/2, w/2) -> features (F, h, w), means (M, h, w)
-        self.first_means = Network(partial(self.graph, "first_means"), varied)
+        self.first_means = Network(partial(graph, "first_means"), varied)
         # features, means so far, known part of y, all (C, h, w) -> means (M, h, w)
-        self.second_means = Network(partial(self.graph, "second_means"), varied)
-        self.third_means = Network(partial(self.graph, "third_means"), varied)  # the same, once more is known
+        self.second_means = Network(partial(graph, "second_means"), varied)
+        self.third_means = Network(partial(graph, "third_means"), varied)  # the same, once more is known
         # y (M, h, w) -> image (3, 16 h, 16 w), about [0, 1]
-        self.synthesis = Network(partial(self.graph, "synthesis"), varied)
+        self.synthesis = Network(partial(graph, "synthesis"), varied)
         # y (M, h, w), image (3, H, W) in [0, 1], 1 inside it and else 0 (1, H, W), features (F, h, w),
         # derivatives of bits (M, h, w), context passes 0 to 2 (M, h, w) -> two gradients (M, h, w), in bits a
         # step of y. The first is about half that of the error of what the synthesis makes of y, by what the
         # model is tuned for, in bits that this is worth; the second that of bits, which rise with residuals
         # as their derivatives say, through the means that y refines. Derivatives of the activation are
         # clamped to 0 to 1, with which both are up to a quarter longer.
-        self.gradient = Network(partial(self.graph, "gradient"), varied)
-
-    def graph(self, name: str) -> bytes:
-        """The file of a network, whole: that of the gradient refers to weights of the decoder's.
-
-        Raises ModelError for the encoder of a model that has none.
-        """
-        if f"{name}.onnx" not in self.files:
-            raise ModelError(f"model {self.name} only decodes: compress with another one")
-        if name != "gradient":
-            return self.files[f"{name}.onnx"]
-        decoder = {file: self.files[file] for file in DECODER_FILES if file != TABLES}
-        return with_shared(self.files["gradient.onnx"], decoder)
+        self.gradient = Network(partial(graph, "gradient"), varied)
 
     @cached_property
     def for_search(self) -> Model:
         """The same for many qualities in turn."""
-        return Model(self.name, self.manifest, self.files, varied=True)
+        model = Model(self.name, self.manifest, self.files, varied=True)
+        model.tables, model.coder = self.tables, self.coder  # with what that has built
+        return model
 
     def load_ahead(self, quality: float, *names: str, together: int = 1) -> None:
         """Load networks for a quality in the background, in this order, where there are threads.
@@ -127,10 +131,8 @@ def load_model(directory: Path) -> Model:
     digest = decoder_digest(sums)
     if digest[:8] != manifest["fingerprint"]:
         raise ModelError(f"fingerprint of model {directory.name} is not that of its files: reinstall it")
-    if directory.parent != DIRECTORY:  # tests see to it that ours are what releases wrote with
-        entry = released().get(digest[:8])
-        if entry and entry.sha256 != digest:
-            raise ModelError(f"model {directory.name} is not the released one of its fingerprint: remove it")
+    if (entry := released().get(digest[:8])) and entry.sha256 != digest:
+        raise ModelError(f"model {directory.name} is not the released one of its fingerprint: remove it")
     return Model(directory.name, manifest, files)
 
 

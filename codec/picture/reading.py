@@ -136,7 +136,7 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
 def picture_of(
     image: Image.Image, options: ReadOptions, bare: bool = False, frame: tuple[str, ...] | None = None
 ) -> Picture:
-    """The same, within `decoding`.
+    """As `from_pillow`; its caller is within `decoding`.
 
     `bare` says that the image's file is known to hold pixels alone. `frame` are notes of the frame that the
     image is at, once that is chosen.
