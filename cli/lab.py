@@ -68,7 +68,7 @@ def run(
     from aecodec.lab.run import (
         Report,
         Settings,
-        begin,
+        claim_folder,
         run_pictures,
         run_rows,
         write_record,
@@ -88,7 +88,7 @@ def run(
     else:
         if samples.labels is None or normal is None:
             raise UsageError("rows need --labels and --normal, by which normal ones are known: give both")
-        begin(settings, samples)
+        claim_folder(settings, samples)
         report = Report(samples.name, len(samples.values), 0, max_bytes)
         report.detections += run_rows(samples, normal, settings)
     write_record(settings, report)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from aecodec.encoder.options import TUNED
-from aecodec.encoder.quantisation import draft
+from aecodec.encoder.quantisation import quantised
 from aecodec.encoder.refinement import refined
 from aecodec.entropy.tables import read_tables, write_tables
 from aecodec.errors import ModelError, UnknownModelError
@@ -114,10 +114,10 @@ def test_a_network_of_another_release_is_refused(model: Model) -> None:
     files = {**model.files, "gradient.onnx": model.files["synthesis.onnx"]}
     other = Model(model.name, model.manifest, files)
     pixels = np.zeros((32, 32, 3), np.uint8)
-    drafted = draft(other, pixels, 50, refines=True)
-    assert drafted.state
+    unrefined = quantised(other, pixels, 50, refines=True)
+    assert unrefined.state
     with pytest.raises(ModelError, match="takes y: export it anew, or upgrade aecodec"):
-        refined(other, pixels, drafted.latents, drafted.state, 1)
+        refined(other, pixels, unrefined.latents, unrefined.state, 1)
 
 
 def fingerprint_of(files: dict[str, bytes]) -> bytes:

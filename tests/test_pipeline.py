@@ -17,7 +17,7 @@ from aecodec.decoder.reconstruction import (
     reconstruct,
 )
 from aecodec.encoder.options import TUNED
-from aecodec.encoder.quantisation import analyse, draft, quantise_all
+from aecodec.encoder.quantisation import analyse, quantise_all, quantised
 from aecodec.entropy.coder import Coder, Latents
 from aecodec.entropy.context import context_passes
 from aecodec.entropy.hyperprior import scale_indices
@@ -42,7 +42,7 @@ LAMBDA_RANGE = 0.0007, 0.5  # at quality 0 and 100, of the loss that the model w
 
 @pytest.fixture(scope="module")
 def coded(model: Model, photo: Pixels) -> tuple[LearnedHeader, bytes]:
-    return write_latents(model, draft(model, photo, QUALITY).latents)
+    return write_latents(model, quantised(model, photo, QUALITY).latents)
 
 
 def pixels_of(model: Model, coded: tuple[LearnedHeader, bytes], size: tuple[int, int]) -> Pixels:
@@ -52,7 +52,7 @@ def pixels_of(model: Model, coded: tuple[LearnedHeader, bytes], size: tuple[int,
 @pytest.mark.parametrize("core", CORES)
 def test_symbols_hardly_depend_on_the_tiles(model: Model, photo: Pixels, core: int) -> None:
     """Products of 8 bits are rounded by the extremes of a tile."""
-    one, tiled = draft(model, photo, QUALITY).latents, draft(model, photo, QUALITY, core=core).latents
+    one, tiled = quantised(model, photo, QUALITY).latents, quantised(model, photo, QUALITY, core=core).latents
     assert np.abs(one.z - tiled.z).max() <= 1
     assert np.mean(one.symbols != tiled.symbols) < 0.02
     sizes = [len(model.coder.encode(latents, 0)) for latents in (one, tiled)]
@@ -65,7 +65,7 @@ def test_symbols_hardly_depend_on_the_tiles(model: Model, photo: Pixels, core: i
 
 @pytest.mark.parametrize("core", CORES)
 def test_tiled_latents_decode_exactly(model: Model, photo: Pixels, core: int) -> None:
-    latents = draft(model, photo, QUALITY, core=core).latents
+    latents = quantised(model, photo, QUALITY, core=core).latents
     stream = model.coder.encode(latents, 0)
     decoded = model.coder.decode(stream, cell_grid(*photo.shape[:2]), QUALITY, 0)
     np.testing.assert_array_equal(decoded.z, latents.z)
@@ -90,7 +90,7 @@ def test_what_cannot_be_read_back_is_not_written(
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("quality", [0.0, QUALITY, 100.0])
 def test_pixels_do_not_depend_on_the_tiles(model: Model, photo: Pixels, core: int, quality: float) -> None:
-    latents, size = draft(model, photo, quality).latents, photo.shape[:2]
+    latents, size = quantised(model, photo, quality).latents, photo.shape[:2]
     assert_close(
         reconstruct(model, latents, full_window(size), core), reconstruct(model, latents, full_window(size))
     )
@@ -147,7 +147,7 @@ def test_tiles_hardly_change_what_the_encoder_takes_for_the_decoders_y(model: Mo
 @pytest.mark.parametrize("quality", [5.0, 50.0, 100.0])
 def test_what_lies_beyond_the_halo_hardly_counts_for_the_decoder(model: Model, quality: float) -> None:
     (tile,) = tiles(3, 12, 12, 0)
-    latents = draft(model, photograph(12 * CELL, 3 * CELL), quality).latents
+    latents = quantised(model, photograph(12 * CELL, 3 * CELL), quality).latents
     symbols = latents.symbols.copy()
     symbols[:, :, :2] *= -1
     y, other = (
@@ -226,7 +226,7 @@ def perturbed_model(model: Model, amplitude: float) -> Model:
 def test_no_float_of_the_decoder_reaches_a_symbol(
     model: Model, photo: Pixels, coded: tuple[LearnedHeader, bytes], amplitude: float
 ) -> None:
-    latents, disturbed = draft(model, photo, QUALITY).latents, perturbed_model(model, amplitude)
+    latents, disturbed = quantised(model, photo, QUALITY).latents, perturbed_model(model, amplitude)
     pixels = pixels_of(disturbed, coded, photo.shape[:2])
     decoded = disturbed.__dict__["coder"].decoded
     np.testing.assert_array_equal(decoded.z, latents.z)
@@ -255,7 +255,7 @@ def test_the_decoder_finds_the_latent_within_half_a_step_of_its_reconstruction_p
 ) -> None:
     free = ((0.0, 1e9),)  # bits, so every symbol is the nearest
     monkeypatch.setattr("aecodec.encoder.quantisation.LAGRANGIANS", free)
-    latents, listener = draft(model, photo, QUALITY).latents, Listener(model.synthesis)
+    latents, listener = quantised(model, photo, QUALITY).latents, Listener(model.synthesis)
     fresh = Model(model.name, model.manifest, model.files)
     fresh.__dict__["synthesis"] = listener
     reconstruct(fresh, latents, full_window(photo.shape[:2]))

@@ -104,7 +104,7 @@ def test_all_steps_of_a_descent_are_one_pass() -> None:
     assert [report for report in seen if report[0] == "refining"] == [
         ("refining", n, 16) for n in range(1, 17)
     ]
-    assert seen.count(("rounding", 1, 1)) == 1  # of the draft
+    assert seen.count(("rounding", 1, 1)) == 1  # before refinement
 
 
 def test_both_ways_of_a_large_picture_are_shown(large: Path, tmp_path: Path) -> None:

@@ -141,11 +141,11 @@ def test_a_sample_says_what_pictures_full_of_detail_take(share: float) -> None:
 
 def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[LosslessCandidate] = []
-    draft, write = encoder.draft, encoder.Encoder.write
+    quantised, write = encoder.quantised, encoder.Encoder.write
 
     def before(*arguments: Any, **more: Any) -> Any:
         assert "quick_try" not in kept[0].__dict__
-        return draft(*arguments, **more)
+        return quantised(*arguments, **more)
 
     def noted(*arguments: Any) -> Any:
         assert "quick_try" in kept[0].__dict__
@@ -155,7 +155,7 @@ def test_the_quick_try_begins_when_the_networks_are_done(monkeypatch: pytest.Mon
         kept.append(LosslessCandidate(picture, keeps_hidden))
         return kept[0]
 
-    monkeypatch.setattr(encoder, "draft", before)
+    monkeypatch.setattr(encoder, "quantised", before)
     monkeypatch.setattr(encoder.Encoder, "write", noted)
     monkeypatch.setattr(encoder, "LosslessCandidate", make)
     data = aecodec.compress(photograph(300, 260))

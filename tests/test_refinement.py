@@ -12,7 +12,7 @@ from aecodec.arrays import Floats, Pixels
 from aecodec.decoder.reconstruction import decode_y_of_symbols
 from aecodec.encoder import refinement
 from aecodec.encoder.options import TUNED
-from aecodec.encoder.quantisation import draft
+from aecodec.encoder.quantisation import quantised
 from aecodec.entropy.context import context_passes
 from aecodec.model.registry import Model, model_named
 from aecodec.model.tiling import tiles
@@ -63,36 +63,36 @@ def test_the_exported_gradient_of_bits_is_about_that_through_the_means(model: Mo
 def test_refinement_in_tiles_leaves_no_seam(photo: Pixels, tune: str, tolerance: float) -> None:
     """But for the 4-norms of SSIMULACRA 2, which are a tile's own, as in training a crop's."""
     model = model_named(TUNED[tune])
-    drafted = draft(model, photo, QUALITY, refines=True)
-    assert drafted.state
+    unrefined = quantised(model, photo, QUALITY, refines=True)
+    assert unrefined.state
     moves = []
     for core in (28, 3):
-        changed = deepcopy(drafted.state)
-        refinement.refine(model, photo, drafted.latents, changed, 0.3, 1.0, core)
-        moves.append(changed.y - drafted.state.y)
+        changed = deepcopy(unrefined.state)
+        refinement.refine(model, photo, unrefined.latents, changed, 0.3, 1.0, core)
+        moves.append(changed.y - unrefined.state.y)
     whole_picture, tiled = moves
     assert np.abs(whole_picture).max() > 0.05
     assert np.linalg.norm(tiled - whole_picture) < tolerance * np.linalg.norm(whole_picture)
 
 
 def test_refinement_starts_from_what_the_decoder_knows(model: Model, photo: Pixels) -> None:
-    drafted = draft(model, photo, QUALITY, refines=True)
-    assert drafted.state
-    rows, columns = drafted.latents.z.shape[1:]
+    unrefined = quantised(model, photo, QUALITY, refines=True)
+    assert unrefined.state
+    rows, columns = unrefined.latents.z.shape[1:]
     (tile,) = tiles(rows, columns, max(rows, columns), 0)
-    decoded = decode_y_of_symbols(model, drafted.latents, tile)
-    np.testing.assert_allclose(drafted.state.y_hat, decoded, atol=1e-4)
-    assert draft(model, photo, QUALITY).state is None  # which takes memory
+    decoded = decode_y_of_symbols(model, unrefined.latents, tile)
+    np.testing.assert_allclose(unrefined.state.y_hat, decoded, atol=1e-4)
+    assert quantised(model, photo, QUALITY).state is None  # which takes memory
 
 
 def test_curvature_is_measured_once(model: Model, photo: Pixels) -> None:
-    drafted = draft(model, photo, QUALITY, refines=True)
-    assert drafted.state
-    assert not drafted.state.curvature.any()
+    unrefined = quantised(model, photo, QUALITY, refines=True)
+    assert unrefined.state
+    assert not unrefined.state.curvature.any()
     curvatures = []
     for _ in range(2):
-        refinement.refine(model, photo, drafted.latents, drafted.state, 0.3, 1.0, 28)
-        curvatures.append(drafted.state.curvature.copy())
+        refinement.refine(model, photo, unrefined.latents, unrefined.state, 0.3, 1.0, 28)
+        curvatures.append(unrefined.state.curvature.copy())
     np.testing.assert_array_equal(*curvatures)
     assert curvatures[0].min() >= refinement.LEAST_CURVATURE
     assert curvatures[0].std() > 0.2

@@ -141,14 +141,14 @@ class Service:
     def options(self, request: Request) -> CompressOptions:
         """The options in a query; raises HTTPException."""
         query = request.query_params
-        given: dict[str, Any] = {
+        values: dict[str, Any] = {
             name: as_number(query[name]) for name in NUMBERS if query.get(name, "") != ""
         }
         if query.get("tune"):
-            given["tune"] = query["tune"]
-        given["lossless"] = query.get("lossless") == "1"
+            values["tune"] = query["tune"]
+        values["lossless"] = query.get("lossless") == "1"
         try:
-            return CompressOptions(**given, depth=8, max_pixels=self.limits.pixels)
+            return CompressOptions(**values, depth=8, max_pixels=self.limits.pixels)
         except AecodecError as error:
             raise HTTPException(400, one_line(error)) from error
 

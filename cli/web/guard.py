@@ -70,11 +70,11 @@ class Access:
 
     def holds_token(self, scope: Scope, headers: Headers) -> bool:
         """Whether a request has the token: that of the page in its address, all others in a header."""
-        given = headers.get("authorization", "").removeprefix(BEARER)
+        token = headers.get("authorization", "").removeprefix(BEARER)
         if scope["method"] in ("GET", "HEAD"):
             query = parse_qs(scope["query_string"].decode("latin-1"))
-            given = query.get("token", [given])[0]
-        return secrets.compare_digest(given.encode("utf-8"), self.token.encode("ascii"))
+            token = query.get("token", [token])[0]
+        return secrets.compare_digest(token.encode("utf-8"), self.token.encode("ascii"))
 
 
 def host_name(host: str) -> str:

@@ -15,26 +15,26 @@ class Abandoned(BaseException):
 
 
 class Job:
-    """What work may say while it is done, from any thread. Raises Abandoned once nobody listens."""
+    """What work may send while it is done, from any thread. Raises Abandoned once nobody listens."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, events: asyncio.Queue[dict[str, Any]]) -> None:
         self.loop, self.events, self.abandoned = loop, events, Event()
         self.step, self.steps, self.share, self.label = 0, 1, 0.0, ""
 
-    def begin(self, step: int, steps: int, label: str) -> None:
+    def start_step(self, step: int, steps: int, label: str) -> None:
         """A step of several begins, the first is 0."""
         self.step, self.steps, self.share, self.label = step, steps, 0.0, label
-        self.say()
+        self.send()
 
     def tiles_done(self, task: str, done: int, of: int) -> None:
         """A pass over tiles has come so far; each takes half of what is left, as passes are not known."""
         rest = 1 - self.share
-        shown = self.share + rest / 2 * done / of
+        sent_share = self.share + rest / 2 * done / of
         if done == of:
-            self.share = shown
-        self.say(shown)
+            self.share = sent_share
+        self.send(sent_share)
 
-    def say(self, share: float = 0.0) -> None:
+    def send(self, share: float = 0.0) -> None:
         """Tell the share of the step that is done."""
         if self.abandoned.is_set():
             raise Abandoned

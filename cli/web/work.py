@@ -159,11 +159,11 @@ def whole(
     Raises AecodecError.
     """
     picture = read_picture(io.BytesIO(data), options)
-    job.begin(0, 3, "coding")
+    job.start_step(0, 3, "coding")
     encoded = aecodec.encode_image(picture, options)
-    job.begin(1, 3, "decoding")
+    job.start_step(1, 3, "decoding")
     encoded.pixels  # noqa: B018  which decodes them, once
-    job.begin(2, 3, f"{other} at equal bytes")
+    job.start_step(2, 3, f"{other} at equal bytes")
     record = beside(encoded, picture, part_at(picture.pixels, place), other)
     return {**about(encoded), "comparison": record, "file": base64.b64encode(encoded.data).decode()}
 

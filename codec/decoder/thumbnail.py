@@ -129,9 +129,9 @@ def reduce_learned(container: Container, header: LearnedHeader, factor: int) -> 
 def windows_to_fit(low: Floats) -> list[Tile]:
     """The windows in which the first channels (C, 2h, 2w) vary most: flat ones say nothing of the matrix."""
     rows, columns = (side // 2 for side in low.shape[1:])
-    found = list(tiles(rows, columns, WINDOW, WINDOW_HALO))
-    found.sort(key=lambda tile: -float(low[:3, *scale_window(tile.place, 2)].var((1, 2)).sum()))
-    return found[:: max(len(found) // (2 * WINDOWS), 1)][:WINDOWS]  # of the livelier half
+    windows = list(tiles(rows, columns, WINDOW, WINDOW_HALO))
+    windows.sort(key=lambda tile: -float(low[:3, *scale_window(tile.place, 2)].var((1, 2)).sum()))
+    return windows[:: max(len(windows) // (2 * WINDOWS), 1)][:WINDOWS]  # of the livelier half
 
 
 def synthesised(model: Model, latents: Latents, tile: Tile, factor: int) -> tuple[Floats, Floats]:
@@ -139,16 +139,16 @@ def synthesised(model: Model, latents: Latents, tile: Tile, factor: int) -> tupl
     y_hat = decode_y_of_symbols(model, latents, tile)
     (image,) = model.synthesis(latents.quality, y_hat)
     levels = np.clip(image[:, *scale_window(tile.inner, CELL)], 0, 1) * np.float32(255)
-    own = y_hat[:KEPT, *scale_window(tile.inner, 2)]
+    kept = y_hat[:KEPT, *scale_window(tile.inner, 2)]
     side = PATCH // factor
-    parts = levels.reshape(3, own.shape[1], side, factor, own.shape[2], side, factor).mean((3, 6))
-    return own.reshape(KEPT, -1).T, parts.transpose(1, 3, 0, 2, 4).reshape(-1, 3 * side**2)
+    parts = levels.reshape(3, kept.shape[1], side, factor, kept.shape[2], side, factor).mean((3, 6))
+    return kept.reshape(KEPT, -1).T, parts.transpose(1, 3, 0, 2, 4).reshape(-1, 3 * side**2)
 
 
 def fit(inputs: Floats, outputs: Floats) -> tuple[Floats, Floats]:
     """The matrix (O, I) and the bias (O,) that bring inputs (n, I) nearest to outputs (n, O)."""
     centre, mean = inputs.mean(0), outputs.mean(0)
-    moved = inputs - centre
-    squares = moved.T @ moved + RIDGE * np.eye(len(centre), dtype=np.float32)
-    weights = np.linalg.solve(squares, moved.T @ (outputs - mean)).T.astype(np.float32)
+    centred = inputs - centre
+    squares = centred.T @ centred + RIDGE * np.eye(len(centre), dtype=np.float32)
+    weights = np.linalg.solve(squares, centred.T @ (outputs - mean)).T.astype(np.float32)
     return weights, mean - weights @ centre

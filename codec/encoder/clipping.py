@@ -81,15 +81,15 @@ def choose_end(source: Pixels, decoded: Pixels, level: int, error: float, size: 
     is_ground = pure.mean() >= GROUND
     free = size * (FREE_OF_GROUND if is_ground else FREE) - BOX_FIELDS - taken
     none, *ways = (way for patch in PATCHES for way in ways_with(source, decoded, level, pure, patch))
-    worth = EXCHANGE * error / size  # of a byte, in squared levels
+    lagrangian = EXCHANGE * error / size  # of a byte, in squared levels
     good = [none] + [
         way
         for way in ways
         if (way.gain >= 0 or is_ground)
-        and (way.bytes - free) * worth <= min(way.gain, 0)
+        and (way.bytes - free) * lagrangian <= min(way.gain, 0)
         and way.changed <= WORTH * none.changed
     ]
-    return min(good, key=lambda way: (max(way.changed, KEPT), way.bytes * worth - way.gain)).end
+    return min(good, key=lambda way: (max(way.changed, KEPT), way.bytes * lagrangian - way.gain)).end
 
 
 def ways_with(source: Pixels, decoded: Pixels, level: int, pure: Bits, patch: int) -> Iterator[Way]:

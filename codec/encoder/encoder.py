@@ -35,7 +35,7 @@ from aecodec.encoder.lossless import (
     is_poor,
 )
 from aecodec.encoder.options import DEFAULT_QUALITY, CompressOptions
-from aecodec.encoder.quantisation import Draft, draft
+from aecodec.encoder.quantisation import Quantised, quantised
 from aecodec.encoder.rate_control import of_psnr, within_bytes
 from aecodec.encoder.refinement import refined
 from aecodec.entropy.coder import Latents
@@ -53,7 +53,7 @@ from aecodec.restoration.denoising import denoise_measured
 from aecodec.restoration.enhancement import NETWORK as ENHANCE
 from aecodec.restoration.upscaling import SCALES, downscale, network_name
 
-DRAFTS_KEPT = 2**25  # pixels above which drafts, 10 bytes a pixel for a refinement, are not kept
+STATE_KEPT = 2**25  # pixels above which the state of a refinement, 10 bytes a pixel, is not kept
 LOADED_ANEW = 2**21  # pixels from which on it pays to load networks for each quality that a search tries
 NOISY = 5.0  # of 255: "auto" leaves less noise than this, which photographs may have
 HELPS = 0.02  # dB by which a stage must be better than none
@@ -98,7 +98,7 @@ def denoised(picture: Picture, noise: float | str) -> tuple[Picture, float]:
 
 
 class Encoder:
-    """What is known of a picture while it is encoded: its pixels, its lossless candidate, the last draft.
+    """What is known of a picture while it is encoded: its pixels, its lossless candidate, its last latents.
 
     `picture` is without noise of the deviation `noise`, of 255. `pixels` (h, w, 3) are those that are coded,
     `scale` times smaller. `keeps_hidden` says whether the colours of invisible ones are coded as they are.
@@ -125,12 +125,12 @@ class Encoder:
         wanted = picture.pixels.size >= 3 * WORTH_PIXELS and "thumbnail" not in options.strip
         wanted = wanted and not limited  # as pixels need the bytes then
         self.thumbnails = thumbnails_of(picture) if wanted else []
-        self.draft: Draft | None = None  # of the last rough file
+        self.quantised: Quantised | None = None  # of the last rough file
 
     def downscaled(self, scale: int) -> Encoder:
         """The encoder of the same picture that codes it smaller by a scale."""
         smaller = copy(self)
-        smaller.scale, smaller.pixels, smaller.draft = scale, downscale(self.picture.pixels, scale), None
+        smaller.scale, smaller.pixels, smaller.quantised = scale, downscale(self.picture.pixels, scale), None
         return smaller
 
     def encode_lossless(self) -> Encoded:
@@ -149,13 +149,13 @@ class Encoder:
 
     def encode_roughly(self, quality: float) -> Encoded:
         """Much the file at a quality, soon: never refined or lossless, with white and black as they come."""
-        large = self.pixels.shape[0] * self.pixels.shape[1] > DRAFTS_KEPT
-        self.draft = None
+        large = self.pixels.shape[0] * self.pixels.shape[1] > STATE_KEPT
+        self.quantised = None
         quality = hundredths(quality) / QUALITY_UNITS
-        drafted = draft(self.model, self.pixels, quality, self.options.effort > 0 and not large)
-        self.draft = None if large else drafted
-        coded = self.write(drafted.latents, checked=False)
-        return self.seal(*coded, self.candidate.alpha, self.options.enhance, drafted.latents)
+        unrefined = quantised(self.model, self.pixels, quality, self.options.effort > 0 and not large)
+        self.quantised = None if large else unrefined
+        coded = self.write(unrefined.latents, checked=False)
+        return self.seal(*coded, self.candidate.alpha, self.options.enhance, unrefined.latents)
 
     def encode_at(self, quality: float) -> Encoded:
         """The file at a quality, 0 to 100; a lossless one if it is worth having instead.
@@ -163,13 +163,13 @@ class Encoder:
         It is enhanced if that was asked for and raises the PSNR.
         """
         quality = hundredths(quality) / QUALITY_UNITS
-        drafted, self.draft = self.draft, None  # which is used up
-        drafted = drafted if drafted and drafted.latents.quality == quality else None
-        drafted = drafted or draft(self.model, self.pixels, quality, self.options.effort > 0)
-        latents = drafted.latents
-        if drafted.state:
-            latents = refined(self.model, self.pixels, latents, drafted.state, self.options.effort)
-        del drafted  # whose state takes 10 bytes a pixel
+        unrefined, self.quantised = self.quantised, None  # which is used up
+        unrefined = unrefined if unrefined and unrefined.latents.quality == quality else None
+        unrefined = unrefined or quantised(self.model, self.pixels, quality, self.options.effort > 0)
+        latents = unrefined.latents
+        if unrefined.state:
+            latents = refined(self.model, self.pixels, latents, unrefined.state, self.options.effort)
+        del unrefined  # whose state takes 10 bytes a pixel
         if SMALL < self.candidate.area <= MODERATE:
             _ = self.candidate.quick_try  # begins now, as networks would miss the core that it takes
         payload, header = self.write(latents)

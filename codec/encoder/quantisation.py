@@ -48,15 +48,17 @@ class RefinementState:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class Quantised:
     """Latents before any effort, and where their refinement begins if there will be one."""
 
     latents: Latents
     state: RefinementState | None
 
 
-def draft(model: Model, pixels: Pixels, quality: float, refines: bool = False, core: int = CORE) -> Draft:
-    """The draft of a picture (H, W, 3) at a quality, which an effort refines or none."""
+def quantised(
+    model: Model, pixels: Pixels, quality: float, refines: bool = False, core: int = CORE
+) -> Quantised:
+    """The latents of a picture (H, W, 3) at a quality, with a state if an effort will refine them."""
     then = (*MEANS, *(("gradient",) if refines else ()))  # hardly with another number of tiles
     y, z = analyse(model, pixels, quality, core, then)
     scale_index = scale_indices(model.tables, z, quality)
@@ -65,8 +67,8 @@ def draft(model: Model, pixels: Pixels, quality: float, refines: bool = False, c
     symbols = quantise_all(model, y, z, scale_index, quality, core, y_hat)
     latents = Latents(z, symbols, scale_index, quality, y_hat if alone else None)
     if y_hat is None or not refines:
-        return Draft(latents, None)
-    return Draft(latents, RefinementState(y, y_hat, np.zeros((1, *y.shape[1:]), np.float32)))
+        return Quantised(latents, None)
+    return Quantised(latents, RefinementState(y, y_hat, np.zeros((1, *y.shape[1:]), np.float32)))
 
 
 def analyse(

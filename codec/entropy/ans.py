@@ -107,8 +107,8 @@ def cumulative_frequencies(counts: NDArray[np.uint32]) -> NDArray[np.int64]:
             f"counts of a table sum to {below[-1]}, over {TOTAL_LIMIT - 1}: export the model anew"
         )
     shared = below * (2**FREQUENCY_BITS - len(counts)) // below[-1]
-    found: NDArray[np.int64] = shared + np.arange(len(below))
-    return found
+    cumulative: NDArray[np.int64] = shared + np.arange(len(below))
+    return cumulative
 
 
 class Frequencies:

@@ -62,7 +62,7 @@ class Settings:
     max_bytes: int
 
 
-def begin(settings: Settings, samples: Samples) -> None:
+def claim_folder(settings: Settings, samples: Samples) -> None:
     """Claim a folder for these samples and this share; raises AecodecError if it is that of others."""
     settings.out.mkdir(parents=True, exist_ok=True)
     claim = {"samples": samples.checksum, "share": settings.share}
@@ -92,7 +92,7 @@ def run_pictures(
 
     With `words` the U-Net on printed words too, and with `odd` what tells odd samples from normal ones.
     """
-    begin(settings, samples)
+    claim_folder(settings, samples)
     train, held_out = samples.split()
     train_ahead(jobs_of(train, held_out, chosen, words, odd, settings), tell)
     report = Report(samples.name, len(train.values), len(held_out.values), settings.max_bytes)

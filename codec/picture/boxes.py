@@ -12,11 +12,11 @@ def boxes_of(file: IO[bytes]) -> Iterator[tuple[bytes, range]]:
     while start + 8 <= end:
         file.seek(start)
         head = file.read(16)
-        length, begin = int.from_bytes(head[:4]), start + 8
+        length, content = int.from_bytes(head[:4]), start + 8
         if length == 1:  # the length is that of 8 bytes behind the type
-            length, begin = int.from_bytes(head[8:16]), start + 16
+            length, content = int.from_bytes(head[8:16]), start + 16
         stop = end if length == 0 else start + length
-        if stop < begin:
+        if stop < content:
             return
-        yield head[4:8], range(begin, stop)
+        yield head[4:8], range(content, stop)
         start = stop

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aecodec.arrays import Integers
-from aecodec.encoder.quantisation import draft
+from aecodec.encoder.quantisation import quantised
 from aecodec.entropy.coder import Latents
 from aecodec.entropy.context import (
     CONTEXT_PASSES,
@@ -182,7 +182,7 @@ def observed_latents(model: Model, images: Sequence[Pixels]) -> Iterator[Latents
     """The latents of every image at every one of FIT_QUALITIES."""
     for image in images:
         for quality in FIT_QUALITIES:
-            yield draft(model, image, quality).latents
+            yield quantised(model, image, quality).latents
 
 
 def fit_tables(tables: FrequencyTables, observed: list[Latents]) -> FrequencyTables:

@@ -15,7 +15,7 @@ from PIL import Image
 from aecodec.arrays import Pixels
 from aecodec.container import MAX_PIXELS, Box, Container, Stages, parse, read_fields, serialise
 from aecodec.encoder.options import TUNED
-from aecodec.encoder.quantisation import draft
+from aecodec.encoder.quantisation import quantised
 from aecodec.fields import Reader, write_varint
 from aecodec.model.registry import model_named
 from aecodec.picture import code_points, text, to_gray
@@ -99,7 +99,7 @@ def learned(
 ) -> bytes:
     """The learned file of a picture (H, W, 3), however well lossless coding would serve it."""
     model = model_named(TUNED[tune])
-    latents = draft(model, pixels, quality).latents
+    latents = quantised(model, pixels, quality).latents
     header, payload = write_latents(model, latents)
     header = replace(header, gray_as_rgb=gray_as_rgb)
     stages = Stages(noise=12) if boxes else Stages()
