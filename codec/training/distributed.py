@@ -10,6 +10,7 @@ writes its own checkpoint.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,6 +25,7 @@ def join() -> None:
     """Meet the other processes, if there are any."""
     if "RANK" in os.environ and not distributed.is_initialized():
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(distributed.destroy_process_group)  # or its threads may abort the process as it ends
 
 
 def rank() -> int:
