@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer, main_thread
 
+import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
@@ -256,7 +257,7 @@ def test_regions(folder: Path) -> None:
     with Image.open(folder / "part.png") as part, aecodec.decompress(packed.read_bytes()) as full:
         assert part.size == (30, 20)
         difference = ImageChops.difference(part, full.crop((10, 5, 40, 25)))
-        assert max(high for _, high in difference.getextrema()) <= 1
+        assert np.asarray(difference).max() <= 1
     refusal(
         run_command("decompress", packed, folder / "x.png", "--region", "50,0,20,20"), 2, "not inside 60x50"
     )

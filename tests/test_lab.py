@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from aecodec.cli import app
 from aecodec.errors import AecodecError, ChecksumError, ImageError, ModelError, UnknownModelError
+from aecodec.uses.anomaly import auroc
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -108,7 +110,7 @@ def test_a_model_file_that_is_damaged_is_refused(model: training.Model, folder: 
         with pytest.raises(ModelError, match="no sound model of the lab"):
             training.read_model(path)
     unet_file = tmp_path / "unet.safetensors"
-    training.save_file(dict(unet.UNet().state_dict()), unet_file)
+    save_file(dict(unet.UNet().state_dict()), unet_file)
     with pytest.raises(ModelError, match="no sound model of the lab"):
         training.read_model(unet_file)
 
@@ -210,7 +212,7 @@ def test_one_class_of_digits_is_told_from_the_others() -> None:
             detection.gradients(held_out.values)
         )
         normal = held_out.labels == label
-        assert detection.auroc(scores[normal], scores[~normal]) > 0.98
+        assert auroc(scores[normal], scores[~normal]) > 0.98
 
 
 def test_pages_of_any_size_are_cleaned_without_seams() -> None:
@@ -246,7 +248,8 @@ def test_networks_are_trained_side_by_side(tmp_path: Path) -> None:
     state = torch.load(tmp_path / "linear" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 2
     written = (tmp_path / "linear" / "checkpoint.pt").stat().st_mtime_ns
-    training.fit(*entries(["linear"]), train.values, held_out.values, tmp_path / "linear", 0.002)
+    [linear] = entries(["linear"])
+    training.fit(linear, train.values, held_out.values, tmp_path / "linear", 0.002)
     assert (tmp_path / "linear" / "checkpoint.pt").stat().st_mtime_ns == written  # nothing is left to train
 
 
@@ -272,7 +275,7 @@ def test_a_run_writes_a_page_and_resumes(tmp_path: Path, monkeypatch: pytest.Mon
     assert [row.psnr for row in again.figures] == [row["psnr"] for row in first]
     assert len(list((tmp_path / "vae" / "files").iterdir())) == 20
     with pytest.raises(AecodecError, match="other samples or steps"):
-        run.begin(Settings(tmp_path, 0.5, 48), few)
+        run.claim_folder(Settings(tmp_path, 0.5, 48), few)
 
 
 def test_rows_need_a_label_that_some_have(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 import aecodec
 import aecodec.pillow
@@ -126,7 +126,7 @@ def test_metadata_of_the_image_or_of_the_call() -> None:
 
 
 def test_invalid_file() -> None:
-    with pytest.raises(Image.UnidentifiedImageError):
+    with pytest.raises(UnidentifiedImageError):
         Image.open(io.BytesIO(b"no picture at all, of any kind"))
     data = bytearray(saved(picture_of_mode("RGB", 20, 20)))
     data[-6] ^= 1

@@ -414,7 +414,7 @@ FRAMES = {name: data for name, data in SEEDS.items() if "animated" in name or "s
 def test_one_frame_of_several(name: str) -> None:
     data = FRAMES[name]
     with Image.open(io.BytesIO(data)) as image:
-        assert image.n_frames == 3
+        assert getattr(image, "n_frames", 1) == 3
         for frame in (2, 0, 1):
             image.seek(frame)
             expected = np.asarray(image.convert("RGB"))

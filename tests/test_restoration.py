@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -325,7 +326,7 @@ METHODS = {
     "blind nlm": (lambda image: aecodec.denoise(image, method="nlm"), 1),
     "enhance": (aecodec.enhance, 1),
     **{
-        f"{method} x{scale}": (lambda image, s=scale, m=method: aecodec.upscale(image, s, m), scale)
+        f"{method} x{scale}": (partial(aecodec.upscale, scale=scale, method=method), scale)
         for scale in (2, 3, 4)
         for method in ("learned", "srcnn", "bicubic")
     },

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torchvision, which compressai imports
     from aecodec.training import restoration
+    from aecodec.training.data import to_tensor
     from aecodec.training.export_stages import export_stage
     from aecodec.training.loop import Run, Schedule, save_weights
     from aecodec.training.restoration import (
@@ -103,7 +104,7 @@ def test_noise_is_as_strong_as_said_and_gray_where_the_picture_is() -> None:
 
 
 def test_a_gray_crop_becomes_a_gray_jpeg() -> None:
-    image = restoration.gray(restoration.to_tensor(IMAGES[0][None, :64, :64])).expand(-1, 3, -1, -1)[0]
+    image = restoration.gray(to_tensor(IMAGES[0][None, :64, :64])).expand(-1, 3, -1, -1)[0]
     jpeg = restoration.through_jpeg(image, 20, "4:2:0")
     assert torch.equal(jpeg[0], jpeg[2])
     assert 0 < float((jpeg - image).abs().mean()) < 0.1
