@@ -286,7 +286,7 @@ def estimate_noise(image: ImageLike) -> float:
 
     Raises ImageError.
     """
-    return visible_noise(to_picture(image))
+    return visible_noise(to_picture(image)).sigma
 
 
 @with_signature_of(ReadOptions)

@@ -118,6 +118,13 @@ def jpeg(pixels: Pixels, quality: int, subsampling: str = "4:2:0") -> Pixels:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
+def webp(pixels: Pixels, quality: int) -> Pixels:
+    """What comes back of a lossy WebP."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "WEBP", quality=quality)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
 EDGED: dict[str, Callable[[], Pixels]] = {
     "text": text,
     "small text": lambda: text(9),

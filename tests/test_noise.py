@@ -13,9 +13,16 @@ from aecodec.picture import Picture
 from aecodec.restoration.denoising import denoise_measured
 from aecodec.restoration.noise import estimate_noise
 from tests.common import psnr_of, shipped_photograph
-from tests.drawn import EDGED, SMOOTH, bordered, jpeg, text
+from tests.drawn import EDGED, SMOOTH, bordered, jpeg, text, webp
 
 DRAWN = {**EDGED, **SMOOTH}
+LUMA = 0.67  # deviation of luma, as a share of that of noise that differs between channels
+SMOOTH_CHROMA = {
+    "JPEG 95": lambda pixels: jpeg(pixels, 95),
+    "JPEG 80": lambda pixels: jpeg(pixels, 80),
+    "JPEG 4:2:2": lambda pixels: jpeg(pixels, 95, "4:2:2"),
+    "WebP": lambda pixels: webp(pixels, 90),
+}
 
 
 def noisy(pixels: Pixels, sigma: float, gray: bool = False) -> Pixels:
@@ -53,6 +60,33 @@ def test_noise_of_photographs_is_measured(name: str, gray: bool, sigma: float) -
     assert measured == pytest.approx(sigma, rel=0.2, abs=1.6)  # the photographs have noise of their own
 
 
+@pytest.mark.parametrize("coding", SMOOTH_CHROMA)
+@pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
+@pytest.mark.parametrize("sigma", [10, 25, 50])
+def test_noise_is_measured_whose_chroma_was_smoothed(name: str, coding: str, sigma: float) -> None:
+    damaged = SMOOTH_CHROMA[coding](noisy(shipped_photograph(name)[:320, :320], sigma))
+    assert estimate_noise(damaged) == pytest.approx(LUMA * sigma, rel=0.2, abs=1.6)
+
+
+@pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
+def test_gray_noise_in_colour_is_measured(name: str) -> None:
+    damaged = noisy(shipped_photograph(name)[:320, :320], 15, gray=True)
+    assert estimate_noise(damaged) == pytest.approx(15, rel=0.1)
+    assert estimate_noise((damaged / 255).astype(np.float32)) == pytest.approx(15, rel=0.1)
+
+
+@pytest.mark.parametrize("quality", [60, 80, 95])
+@pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee", "rocket"])
+def test_a_jpeg_of_a_photograph_has_no_noise(name: str, quality: int) -> None:
+    assert estimate_noise(jpeg(shipped_photograph(name), quality)) < 1
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_coding_of_what_was_drawn_is_no_noise(name: str) -> None:
+    for damaged in (jpeg(DRAWN[name](), 95), jpeg(DRAWN[name](), 75), webp(DRAWN[name](), 90)):
+        assert estimate_noise(damaged) < 1.5
+
+
 @pytest.mark.parametrize("level", [0, 100, 255])
 def test_a_flat_border_hides_no_noise(level: int) -> None:
     damaged = noisy(shipped_photograph("chelsea")[:220, :220], 25)
@@ -75,6 +109,15 @@ def test_noise_of_a_photograph_is_removed_blindly(method: str) -> None:
     clean = shipped_photograph("chelsea")[:160, :160]
     damaged = noisy(clean, 20)
     denoised, sigma = denoise_measured(Picture(damaged), method=method)
+    assert sigma == estimate_noise(damaged)
+    assert psnr_of(clean, denoised.pixels) > psnr_of(clean, damaged) + 3
+
+
+@pytest.mark.parametrize("coding", ["JPEG 80", "WebP"])
+def test_noise_of_a_photograph_with_smooth_chroma_is_removed(coding: str) -> None:
+    clean = shipped_photograph("chelsea")[:160, :160]
+    damaged = SMOOTH_CHROMA[coding](noisy(clean, 20))
+    denoised, sigma = denoise_measured(Picture(damaged))
     assert sigma == estimate_noise(damaged)
     assert psnr_of(clean, denoised.pixels) > psnr_of(clean, damaged) + 3
 

@@ -14,7 +14,7 @@ from aecodec.picture import Picture, is_achromatic, to_gray
 from aecodec.picture.alpha import blacken_hidden, fill_hidden
 from aecodec.restoration.filtering import restored
 from aecodec.restoration.networks import network
-from aecodec.restoration.noise import SMALLEST, estimate_noise
+from aecodec.restoration.noise import SMALLEST, Noise, measure_noise
 from aecodec.restoration.windows import in_flat_windows
 
 METHODS = ("learned", "nlm")
@@ -25,6 +25,10 @@ LEAST_SIGMA = 1.0  # of 255: less is left where it was measured, as rounding lea
 # photographs with noise of 30 and 50, and 0.25 to 1.7 of JPEGs of half-tone prints.
 REMOVED = 0.7
 MOST_REMOVED = 1.5
+# Deviation that is given to the network for noise of luma, as a share of it. The network learned noise that
+# differs between channels. In 4:2:0 JPEGs of such noise 1.1 to 1.3 are best, for noise that is equal in all
+# channels 1.0 to 1.15 (docs/experiments.md, stages).
+LUMA_LEVEL = 1.15
 NLM_PATCH, NLM_DISTANCE, NLM_STRENGTH = 5, 6, 0.6  # pixels, pixels, of sigma
 NLM_SMALLEST = 2  # pixels each way that scikit-image takes
 
@@ -49,18 +53,20 @@ def denoise_measured(
     if sigma is not None:
         sigma = number("sigma", sigma, StageError)
         return (without(picture, sigma, method), sigma) if sigma else (picture, 0.0)
-    measured = min(visible_noise(picture), LARGEST_SIGMA)
+    noise = visible_noise(picture)
+    measured = min(noise.sigma, LARGEST_SIGMA)
     if measured < least:
         return left(picture), 0.0
-    cleaned = without(picture, measured, method)
+    level = min(LUMA_LEVEL * measured, LARGEST_SIGMA) if noise.in_luma else measured
+    cleaned = without(picture, level, method)
     if method == "learned" and not REMOVED <= share_removed(picture, cleaned, measured) <= MOST_REMOVED:
         return left(picture), 0.0
     return cleaned, measured
 
 
-def visible_noise(picture: Picture) -> float:
-    """Deviation, of 255, of the noise in pixels that are not transparent."""
-    return estimate_noise(blacken_hidden(picture).pixels)
+def visible_noise(picture: Picture) -> Noise:
+    """The noise in pixels that are not transparent."""
+    return measure_noise(blacken_hidden(picture).pixels)
 
 
 def without(picture: Picture, sigma: float, method: str) -> Picture:
