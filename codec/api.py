@@ -54,7 +54,7 @@ def compress(image: ImageLike, quality: float | None = None, **options: Any) -> 
     limits what is worked on.
 
     `effort`, 0 to 9, makes smaller files in more time. From 1 on the encoder moves its latents towards those
-    that take few bits and whose decoded picture is near, in 1 step, 2, 4 and so on to 256, each of which
+    that take few bits and whose decoded picture is near, in 2 steps, 3, 4, 8 and so on to 256, each of which
     takes about as long as all that effort 0 does.
 
     One of these takes the place of the quality: `lossless`; `max_bytes`, which the file never exceeds;

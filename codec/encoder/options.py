@@ -131,7 +131,7 @@ class CompressOptions(ReadOptions):
         repeats=True,
     )
     effort: int = option(
-        0, "Smaller files, 0 to 9; each step up takes twice the time.", check_effort, short="-e"
+        0, "Smaller files, 0 to 9; from 3 on each step up takes twice the time.", check_effort, short="-e"
     )
     tune: str | None = option(
         None,
