@@ -71,7 +71,7 @@ def compare(
         if open_page:
             import webbrowser
 
-            webbrowser.open(target.as_uri())
+            webbrowser.open(target.resolve().as_uri())
     if failures:
         raise typer.Exit(1)
 

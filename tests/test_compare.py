@@ -280,6 +280,21 @@ def test_the_command_writes_a_page_of_what_can_be_read(
     assert not (tmp_path / "other.html").exists()
 
 
+@pytest.mark.parametrize("names", [[], ["-o", "a page.html"], ["-o", "link/../page.html"]])
+def test_a_page_of_any_name_is_opened(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep" / "folder").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "folder")
+    Image.fromarray(photograph(40, 30)).save("a.png")
+    run("compare", "a.png", "--quiet", "--open", *names)
+    [written] = tmp_path.rglob("*.html")
+    assert opened == [written.as_uri()]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")
 def test_names_of_any_bytes_are_shown(tmp_path: Path) -> None:
     source = tmp_path / os.fsdecode(b"caf\xe9.png")
