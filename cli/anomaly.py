@@ -16,6 +16,7 @@ from aecodec.cli.files import (
     check_folder,
     choose_output,
     error_context,
+    folder_of,
     path_of,
     printable,
     read_bytes,
@@ -81,7 +82,7 @@ def score(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print results as CSV on stdout.")] = False,
     heat_maps: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a gray PNG of each: 128 and more is odd."),
+        typer.Option(metavar="DIR", parser=folder_of, help="Write a gray PNG of each: 128 and more is odd."),
     ] = None,
     html: Annotated[
         Path | None,

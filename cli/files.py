@@ -36,14 +36,28 @@ def path_of(text: str) -> Path:
 
     Raises UsageError for an empty name and for one with a slash at its end under which there is no folder.
     """
-    if not text:
-        raise UsageError("a name is empty: an unset variable, perhaps; name a file")
+    folder_of(text)
     if text in STANDARD_STREAM_NAMES:
         return STANDARD_STREAM
     path = Path(text)
     if text.endswith(("/", os.sep)) and not path.is_dir():
         raise UsageError(f"{text} is no directory: create it first, or name an output folder with -d")
     return path.absolute() if path == STANDARD_STREAM and text != "-" else path
+
+
+def folder_of(text: str) -> Path:
+    """The folder that an argument names; raises UsageError for an empty name, which would be this folder."""
+    if not text:
+        raise UsageError("a name is empty: an unset variable, perhaps; name a file")
+    return Path(text)
+
+
+def existing(text: str) -> Path:
+    """The file or folder that an argument names; raises UsageError where there is none."""
+    path = folder_of(text)
+    if not path.exists():
+        raise UsageError(f"{text} does not exist: name a file or folder that does")
+    return path
 
 
 def choose_output(source: Path, output: Path, force: bool, create: bool = False) -> Path:

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from aecodec.cli.files import UsageError, choose_output, error_context, path_of, printable, read_bytes, write
+from aecodec.cli.files import (
+    UsageError,
+    choose_output,
+    error_context,
+    existing,
+    folder_of,
+    path_of,
+    printable,
+    read_bytes,
+    write,
+)
 from aecodec.cli.options import Force, Quiet
 
 lab = typer.Typer(
@@ -40,7 +50,10 @@ def require_lab() -> None:
 @lab.command()
 def run(
     out: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of models, files and the page.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", parser=folder_of, help="Folder of models, files and the page."
+        ),
     ],
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAMES...", help="Networks; all if none.")
@@ -48,7 +61,9 @@ def run(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="idx file, folder of pictures, CSV or NPY; else scikit-learn's digits.", exists=True
+            metavar="PATH",
+            parser=existing,
+            help="idx file, folder of pictures, CSV or NPY; else scikit-learn's digits.",
         ),
     ] = None,
     labels: Annotated[

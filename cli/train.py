@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from aecodec.cli.files import UsageError
+from aecodec.cli.files import UsageError, existing, folder_of
 
 train = typer.Typer(
     help="Train networks (needs the extra `train`).", no_args_is_help=True, rich_markup_mode=None
@@ -21,7 +21,8 @@ train = typer.Typer(
 STAGES = ("denoise", "enhance", "upscale", "srcnn2", "srcnn3", "srcnn4")
 
 Data = Annotated[
-    list[Path], typer.Option(help="Folder, tar archive or picture; may be repeated.", exists=True)
+    list[Path],
+    typer.Option(metavar="PATH", parser=existing, help="Folder, tar archive or picture; may be repeated."),
 ]
 
 
@@ -40,14 +41,22 @@ def require_torch() -> None:
         raise MissingExtraError(f"{error}: run pip install 'aecodec[train]'") from error
 
 
-Out = Annotated[Path, typer.Option(help="Folder of the run; a checkpoint there is resumed.")]
-Validation = Annotated[list[Path] | None, typer.Option(help="Pictures to log figures on.")]
+Out = Annotated[
+    Path,
+    typer.Option(metavar="PATH", parser=folder_of, help="Folder of the run; a checkpoint there is resumed."),
+]
+Validation = Annotated[
+    list[Path] | None, typer.Option(metavar="PATH", parser=folder_of, help="Pictures to log figures on.")
+]
 Hours = Annotated[float | None, typer.Option(min=0, help="Budget of training time.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Budget of steps instead.")]
-Start = Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.", exists=True)]
+Start = Annotated[
+    Path | None, typer.Option(metavar="PATH", parser=existing, help="Weights (safetensors) to start from.")
+]
 Crops = Annotated[int, typer.Option(min=2, help="Crops a step.")]
 Rate = Annotated[float, typer.Option(min=0, help="Learning rate.")]
 Seed = Annotated[int, typer.Option(help="Of the random crops.")]
+Weights = Annotated[Path, typer.Argument(parser=existing, help="weights.safetensors of a run.")]
 Tune = Annotated[str, typer.Option(help="What error is measured by, also by efforts: visual or psnr.")]
 
 
@@ -158,8 +167,10 @@ def require_compiler() -> None:
 
 @train.command()
 def export(
-    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run.", exists=True)],
-    out: Annotated[Path, typer.Argument(help="Model directory to write; its name is the model's.")],
+    weights: Weights,
+    out: Annotated[
+        Path, typer.Argument(parser=folder_of, help="Model directory to write; its name is the model's.")
+    ],
     data: Data,
     images: Annotated[int, typer.Option(min=1, help="Pictures to fit the tables to.")] = 16,
     refit: Annotated[int, typer.Option(min=0, help="Steps of refitting the scale map.")] = 250,
@@ -184,8 +195,10 @@ def export(
 @train.command("export-stage")
 def export_stage(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(STAGES)}.")],
-    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run.", exists=True)],
-    out: Annotated[Path, typer.Argument(help="Folder that receives the graphs and their record.")],
+    weights: Weights,
+    out: Annotated[
+        Path, typer.Argument(parser=folder_of, help="Folder that receives the graphs and their record.")
+    ],
     summary: Annotated[str, typer.Option(help="Training record, one line.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights and of the data.")] = "",
 ) -> None:

@@ -201,6 +201,60 @@ def test_an_empty_name_is_refused_and_is_not_the_current_folder() -> None:
         path_of("")
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compress a.png -d",
+        "decompress x.aec -d",
+        "denoise a.png -d",
+        "export-html",
+        "info",
+        "compare",
+        "benchmark",
+        "benchmark folder -o",
+        "anomaly score a.png -m x.aec --heat-maps",
+        "lab run -o",
+        "lab run -o new --data",
+        "train codec --steps 1 --out new --data",
+        "train codec --steps 1 --data folder --out",
+        "train codec --steps 1 --data folder --out new --validation",
+        "train srcnn --steps 1 --data folder --out new --start",
+        "train export a.png new --data",
+        "train export --data folder a.png",
+        "train export-stage denoise a.png",
+    ],
+)
+def test_no_command_takes_an_empty_name_for_the_current_folder(folder: Path, command: str) -> None:
+    before = contents(folder)
+    refusal(run_command(*command.split(), ""), 2, "a name is empty")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", [".", "/", "..", "./", "folder/.."])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("compress", 2),
+        ("decompress", 2),
+        ("denoise", 2),
+        ("info", 1),
+        ("export-html", 1),
+        ("export-html -o new.html", 1),
+        ("compare -o new.html", 1),
+        ("anomaly score a.png -m", 1),
+        ("anomaly eval a.png b.jpg -m", 1),
+    ],
+)
+def test_a_folder_is_refused_where_a_file_is_meant(folder: Path, command: str, name: str, code: int) -> None:
+    before = contents(folder)
+    refusal(run_command(*command.split(), name), code, "irectory" if code == 1 else "")
+    assert contents(folder) == before
+
+
 @pytest.mark.usefixtures("folder")
 def test_only_a_bare_dash_is_the_pipe() -> None:
     assert path_of("-") == path_of("/dev/stdout") == STANDARD_STREAM
