@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -88,6 +88,33 @@ def choose_output(source: Path, output: Path, force: bool, create: bool = False)
     except (OSError, ValueError) as error:
         raise UsageError(f"{output}: no output can be named so: {error}") from error
     return named
+
+
+def check_outputs(sources: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Raise UsageError for an output of a command that is an input of it, or if two outputs are not apart."""
+    inputs = {identity(source) for source in sources if not is_stream(source)}
+    names: dict[Path, Path] = {}
+    for output in outputs:
+        if is_stream(output) and output != STANDARD_STREAM:
+            continue  # to which any number of outputs can go
+        if output != STANDARD_STREAM and identity(output) in inputs:
+            raise UsageError(f"{output} is the input: name another output")
+        path = output if output == STANDARD_STREAM else Path(os.path.realpath(output))
+        if path in names:
+            raise UsageError(f"{output} would be two outputs: name them apart")
+        names[path] = output
+    for path, output in names.items():
+        if folder := next(filter(names.__contains__, path.parents), None):
+            raise UsageError(f"{output} would lie in {names[folder]}, another output: name them apart")
+
+
+def identity(path: Path) -> Hashable:
+    """By which a file is known under all its names, links among them: device and number, or else the path."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
 
 
 def check_folder(folder: Path, create: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from aecodec.cli.files import (
     UsageError,
+    check_outputs,
     choose_output,
     error_context,
     existing,
@@ -132,6 +133,7 @@ def encode(
     force: Force = False,
 ) -> None:
     """Write the latents of a picture, which is made gray and as large as the model's samples."""
+    check_outputs([picture, model], [output])
     target = choose_output(picture, output, force)
     require_lab()
     from aecodec.lab import training
@@ -152,6 +154,7 @@ def decode(
     force: Force = False,
 ) -> None:
     """Decode a file of latents into a gray picture."""
+    check_outputs([file, model], [output])
     target = choose_output(file, output, force)
     require_lab()
     from aecodec.lab import training
@@ -170,6 +173,7 @@ def clean(
     force: Force = False,
 ) -> None:
     """Clean a page of printed words, of any size, of lines, stains and noise."""
+    check_outputs([picture, model], [output])
     target = choose_output(picture, output, force)
     require_lab()
     from aecodec.lab import unet

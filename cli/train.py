@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from aecodec.cli.files import UsageError, existing, folder_of
+from aecodec.cli.files import UsageError, check_outputs, existing, folder_of
 
 train = typer.Typer(
     help="Train networks (needs the extra `train`).", no_args_is_help=True, rich_markup_mode=None
@@ -82,6 +82,7 @@ def codec(
     require_torch()
     if compile:
         require_compiler()
+    require_apart(out, start)
     from aecodec.training.loop import Schedule, begun_with
     from aecodec.training.loop import train as run
     from aecodec.training.rate_distortion import RateDistortion
@@ -107,6 +108,7 @@ def train_stage(name: str) -> Callable[..., None]:
     ) -> None:
         require_schedule(hours, steps, rate)
         require_torch()
+        require_apart(out, start)
         from aecodec.training.loop import Schedule
         from aecodec.training.loop import train as run
         from aecodec.training.restoration import make_task
@@ -156,6 +158,13 @@ def require_tuning(tune: str) -> None:
 
     if tune not in TUNED:
         raise UsageError(f"--tune {tune}: choose {' or '.join(TUNED)}")
+
+
+def require_apart(out: Path, start: Path | None) -> None:
+    """Raise UsageError if a run in the folder `out` would overwrite the weights that it starts from."""
+    from aecodec.training.loop import WEIGHTS
+
+    check_outputs([start] if start else [], [out / WEIGHTS])
 
 
 def require_compiler() -> None:

@@ -655,6 +655,17 @@ def test_the_command_trains(photographs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "weights.safetensors").exists()
 
 
+@pytest.mark.parametrize("command", ["codec", "denoise", "srcnn"])
+def test_weights_to_start_from_are_not_overwritten(command: str, photographs: Path, tmp_path: Path) -> None:
+    start = tmp_path / "weights.safetensors"
+    save_weights(Codec(NARROW), start)
+    before = start.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    sources = ["--data", photographs, "--start", start, "--out", tmp_path / "link"]
+    refusal(run_command("train", command, *sources, "--steps", "1"), 2, "is the input: name another")
+    assert start.read_bytes() == before
+
+
 def test_a_folder_that_should_be_weights_is_named(tmp_path: Path) -> None:
     with pytest.raises(aecodec.ModelError, match=rf"{tmp_path} holds no weights"):
         read_weights(tmp_path)
