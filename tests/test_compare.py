@@ -191,7 +191,7 @@ def test_a_codec_that_fails_is_said_and_the_others_go_on(monkeypatch: pytest.Mon
     assert found.notes[1] == "AVIF is absent: not built"
 
 
-@pytest.mark.parametrize("size", [(210, 90), (90, 210), (400, 20)])
+@pytest.mark.parametrize("size", [(210, 90), (90, 210), (400, 20), (7, 700), (600, 8), (2, 2100), (1500, 3)])
 def test_of_a_large_picture_a_part_is_shown(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "MOST_SHOWN", 64 * 64)
     given = picture(*size)
