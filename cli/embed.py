@@ -12,6 +12,7 @@ from aecodec.cli.batch import outcomes
 from aecodec.cli.collection import collect
 from aecodec.cli.files import (
     UsageError,
+    check_outputs,
     choose_output,
     error_context,
     first_bytes,
@@ -66,6 +67,7 @@ def embed(
         raise UsageError(CLUSTER_OR_JOBS)
     batch = Batch(jobs=jobs, cluster=cluster, quiet=quiet)
     files = collect(paths, [PICTURES, COMPRESSED])
+    check_outputs(files, [path for path in (output, map_page) if path])
     target = choose_output(files[0], output, force or resume) if output else None
     page = choose_output(files[0], map_page, force) if map_page else None
     known = read_library(target) if resume and target and target.exists() else None
