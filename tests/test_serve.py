@@ -214,7 +214,7 @@ def test_options_that_are_not_offered_are_named(client: httpx.Client, query: str
 def test_one_quality_or_size_is_asked_for(client: httpx.Client, path: str, query: str) -> None:
     answer = client.post(f"/{path}?{query}", content=PHOTO)
     refused(answer, 400)
-    assert "quality, lossless and max_bytes exclude each other: give one" in answer.text
+    assert "quality, lossless, max_bytes, bpp and psnr exclude each other: give one" in answer.text
 
 
 @pytest.mark.parametrize(

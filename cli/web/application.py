@@ -150,12 +150,9 @@ class Service:
             values["tune"] = query["tune"]
         values["lossless"] = query.get("lossless") == "1"
         try:
-            options = CompressOptions(**values, depth=8, max_pixels=self.limits.pixels)
+            return CompressOptions(**values, depth=8, max_pixels=self.limits.pixels)
         except AecodecError as error:
             raise HTTPException(400, one_line(error)) from error
-        if options.quality is not None and (options.lossless or options.targets):
-            raise HTTPException(400, "quality, lossless and max_bytes exclude each other: give one")
-        return options
 
 
 def as_number(text: str) -> float | str:
