@@ -12,6 +12,7 @@ import typer
 
 from aecodec.cli.collection import collect
 from aecodec.cli.files import (
+    STANDARD_STREAM,
     UsageError,
     check_folder,
     check_outputs,
@@ -98,7 +99,7 @@ def score(
         raise UsageError("--json and --csv both go to stdout: give one")
     files = collect(paths, [PICTURES])
     maps = maps_of(files, heat_maps, force) if heat_maps else {}
-    check_outputs([*files, model], [*maps.values(), *([html] if html else [])])
+    check_outputs([*files, model], [STANDARD_STREAM, *maps.values(), *([html] if html else [])])
     create = html is not None and heat_maps is not None and same_folder(html.parent, heat_maps)
     page = choose_output(files[0], html, force, create) if html else None
     detector = read_detector(model)

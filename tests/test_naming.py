@@ -231,6 +231,8 @@ def test_no_output_in_a_folder_is_an_input(folder: Path, link: Callable[[str, st
         ("embed a.png -o new --map new", "new would be two outputs: name them apart"),
         ("embed a.png -o folder/new --map link/new", "link/new would be two outputs"),
         ("embed a.png -o - --map -", "- would be two outputs"),
+        ("embed a.png -o - --duplicates", "- would be two outputs"),
+        ("anomaly score a.png -m x.aec --html -", "- would be two outputs"),
         ("anomaly score a.png -m x.aec --heat-maps new --html new/a.png", "new/a.png would be two outputs"),
         ("anomaly score a.png -m x.aec --heat-maps new --html new", "new/a.png would lie in new, another"),
     ],
