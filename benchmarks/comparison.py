@@ -207,7 +207,8 @@ def largest_sum(values: Plane, size: tuple[int, int], part: tuple[int, int]) -> 
     """
     (height, width), (tall, wide) = size, part
     sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    down, across = tall // BLOCK, wide // BLOCK
+    # a picture thinner than a block of BITS_BLOCK has fewer places than that
+    down, across = (min(side // BLOCK, places) for side, places in zip(part, values.shape, strict=True))
     total = sums[down:, across:] - sums[:-down, across:] - sums[down:, :-across] + sums[:-down, :-across]
     step = BITS_BLOCK // BLOCK  # so that both maps begin where the part does
     best = total[::step, ::step]

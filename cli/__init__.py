@@ -98,7 +98,8 @@ def error_message(error: Exception) -> str:
     An empty command line gets the help.
     """
     if not isinstance(error, CLICK_USAGE_ERROR):
-        return f"aecodec: {getattr(error, 'strerror', None) or error}"
+        named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        return f"aecodec: {named}{getattr(error, 'strerror', None) or error}"
     message: str = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         return message
@@ -128,6 +129,6 @@ def exit_code(error: Exception) -> int | None:
         RegionError: 2,
         StageError: 2,
         AecodecError: 1,
-        OSError: 1,  # what is left of them concerns the standard streams
+        OSError: 1,  # what is left of them concerns the standard streams and folders of runs
     }
     return next((code for error_class, code in codes.items() if isinstance(error, error_class)), None)

@@ -12,16 +12,19 @@ import typer
 
 from aecodec.cli.collection import collect
 from aecodec.cli.files import (
+    STANDARD_STREAM,
     UsageError,
     check_folder,
+    check_outputs,
     choose_output,
     error_context,
+    folder_of,
     path_of,
     printable,
     read_bytes,
     write,
 )
-from aecodec.cli.naming import PICTURES
+from aecodec.cli.naming import PICTURES, same_folder
 from aecodec.cli.options import AsJson, Force, Quiet
 from aecodec.cli.progress import Bar
 
@@ -51,6 +54,7 @@ def fit(
 ) -> None:
     """Learn what good pictures look like. At least two, better a hundred, of any sizes."""
     files = collect(good, [PICTURES])
+    check_outputs(files, [output])
     target = choose_output(files[0], output, force)
     from aecodec.uses import anomaly as library
     from aecodec.uses.detector_file import to_bytes
@@ -81,7 +85,7 @@ def score(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print results as CSV on stdout.")] = False,
     heat_maps: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a gray PNG of each: 128 and more is odd."),
+        typer.Option(metavar="DIR", parser=folder_of, help="Write a gray PNG of each: 128 and more is odd."),
     ] = None,
     html: Annotated[
         Path | None,
@@ -95,7 +99,9 @@ def score(
         raise UsageError("--json and --csv both go to stdout: give one")
     files = collect(paths, [PICTURES])
     maps = maps_of(files, heat_maps, force) if heat_maps else {}
-    page = choose_output(files[0], html, force) if html else None
+    check_outputs([*files, model], [STANDARD_STREAM, *maps.values(), *([html] if html else [])])
+    create = html is not None and heat_maps is not None and same_folder(html.parent, heat_maps)
+    page = choose_output(files[0], html, force, create) if html else None
     detector = read_detector(model)
     rows, cards, failures, bar = [], [], 0, Bar(quiet)
     if as_csv:
@@ -186,8 +192,7 @@ def tell(row: dict[str, Any], as_json: bool, as_csv: bool) -> None:
 def maps_of(files: list[Path], folder: Path, force: bool) -> dict[Path, Path]:
     """Where the heat map of each picture goes; raises UsageError where two would have one name."""
     check_folder(folder, create=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    targets = {file: choose_output(file, folder / f"{file.stem}.png", force) for file in files}
+    targets = {file: choose_output(file, folder / f"{file.stem}.png", force, create=True) for file in files}
     if len(set(targets.values())) < len(files):
         raise UsageError(f"--heat-maps {folder}: two pictures have one name: score them apart")
     return targets

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aecodec.cli.files import UsageError
+from aecodec.cli.files import UsageError, folder_of
 
 
 def require_benchmarks() -> None:
@@ -26,11 +26,20 @@ def require_benchmarks() -> None:
 
 def benchmark(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Pictures; the 24 of Kodak where they are at hand.")
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]", parser=folder_of, help="Pictures; the 24 of Kodak where they are at hand."
+        ),
     ] = None,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Folder of the report; what it holds is not measured again."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            parser=folder_of,
+            help="Folder of the report; what it holds is not measured again.",
+        ),
     ] = Path("report"),
     quick: Annotated[bool, typer.Option("--quick", help="Few pictures, qualities and metrics.")] = False,
     effort: Annotated[

@@ -12,6 +12,7 @@ from aecodec.cli.benchmark import require_benchmarks
 from aecodec.cli.files import (
     STANDARD_STREAM,
     UsageError,
+    check_outputs,
     choose_output,
     error_context,
     is_stream,
@@ -56,9 +57,8 @@ def compare(
         raise UsageError("--quality, --max-bytes and --bpp exclude each other: give one")
     if open_page and output == STANDARD_STREAM:
         raise UsageError("--open needs a page that is a file: name one with -o")
-    target = output or PAGE
-    for path in paths:
-        target = choose_output(path, target, force)
+    check_outputs(paths, [output or PAGE])
+    target = choose_output(paths[0], output or PAGE, force)
     require_benchmarks()
     comparisons, failures = compare_all(paths, options, quiet)
     if comparisons:
@@ -71,7 +71,7 @@ def compare(
         if open_page:
             import webbrowser
 
-            webbrowser.open(target.as_uri())
+            webbrowser.open(target.resolve().as_uri())
     if failures:
         raise typer.Exit(1)
 

@@ -93,8 +93,6 @@ def compress(
     quiet: Quiet = False,
 ) -> None:
     """Compress pictures. OUT is IN with the suffix .aec if it is not given."""
-    if options.quality is not None and (options.lossless or options.targets):
-        raise UsageError("--quality, --lossless, --max-bytes, --bpp, --psnr exclude each other: give one")
     batch = Batch(output_dir, recursive, jobs, dry_run, force, as_json, quiet, resume, cluster, output)
     settings = Compression(
         options,
@@ -168,6 +166,8 @@ def describe(record: Record) -> str:
     decibels = "lossless" if record["psnr"] is None else f"{record['psnr']:.2f} dB"
     if record["psnr_sampled"]:
         decibels = f"about {record['psnr']:.1f} dB"
+    if record["noise"]:
+        decibels += " after denoising"  # as that is the picture which was coded
     figures = [sizes, f"{record['bpp']:.3f} bpp", decibels, f"{record['seconds']:.2f} s"]
     if record["noise"] or record["enhanced"] or record["scale"] > 1:
         figures += stage_phrases(record)

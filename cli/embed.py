@@ -11,10 +11,13 @@ import typer
 from aecodec.cli.batch import outcomes
 from aecodec.cli.collection import collect
 from aecodec.cli.files import (
+    STANDARD_STREAM,
     UsageError,
+    check_outputs,
     choose_output,
     error_context,
     first_bytes,
+    is_stream,
     path_of,
     printable,
     read_bytes,
@@ -66,6 +69,8 @@ def embed(
         raise UsageError(CLUSTER_OR_JOBS)
     batch = Batch(jobs=jobs, cluster=cluster, quiet=quiet)
     files = collect(paths, [PICTURES, COMPRESSED])
+    printed = STANDARD_STREAM if duplicates else None  # where groups go
+    check_outputs(files, [path for path in (output, map_page, printed) if path])
     target = choose_output(files[0], output, force or resume) if output else None
     page = choose_output(files[0], map_page, force) if map_page else None
     known = read_library(target) if resume and target and target.exists() else None
@@ -123,7 +128,7 @@ def gather(
                 failures += 1
             else:
                 embeddings[entries[job.source]] = outcome["embedding"]
-            if target and done % KEPT_EVERY == 0:
+            if target and done % KEPT_EVERY == 0 and not is_stream(target):
                 save(target, library())
             bar.show("embedding", len(files) - len(jobs) + done, len(files))
     finally:  # an interrupt leaves no bar behind

@@ -49,12 +49,12 @@ def export_html(
     """Write a page that shows the picture in any browser, without aecodec and from disk."""
     from aecodec.container import MAX_PIXELS, read_file
 
+    with error_context(path):
+        data = read_bytes(path, read_file)  # before an output is named after it: a folder may have no name
     wanted = output or (path if path == STANDARD_STREAM else path.with_suffix(".html"))
     target = choose_output(path, wanted, force)
     with error_context(path):
-        text = page(read_bytes(path, read_file), printable(Path(path.name)), max_pixels or MAX_PIXELS).encode(
-            "utf-8"
-        )
+        text = page(data, printable(Path(path.name)), max_pixels or MAX_PIXELS).encode("utf-8")
     write(target, text, force)
     if not quiet:
         typer.echo(f"{printable(target)}: {readable_size(len(text))}", err=True)

@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -36,14 +36,28 @@ def path_of(text: str) -> Path:
 
     Raises UsageError for an empty name and for one with a slash at its end under which there is no folder.
     """
-    if not text:
-        raise UsageError("a name is empty: an unset variable, perhaps; name a file")
+    folder_of(text)
     if text in STANDARD_STREAM_NAMES:
         return STANDARD_STREAM
     path = Path(text)
     if text.endswith(("/", os.sep)) and not path.is_dir():
         raise UsageError(f"{text} is no directory: create it first, or name an output folder with -d")
     return path.absolute() if path == STANDARD_STREAM and text != "-" else path
+
+
+def folder_of(text: str) -> Path:
+    """The folder that an argument names; raises UsageError for an empty name, which would be this folder."""
+    if not text:
+        raise UsageError("a name is empty: an unset variable, perhaps; name a file")
+    return Path(text)
+
+
+def existing(text: str) -> Path:
+    """The file or folder that an argument names; raises UsageError where there is none."""
+    path = folder_of(text)
+    if not path.exists():
+        raise UsageError(f"{text} does not exist: name a file or folder that does")
+    return path
 
 
 def choose_output(source: Path, output: Path, force: bool, create: bool = False) -> Path:
@@ -74,6 +88,33 @@ def choose_output(source: Path, output: Path, force: bool, create: bool = False)
     except (OSError, ValueError) as error:
         raise UsageError(f"{output}: no output can be named so: {error}") from error
     return named
+
+
+def check_outputs(sources: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Raise UsageError for an output of a command that is an input of it, or if two outputs are not apart."""
+    inputs = {identity(source) for source in sources if not is_stream(source)}
+    names: dict[Path, Path] = {}
+    for output in outputs:
+        if is_stream(output) and output != STANDARD_STREAM:
+            continue  # to which any number of outputs can go
+        if output != STANDARD_STREAM and identity(output) in inputs:
+            raise UsageError(f"{output} is the input: name another output")
+        path = output if output == STANDARD_STREAM else Path(os.path.realpath(output))
+        if path in names:
+            raise UsageError(f"{output} would be two outputs: name them apart")
+        names[path] = output
+    for path, output in names.items():
+        if folder := next(filter(names.__contains__, path.parents), None):
+            raise UsageError(f"{output} would lie in {names[folder]}, another output: name them apart")
+
+
+def identity(path: Path) -> Hashable:
+    """By which a file is known under all its names, links among them: device and number, or else the path."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
 
 
 def check_folder(folder: Path, create: bool) -> None:

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from aecodec.cli.files import UsageError, choose_output, error_context, path_of, printable, read_bytes, write
+from aecodec.cli.files import (
+    UsageError,
+    check_outputs,
+    choose_output,
+    error_context,
+    existing,
+    folder_of,
+    path_of,
+    printable,
+    read_bytes,
+    write,
+)
 from aecodec.cli.options import Force, Quiet
 
 lab = typer.Typer(
@@ -40,7 +51,10 @@ def require_lab() -> None:
 @lab.command()
 def run(
     out: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of models, files and the page.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", parser=folder_of, help="Folder of models, files and the page."
+        ),
     ],
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAMES...", help="Networks; all if none.")
@@ -48,7 +62,9 @@ def run(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="idx file, folder of pictures, CSV or NPY; else scikit-learn's digits.", exists=True
+            metavar="PATH",
+            parser=existing,
+            help="idx file, folder of pictures, CSV or NPY; else scikit-learn's digits.",
         ),
     ] = None,
     labels: Annotated[
@@ -117,6 +133,7 @@ def encode(
     force: Force = False,
 ) -> None:
     """Write the latents of a picture, which is made gray and as large as the model's samples."""
+    check_outputs([picture, model], [output])
     target = choose_output(picture, output, force)
     require_lab()
     from aecodec.lab import training
@@ -137,6 +154,7 @@ def decode(
     force: Force = False,
 ) -> None:
     """Decode a file of latents into a gray picture."""
+    check_outputs([file, model], [output])
     target = choose_output(file, output, force)
     require_lab()
     from aecodec.lab import training
@@ -155,6 +173,7 @@ def clean(
     force: Force = False,
 ) -> None:
     """Clean a page of printed words, of any size, of lines, stains and noise."""
+    check_outputs([picture, model], [output])
     target = choose_output(picture, output, force)
     require_lab()
     from aecodec.lab import unet

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from operator import methodcaller
 from pathlib import Path
 
-from aecodec.cli.files import STANDARD_STREAM, SUFFIX, UsageError, check_folder, choose_output, first_bytes
+from aecodec.cli.files import (
+    STANDARD_STREAM,
+    SUFFIX,
+    UsageError,
+    check_folder,
+    choose_output,
+    first_bytes,
+    identity,
+)
 from aecodec.cli.jobs import CLUSTER_OR_JOBS, Batch, Job
 from aecodec.container import MAGIC
 from aecodec.signatures import READABLE_SUFFIXES, is_picture
@@ -196,7 +204,7 @@ def derived(path: Path, inputs: Inputs, suffix: str) -> Path:
 def distinct(jobs: list[Job]) -> list[Job]:
     """The jobs. A job whose output is an input or output of another job is refused."""
     first_jobs: dict[Path, Job] = {}
-    sources = {Path(os.path.realpath(job.source)): job for job in jobs}
+    sources = {identity(job.source) for job in jobs}
     return [
         job
         if job.refusal
@@ -205,13 +213,13 @@ def distinct(jobs: list[Job]) -> list[Job]:
     ]
 
 
-def refused(job: Job, first_job: Job, sources: dict[Path, Job]) -> Job:
+def refused(job: Job, first_job: Job, sources: set[Hashable]) -> Job:
     """The job; refused if another job is the first with this output, or if the output is an input."""
     if first_job is not job and first_job.source == job.source:
         reason = f"{job.source} is an input twice: it is done once"
     elif first_job is not job:
         reason = f"{first_job.source} and {job.source} would both become {job.target}: name them apart"
-    elif Path(os.path.realpath(job.target)) in sources:
+    elif identity(job.target) in sources:
         reason = f"{job.source} would overwrite {job.target}, which is an input: name another folder"
     else:
         return job

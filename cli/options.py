@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aecodec.cli.files import UsageError, path_of
+from aecodec.cli.files import UsageError, folder_of, path_of
 from aecodec.options import option_of
 
 # Sentence on names in the help of every command that writes.
@@ -66,7 +66,11 @@ Output = Annotated[
 OutputDir = Annotated[
     Path | None,
     typer.Option(
-        "--output-dir", "-d", help="Write into this folder, created if need be; every name is an input."
+        "--output-dir",
+        "-d",
+        metavar="PATH",
+        parser=folder_of,
+        help="Write into this folder, created if need be; every name is an input.",
     ),
 ]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Search folders for inputs.")]

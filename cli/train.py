@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from aecodec.cli.files import UsageError
+from aecodec.cli.files import UsageError, check_outputs, existing, folder_of
 
 train = typer.Typer(
     help="Train networks (needs the extra `train`).", no_args_is_help=True, rich_markup_mode=None
@@ -21,7 +21,8 @@ train = typer.Typer(
 STAGES = ("denoise", "enhance", "upscale", "srcnn2", "srcnn3", "srcnn4")
 
 Data = Annotated[
-    list[Path], typer.Option(help="Folder, tar archive or picture; may be repeated.", exists=True)
+    list[Path],
+    typer.Option(metavar="PATH", parser=existing, help="Folder, tar archive or picture; may be repeated."),
 ]
 
 
@@ -40,14 +41,22 @@ def require_torch() -> None:
         raise MissingExtraError(f"{error}: run pip install 'aecodec[train]'") from error
 
 
-Out = Annotated[Path, typer.Option(help="Folder of the run; a checkpoint there is resumed.")]
-Validation = Annotated[list[Path] | None, typer.Option(help="Pictures to log figures on.")]
+Out = Annotated[
+    Path,
+    typer.Option(metavar="PATH", parser=folder_of, help="Folder of the run; a checkpoint there is resumed."),
+]
+Validation = Annotated[
+    list[Path] | None, typer.Option(metavar="PATH", parser=folder_of, help="Pictures to log figures on.")
+]
 Hours = Annotated[float | None, typer.Option(min=0, help="Budget of training time.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Budget of steps instead.")]
-Start = Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.", exists=True)]
+Start = Annotated[
+    Path | None, typer.Option(metavar="PATH", parser=existing, help="Weights (safetensors) to start from.")
+]
 Crops = Annotated[int, typer.Option(min=2, help="Crops a step.")]
 Rate = Annotated[float, typer.Option(min=0, help="Learning rate.")]
 Seed = Annotated[int, typer.Option(help="Of the random crops.")]
+Weights = Annotated[Path, typer.Argument(parser=existing, help="weights.safetensors of a run.")]
 Tune = Annotated[str, typer.Option(help="What error is measured by, also by efforts: visual or psnr.")]
 
 
@@ -73,6 +82,7 @@ def codec(
     require_torch()
     if compile:
         require_compiler()
+    require_apart(out, start)
     from aecodec.training.loop import Schedule, begun_with
     from aecodec.training.loop import train as run
     from aecodec.training.rate_distortion import RateDistortion
@@ -98,6 +108,7 @@ def train_stage(name: str) -> Callable[..., None]:
     ) -> None:
         require_schedule(hours, steps, rate)
         require_torch()
+        require_apart(out, start)
         from aecodec.training.loop import Schedule
         from aecodec.training.loop import train as run
         from aecodec.training.restoration import make_task
@@ -149,6 +160,13 @@ def require_tuning(tune: str) -> None:
         raise UsageError(f"--tune {tune}: choose {' or '.join(TUNED)}")
 
 
+def require_apart(out: Path, start: Path | None) -> None:
+    """Raise UsageError if a run in the folder `out` would overwrite the weights that it starts from."""
+    from aecodec.training.loop import WEIGHTS
+
+    check_outputs([start] if start else [], [out / WEIGHTS])
+
+
 def require_compiler() -> None:
     """Raise UsageError if torch would find no C++ compiler."""
     compiler = environ.get("CXX") or ("clang++" if platform == "darwin" else "g++")
@@ -158,8 +176,10 @@ def require_compiler() -> None:
 
 @train.command()
 def export(
-    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run.", exists=True)],
-    out: Annotated[Path, typer.Argument(help="Model directory to write; its name is the model's.")],
+    weights: Weights,
+    out: Annotated[
+        Path, typer.Argument(parser=folder_of, help="Model directory to write; its name is the model's.")
+    ],
     data: Data,
     images: Annotated[int, typer.Option(min=1, help="Pictures to fit the tables to.")] = 16,
     refit: Annotated[int, typer.Option(min=0, help="Steps of refitting the scale map.")] = 250,
@@ -184,8 +204,10 @@ def export(
 @train.command("export-stage")
 def export_stage(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(STAGES)}.")],
-    weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run.", exists=True)],
-    out: Annotated[Path, typer.Argument(help="Folder that receives the graphs and their record.")],
+    weights: Weights,
+    out: Annotated[
+        Path, typer.Argument(parser=folder_of, help="Folder that receives the graphs and their record.")
+    ],
     summary: Annotated[str, typer.Option(help="Training record, one line.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights and of the data.")] = "",
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from aecodec.encoder.encoded import Encoded
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError, ImageError, LimitError, RegionError, StageError, one_line
+from aecodec.fields import rewind
 from aecodec.options import ReadOptions, truth, whole_number, with_signature_of
 from aecodec.picture import Picture
 from aecodec.picture.pillow_errors import reason_of
@@ -28,7 +30,7 @@ from aecodec.picture.reading import DEFAULTS, from_array, from_pillow, read_pict
 from aecodec.picture.stripping import kinds_of
 from aecodec.picture.stripping import strip as without
 from aecodec.picture.writing import colour_of, flattened, to_pillow
-from aecodec.restoration.denoising import visible_noise
+from aecodec.restoration.denoising import denoise_measured
 from aecodec.restoration.enhancement import enhance_coded
 from aecodec.restoration.upscaling import SCALES
 
@@ -52,7 +54,7 @@ def compress(image: ImageLike, quality: float | None = None, **options: Any) -> 
     limits what is worked on.
 
     `effort`, 0 to 9, makes smaller files in more time. From 1 on the encoder moves its latents towards those
-    that take few bits and whose decoded picture is near, in 1 step, 2, 4 and so on to 256, each of which
+    that take few bits and whose decoded picture is near, in 2 steps, 3, 4, 8 and so on to 256, each of which
     takes about as long as all that effort 0 does.
 
     One of these takes the place of the quality: `lossless`; `max_bytes`, which the file never exceeds;
@@ -113,10 +115,20 @@ def to_picture(image: ImageLike, reading: ReadOptions = DEFAULTS, strip: str | I
     picture = read_any(image, reading)
     if not isinstance(strip, tuple) or strip:  # of no kinds there is nothing to do
         picture = without(picture, strip)
-    known = len(image.notes) if isinstance(image, Picture) else 0
-    for note in picture.notes[known:]:
-        warnings.warn(note, stacklevel=3)
+    warn_of(picture, len(image.notes) if isinstance(image, Picture) else 0)
     return picture
+
+
+def warn_of(picture: Picture, known: int) -> None:
+    """Warns whoever has called the public function of the notes of a picture after the `known` ones."""
+    for note in picture.notes[known:]:
+        warnings.warn(note, stacklevel=4)
+
+
+def image_of(result: Picture, picture: Picture) -> Image.Image:
+    """The Pillow image of what a stage has made of a picture; warns of what the stage has noted."""
+    warn_of(result, len(picture.notes))
+    return to_pillow(result)
 
 
 def read_any(image: ImageLike, reading: ReadOptions) -> Picture:
@@ -131,7 +143,7 @@ def read_any(image: ImageLike, reading: ReadOptions) -> Picture:
         try:
             return read_picture(image, reading)
         except AecodecError as error:
-            raise type(error)(f"{one_line(image)}: {error}") from error
+            raise type(error)(f"{name_of(image)}: {error}") from error
     if hasattr(image, "read"):
         return read_picture(image, reading)
     expected = "give a Pillow image, an array, the name of a picture file, or one that is open"
@@ -142,18 +154,26 @@ def data_of(source: FileLike) -> bytes:
     """The bytes of an .aec file, given as they are, by its name, or open; raises AecodecError."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
+    if isinstance(source, io.TextIOBase):
+        raise AecodecError(f"{name_of(source)} is open for reading text: open it in mode 'rb'")
     try:
         if isinstance(source, (str, os.PathLike)):
-            with Path(source).open("rb") as file:
+            with Path(os.fsdecode(source)).open("rb") as file:
                 return read_file(file)
-        if source.seekable():
-            source.seek(0)
+        rewind(source)
         return read_file(source)
-    except (AttributeError, OSError, TypeError, ValueError) as error:
-        if isinstance(source, (str, os.PathLike)):
-            raise AecodecError(f"{one_line(source)}: cannot be read: {reason_of(error)}") from error
+    except (OSError, ValueError) as error:
+        raise AecodecError(f"{name_of(source)}: cannot be read: {reason_of(error)}") from error
+    except (AttributeError, TypeError) as error:
         expected = "give bytes, the name of a file, or a file that is open for reading bytes"
-        raise AecodecError(f"{type(source).__name__} is no file: {expected}") from error
+        raise AecodecError(f"{name_of(source)} is no file: {expected}") from error
+
+
+def name_of(source: object) -> str:
+    """What an error calls a file: its name in one line, or the type of what is none."""
+    if isinstance(source, (str, os.PathLike)):
+        return one_line(os.fsdecode(source)) or "''"
+    return type(source).__name__
 
 
 def decompress(
@@ -179,8 +199,8 @@ def decompress(
     of it; of a region they know no more than the region. `thumbnail` asks for a picture of at most so
     many pixels each way, near what a full decode would be, made small. Up to 256 it is read from the file of
     a large picture where that has it; others take a quarter of a full decode's time. `max_pixels` limits the
-    result. `background`, a colour as Pillow's ImageColor reads it (a name, #rgb, #rrggbb), takes the place of
-    transparency: mode L or RGB.
+    whole picture, also where a part is asked for, and what is made of it. `background`, a colour as Pillow's
+    ImageColor reads it (a name, #rgb, #rrggbb), takes the place of transparency: mode L or RGB.
 
     Raises a BitstreamError that says what is wrong with the data, UnknownModelError, RegionError, StageError,
     MetadataError, ImageError for a background that is no colour, LimitError for a picture over `max_pixels`,
@@ -271,22 +291,22 @@ def denoise(
 ) -> Image.Image:
     """The picture without noise of deviation `sigma`, of 255, measured if not given.
 
-    Where none is measured, as in text, in drawings or with less than 32 pixels each way, nothing is changed:
-    `estimate_noise` says how much there is. `method` is learned, or nlm for non-local means. `image` and what
-    follows `method` are as `compress` takes them, `strip` among them.
+    Where none is measured, as in text, in drawings or with less than 32 pixels each way, nothing is changed,
+    and a UserWarning says so: `estimate_noise` says how much there is. `method` is learned, or nlm for
+    non-local means. `image` and what follows `method` are as `compress` takes them, `strip` among them.
 
     Raises ImageError, or StageError for what is not offered.
     """
     picture = to_picture(image, ReadOptions(**reading), strip)
-    return to_pillow(restoration.denoise(picture, sigma, method))
+    return image_of(restoration.denoise(picture, sigma, method), picture)
 
 
 def estimate_noise(image: ImageLike) -> float:
-    """Deviation, of 255, of the white noise in a picture; 0 where there is none or too little to tell.
+    """Deviation, of 255, of the white noise that `denoise` removes from a picture; 0 where it removes none.
 
-    Raises ImageError.
+    More than 60 is not told apart from 60. Raises ImageError.
     """
-    return visible_noise(to_picture(image)).sigma
+    return denoise_measured(to_picture(image))[1]
 
 
 @with_signature_of(ReadOptions)
@@ -295,7 +315,8 @@ def enhance(image: ImageLike, *, strip: str | Iterable[str] = (), **reading: Any
 
     One that shows that it was never coded comes back as it is. All arguments are as `compress` takes them.
     """
-    return to_pillow(restoration.enhance(to_picture(image, ReadOptions(**reading), strip)))
+    picture = to_picture(image, ReadOptions(**reading), strip)
+    return image_of(restoration.enhance(picture), picture)
 
 
 @with_signature_of(ReadOptions)
@@ -313,7 +334,7 @@ def upscale(
     is not offered.
     """
     picture = to_picture(image, ReadOptions(**reading), strip)
-    return to_pillow(restoration.upscale(picture, scale, method))
+    return image_of(restoration.upscale(picture, scale, method), picture)
 
 
 def info(data: FileLike, *, max_pixels: int = MAX_PIXELS) -> Info:

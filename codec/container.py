@@ -168,8 +168,9 @@ def read_file(file: IO[bytes]) -> bytes:
 
     So an endless file, which a pipe or a device may be, does no harm.
     """
-    reader = FileReader(file, file.read(len(MAGIC)))
-    if reader.data == MAGIC:
+    reader = FileReader(file)
+    reader.read_to(len(MAGIC))
+    if reader.data.startswith(MAGIC):
         with suppress(BitstreamError):  # which `parse` raises again
             reader.take(len(MAGIC), "magic")
             read_fields(reader, ANY_SIZE)

@@ -34,8 +34,7 @@ class Reader:
 
     def take(self, count: int, what: str) -> bytes:
         if count > len(self.data) - self.position:
-            missing = count - (len(self.data) - self.position)
-            raise TruncatedError(f"file ends {missing} bytes short, within the {what}: get a complete copy")
+            raise TruncatedError(f"file ends too early, within the {what}: get a complete copy")
         self.position += count
         return self.data[self.position - count : self.position]
 
@@ -55,11 +54,18 @@ class Reader:
         raise LimitError(f"{what} is longer than {most} bytes: the file is damaged")
 
 
+def rewind(file: IO[bytes]) -> None:
+    """Go to the start of an open file, where that can be done."""
+    seekable = getattr(file, "seekable", None)  # which mmap has since Python 3.13
+    if seekable() if seekable else hasattr(file, "seek"):
+        file.seek(0)
+
+
 class FileReader(Reader):
     """The same of an open file, of which only as much is read as its fields ask for."""
 
-    def __init__(self, file: IO[bytes], data: bytes) -> None:
-        super().__init__(data)
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(b"")
         self.file = file
 
     def take(self, count: int, what: str) -> bytes:

@@ -11,7 +11,8 @@
 `save` takes the arguments of `aecodec.compress`, and `exif`, `icc_profile`, `xmp`, `comment` and `dpi`. As
 in other formats of Pillow, the colours of the image (`icc_profile` and code points, `cicp`) are written
 unless an argument replaces them. EXIF, XMP, comment and resolution are written only if they are arguments;
-texts and IPTC are not written. An argument that is empty or None leaves its metadata out. An image that was
+texts and IPTC are not written. An argument that is empty or None leaves its metadata out. An EXIF argument
+also says how the pixels lie, in the place of the image's own: they are written upright. An image that was
 opened is decoded when pixels are first needed.
 """
 
@@ -20,7 +21,9 @@ from __future__ import annotations
 import io
 import warnings
 from contextlib import suppress
+from copy import copy
 from dataclasses import fields, replace
+from numbers import Real
 from typing import IO, Any
 
 from PIL import Image, ImageFile
@@ -31,15 +34,18 @@ from aecodec.contents import mode_of
 from aecodec.decoder.thumbnail import decode_reduced, factor_for, stored_thumbnail
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
-from aecodec.errors import AecodecError
+from aecodec.errors import AecodecError, ImageError
 from aecodec.picture import Picture
+from aecodec.picture.exif import IN_PNG
 from aecodec.picture.metadata import info_of, sound
 from aecodec.picture.reading import from_pillow
 from aecodec.picture.stripping import strip
+from aecodec.picture.text import XMP_IN_PNG
 from aecodec.picture.writing import to_pillow
 
 FORMAT, SUFFIX, MIME = "AEC", ".aec", "image/x-aec"
 OPTIONS = tuple(field.name for field in fields(CompressOptions))
+ORIENTING = ("exif", IN_PNG, "xmp", XMP_IN_PNG)  # keys in `info` that may say how pixels lie
 METADATA_ARGUMENTS = ("icc_profile", "exif", "xmp", "comment", "dpi")  # of `save`
 COLOURS = {Box.ICC, Box.COLOUR}  # kept unless others are given, as PNG, TIFF and AVIF keep the profile
 
@@ -148,7 +154,9 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     arguments = getattr(image, "encoderinfo", {})
     try:
         options = CompressOptions(**{name: arguments[name] for name in OPTIONS if name in arguments})
-        picture = strip(with_metadata(from_pillow(image, options), arguments), options.strip)
+        given = metadata_among(arguments)
+        picture = from_pillow(as_it_lies(image, given), options)
+        picture = strip(with_metadata(picture, given, "icc_profile" in arguments), options.strip)
         for note in picture.notes:
             warnings.warn(note, stacklevel=4)
         file.write(encode(picture, options).data)
@@ -156,17 +164,41 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
         raise OSError(str(error)) from error
 
 
-def with_metadata(picture: Picture, arguments: dict[str, Any]) -> Picture:
-    """The picture with its colours and the metadata among the arguments of a call of `save`.
+def metadata_among(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The metadata that a call of `save` is given, as an image's `info` holds them; raises ImageError."""
+    return {key: plain(key, value) for key in METADATA_ARGUMENTS if (value := arguments.get(key))}
 
-    Metadata in the arguments replaces that of the picture, even where it is empty. EXIF is set to upright.
-    """
+
+def plain(key: str, value: Any) -> Any:
+    """An argument as `info` holds it; raises ImageError for what is none."""
+    value = value.tobytes() if isinstance(value, Image.Exif) else value
+    if key == "dpi":
+        if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(x, Real) for x in value):
+            return tuple(value)
+        raise ImageError(f"dpi {value!r} is none: give two numbers")
+    value = value.encode() if isinstance(value, str) and key in ("comment", "xmp") else value
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise ImageError(f"{key} is {type(value).__name__}: give bytes")
+    return bytes(value)
+
+
+def as_it_lies(image: Image.Image, given: dict[str, Any]) -> Image.Image:
+    """The image, whose own EXIF and XMP do not say how its pixels lie if EXIF is given: that does."""
+    if "exif" not in given:
+        return image
+    lying = copy(image)
+    own = {key: value for key, value in image.info.items() if key not in ORIENTING}
+    lying.info = own | {key: given[key] for key in ORIENTING if key in given}
+    lying._exif = None  # so that it is read anew
+    return lying
+
+
+def with_metadata(picture: Picture, given: dict[str, Any], other_profile: bool) -> Picture:
+    """The picture with its colours, unless there is another profile, and what is given, set to upright."""
     holder = Image.new("1", (1, 1))
-    for key in METADATA_ARGUMENTS:
-        if value := arguments.get(key):
-            holder.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
+    holder.info.update(given)
     added = from_pillow(holder)
-    kept = set() if "icc_profile" in arguments else COLOURS
+    kept = set() if other_profile else COLOURS
     colours = {box: data for box, data in picture.metadata.items() if box in kept}
     notes = tuple(note for note in picture.notes if "EXIF" not in note)  # which is not kept
     return replace(picture, metadata={**colours, **added.metadata}, notes=(*notes, *added.notes))

@@ -191,7 +191,7 @@ def test_a_codec_that_fails_is_said_and_the_others_go_on(monkeypatch: pytest.Mon
     assert found.notes[1] == "AVIF is absent: not built"
 
 
-@pytest.mark.parametrize("size", [(210, 90), (90, 210), (400, 20)])
+@pytest.mark.parametrize("size", [(210, 90), (90, 210), (400, 20), (7, 700), (600, 8), (2, 2100), (1500, 3)])
 def test_of_a_large_picture_a_part_is_shown(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "MOST_SHOWN", 64 * 64)
     given = picture(*size)
@@ -278,6 +278,21 @@ def test_the_command_writes_a_page_of_what_can_be_read(
     with pytest.raises(aecodec.ImageError, match=r"bad\.png: not a picture"):
         run("compare", bad, "-o", tmp_path / "other.html")
     assert not (tmp_path / "other.html").exists()
+
+
+@pytest.mark.parametrize("names", [[], ["-o", "a page.html"], ["-o", "link/../page.html"]])
+def test_a_page_of_any_name_is_opened(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep" / "folder").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "folder")
+    Image.fromarray(photograph(40, 30)).save("a.png")
+    run("compare", "a.png", "--quiet", "--open", *names)
+    [written] = tmp_path.rglob("*.html")
+    assert opened == [written.as_uri()]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +235,20 @@ def test_resume_takes_what_is_there_and_a_bad_file_does_not_stop(folder: Path, t
     assert "3 of 4 files embedded, 1 failed" in result.stderr
     with np.load(vectors) as arrays:
         assert [bool(thumbnail.any()) for thumbnail in arrays["thumbnails"]] == [False, True, True]
+
+
+def test_a_pipe_gets_the_vectors_once(folder: Path) -> None:
+    script = """
+import importlib
+from aecodec.cli import main
+embed = importlib.import_module("aecodec.cli.embed")
+embed.KEPT_EVERY = 1
+main()
+"""
+    command = [sys.executable, "-c", script, "embed", str(folder), "-o", "-", "--quiet"]
+    vectors = subprocess.run(command, check=True, capture_output=True).stdout
+    assert vectors.count(b"PK\x05\x06") == 1  # the end of an archive
+    assert len(library.from_bytes(vectors).embeddings) > 1
 
 
 def assert_embedded_alike(files: list[Path], out: Path, ways: list[list[object]]) -> None:

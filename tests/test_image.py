@@ -38,6 +38,7 @@ from tests.common import (
 )
 
 MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
+XMP_TAG = 700  # of a TIFF
 FORMATS_WITH_METADATA = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
@@ -216,6 +217,25 @@ def test_orientation_is_applied_once(tmp_path: Path, format: str, orientation: i
     assert tags.get(ORIENTATION, 1) == 1
     assert tags[MAKE] == "maker"
     assert ImageOps.exif_transpose(to_pillow(picture)).size == to_pillow(picture).size
+
+
+@pytest.mark.parametrize("of_exif", [1, 6, None])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_what_xmp_of_a_tiff_says_of_its_orientation_is_applied_once(
+    tmp_path: Path, of_exif: int | None, loaded: bool
+) -> None:
+    exif = Image.Exif()
+    exif[XMP_TAG] = METADATA[Box.XMP] + b'<a tiff:Orientation="6"/>'
+    if of_exif:
+        exif[ORIENTATION] = of_exif
+    path = saved(tmp_path / "a.tif", Image.fromarray(noise(9, 5)), "TIFF", exif=exif)
+    with Image.open(path) as opened:
+        if loaded:
+            opened.load()
+        picture = from_pillow(opened)
+    shown = to_pillow(picture)
+    assert shown.size == ((9, 5) if of_exif == 1 else (5, 9))
+    assert ImageOps.exif_transpose(shown).size == shown.size
 
 
 @pytest.mark.parametrize("format", FORMATS_WITH_METADATA)

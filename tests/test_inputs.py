@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import mmap
+import os
+import pickle
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +140,87 @@ def test_max_pixels_of_inputs(png: Path) -> None:
             aecodec.compress(png, max_pixels=wrong)  # type: ignore[arg-type]
 
 
+class FewBytesAtATime(io.RawIOBase):
+    """A file that gives less than it is asked for, as unbuffered pipes do."""
+
+    def __init__(self, path: Path, seekable: bool) -> None:
+        self.content, self.can_seek = io.BytesIO(path.read_bytes()), seekable
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self.can_seek
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self.content.seek(offset, whence)
+
+    def readinto(self, buffer: Any, /) -> int:
+        part = self.content.read(min(7, len(buffer)))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+class ReadAlone:
+    """An object that can read and do nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        self.read = io.BytesIO(path.read_bytes()).read
+
+
+def mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+ODD_FILES: dict[str, Callable[[Path], Any]] = {
+    "few bytes at a time": partial(FewBytesAtATime, seekable=False),
+    "few bytes at a time, seekable": partial(FewBytesAtATime, seekable=True),
+    "unbuffered": partial(Path.open, mode="rb", buffering=0),
+    "read alone": ReadAlone,
+    "mapped": mapped,
+}
+
+
+@pytest.mark.parametrize("form", ODD_FILES)
+def test_odd_files_are_read_whole(png: Path, aec: Path, form: str) -> None:
+    packed = aec.read_bytes()
+    for source, function in ((png, lambda file: aecodec.compress(file, lossless=True)), (aec, repacked)):
+        file = ODD_FILES[form](source)
+        assert function(file) == packed
+        if hasattr(file, "close"):
+            file.close()
+
+
+def repacked(file: Any) -> bytes:
+    return aecodec.compress(aecodec.decompress(file), lossless=True)
+
+
+def test_an_unbuffered_pipe_is_read_whole(png: Path, aec: Path) -> None:
+    ends, content = os.pipe(), png.read_bytes()
+    with open(ends[0], "rb", buffering=0) as file, ThreadPoolExecutor(1) as pool:
+        packed = pool.submit(aecodec.compress, file, lossless=True)
+        with open(ends[1], "wb", buffering=0) as pipe:
+            for part in (content[:60], content[60:]):
+                time.sleep(0.05)
+                pipe.write(part)
+        assert packed.result() == aec.read_bytes()
+
+
+def test_a_closed_file_is_told_so(png: Path) -> None:
+    file = io.BytesIO(png.read_bytes())
+    file.close()
+    for function in (aecodec.compress, aecodec.decompress, aecodec.info):
+        with pytest.raises(AecodecError, match="cannot be read: I/O operation on closed file"):
+            function(file)
+
+
+@pytest.mark.parametrize("function", [aecodec.compress, aecodec.decompress, aecodec.info])
+def test_an_empty_name_is_one_in_the_sentence(function: Callable[[str], Any]) -> None:
+    with pytest.raises(AecodecError, match=r"^'': cannot be read"):
+        function("")
+
+
 FILES: dict[str, Callable[[Path], Any]] = {
     "bytes": Path.read_bytes,
     "bytearray": lambda path: bytearray(path.read_bytes()),
@@ -158,9 +246,29 @@ def test_an_open_file_is_read_from_its_start() -> None:
     assert aecodec.decompress(file).size == (9, 7)
 
 
-def test_a_file_that_is_open_for_text_is_told_so() -> None:
-    with pytest.raises(ImageError, match="open it in mode 'rb'"):
-        aecodec.compress(io.StringIO("text"))
+@pytest.mark.parametrize("function", [aecodec.compress, aecodec.decompress, aecodec.info])
+def test_a_file_that_is_open_for_text_is_told_so(function: Callable[[Any], Any]) -> None:
+    with pytest.raises(AecodecError, match="open it in mode 'rb'"):
+        function(io.StringIO("text"))
+
+
+@pytest.mark.parametrize("target", [{"lossless": True}, {"max_bytes": 900}, {"bpp": 1}, {"psnr": 30}])
+def test_a_quality_and_a_target_exclude_each_other(target: dict[str, Any]) -> None:
+    with pytest.raises(TargetError, match="exclude each other"):
+        aecodec.compress(RGBA, 50, **target)
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"effort": 1}])
+def test_what_an_encoder_gives_can_be_sent_and_copied(options: dict[str, Any]) -> None:
+    encoded = aecodec.encode_image(photograph(64, 48), CompressOptions(**options))
+    for other in (pickle.loads(pickle.dumps(encoded)), copy.deepcopy(encoded)):
+        assert (other.data, other.psnr) == (encoded.data, encoded.psnr)
+        np.testing.assert_array_equal(other.pixels, encoded.pixels)
+
+
+def test_what_a_stage_notes_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="no noise was measured: left as it is"):
+        aecodec.denoise(np.full((40, 40), 128, np.uint8))
 
 
 @pytest.mark.parametrize("wrong", [None, 5, [1], "no such file.aec", Path("/"), io.StringIO("text")])

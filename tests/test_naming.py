@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,72 @@ def test_an_output_is_no_input_of_the_same_batch() -> None:
     assert "is the input" in jobs[1].refusal
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+@pytest.mark.parametrize(
+    ("command", "source"),
+    [
+        ("compare a.png b.jpg -o", "b.jpg"),
+        ("embed a.png b.jpg -o", "b.jpg"),
+        ("embed a.png b.jpg --map", "b.jpg"),
+        ("embed . -o", "IMG_1"),
+        ("embed a.png x.aec --resume -o", "x.aec"),
+        ("anomaly fit a.png b.jpg -o", "b.jpg"),
+        ("anomaly score a.png b.jpg -m x.aec --html", "b.jpg"),
+        ("anomaly score a.png -m x.aec --html", "x.aec"),
+        ("lab encode a.png -m x.aec -o", "x.aec"),
+        ("lab decode x.aec -m y.aec -o", "y.aec"),
+        ("lab clean a.png -m x.aec -o", "x.aec"),
+    ],
+)
+def test_no_input_is_an_output_under_any_name(
+    folder: Path, command: str, source: str, link: Callable[[str, str], None] | None
+) -> None:
+    if link:
+        link(source, "link.out")
+    before = contents(folder)
+    output = "link.out" if link else source
+    refusal(run_command(*command.split(), output, "--force"), 2, f"{output} is the input: name another")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_no_output_in_a_folder_is_an_input(folder: Path, link: Callable[[str, str], None]) -> None:
+    Path("maps").mkdir()
+    link("../b.jpg" if link is os.symlink else "b.jpg", "maps/a.png")
+    before = contents(folder)
+    maps = run_command("anomaly", "score", "a.png", "b.jpg", "-m", "x.aec", "--heat-maps", "maps", "-f")
+    refusal(maps, 2, " is the input: name another")
+    model = run_command("anomaly", "score", "a.png", "-m", "maps/a.png", "--heat-maps", "maps", "-f")
+    refusal(model, 2, " is the input: name another")
+    stage = run_command("denoise", "a.png", "b.jpg", "-d", "maps", "-f", "--dry-run")
+    assert "a.png would overwrite" in stage.stdout
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("embed a.png -o new --map new", "new would be two outputs: name them apart"),
+        ("embed a.png -o folder/new --map link/new", "link/new would be two outputs"),
+        ("embed a.png -o - --map -", "- would be two outputs"),
+        ("embed a.png -o - --duplicates", "- would be two outputs"),
+        ("anomaly score a.png -m x.aec --html -", "- would be two outputs"),
+        ("anomaly score a.png -m x.aec --heat-maps new --html new/a.png", "new/a.png would be two outputs"),
+        ("anomaly score a.png -m x.aec --heat-maps new --html new", "new/a.png would lie in new, another"),
+    ],
+)
+def test_outputs_of_a_command_are_apart(folder: Path, command: str, said: str) -> None:
+    Path("link").symlink_to("folder")
+    before = contents(folder)
+    refusal(run_command(*command.split(), "--force"), 2, said)
+    assert contents(folder) == before
+    assert not Path("new").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "name", "expected"),
     [
@@ -199,6 +266,56 @@ def test_only_a_known_suffix_is_replaced(command: str, name: str, expected: str)
 def test_an_empty_name_is_refused_and_is_not_the_current_folder() -> None:
     with pytest.raises(UsageError, match="a name is empty"):
         path_of("")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compress a.png -d",
+        "decompress x.aec -d",
+        "denoise a.png -d",
+        "export-html",
+        "info",
+        "compare",
+        "benchmark",
+        "benchmark folder -o",
+        "anomaly score a.png -m x.aec --heat-maps",
+        "lab run -o",
+        "lab run -o new --data",
+        "train codec --steps 1 --out new --data",
+        "train codec --steps 1 --data folder --out",
+        "train codec --steps 1 --data folder --out new --validation",
+        "train srcnn --steps 1 --data folder --out new --start",
+        "train export a.png new --data",
+        "train export --data folder a.png",
+        "train export-stage denoise a.png",
+    ],
+)
+def test_no_command_takes_an_empty_name_for_the_current_folder(folder: Path, command: str) -> None:
+    before = contents(folder)
+    refusal(run_command(*command.split(), ""), 2, "a name is empty")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", [".", "/", "..", "./", "folder/.."])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("compress", 2),
+        ("decompress", 2),
+        ("denoise", 2),
+        ("info", 1),
+        ("export-html", 1),
+        ("export-html -o new.html", 1),
+        ("compare -o new.html", 1),
+        ("anomaly score a.png -m", 1),
+        ("anomaly eval a.png b.jpg -m", 1),
+    ],
+)
+def test_a_folder_is_refused_where_a_file_is_meant(folder: Path, command: str, name: str, code: int) -> None:
+    before = contents(folder)
+    refusal(run_command(*command.split(), name), code, "irectory" if code == 1 else "")
+    assert contents(folder) == before
 
 
 @pytest.mark.usefixtures("folder")

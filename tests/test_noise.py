@@ -132,3 +132,12 @@ def test_the_noise_can_be_had() -> None:
 def test_compress_removes_no_noise_from_text() -> None:
     image = text(12, (40, 40, 40), (230, 230, 230))
     assert aecodec.compress(image, 40, denoise="auto") == aecodec.compress(image, 40)
+
+
+@pytest.mark.filterwarnings("ignore:no noise was measured")
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket"])
+def test_noise_is_told_where_some_is_removed(name: str) -> None:
+    image = shipped_photograph(name)
+    for gray in (image[:200, :200, 1], image[-200:, -200:, 0]):
+        changed = np.asarray(aecodec.denoise(gray)) != gray
+        assert changed.any() == (aecodec.estimate_noise(gray) > 0)

@@ -8,12 +8,12 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import pytest
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 import aecodec
 import aecodec.pillow
 from aecodec.container import Box
-from tests.common import METADATA, picture_of_mode, psnr_of
+from tests.common import METADATA, ORIENTATION, picture_of_mode, psnr_of
 
 ICC, EXIF, XMP = (METADATA[box] for box in (Box.ICC, Box.EXIF, Box.XMP))
 
@@ -172,3 +172,38 @@ def test_a_frame_is_chosen_by_its_number() -> None:
 def test_the_limit_of_pixels_is_that_of_the_call() -> None:
     with pytest.raises(OSError, match="over the limit of 399 pixels"):
         saved(picture_of_mode("RGB", 20, 20), max_pixels=399)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_of_the_call_says_how_pixels_lie(orientation: int) -> None:
+    given, upright = Image.Exif(), Image.Exif()
+    given[ORIENTATION], upright[ORIENTATION] = orientation, 1
+    file = io.BytesIO()
+    picture_of_mode("RGB", 30, 20).save(file, "PNG", exif=given)
+    with Image.open(file) as opened:
+        opened.load()
+    pixels = Image.fromarray(np.asarray(opened))
+    turned = opened.transpose(Image.Transpose.ROTATE_270)  # by hand: its `info` still has the orientation
+    for image, exif in ((pixels, given), (turned, upright), (turned, Image.Exif()), (opened, given)):
+        expected = io.BytesIO()
+        image.save(expected, "PNG", exif=exif.tobytes() or upright)
+        with Image.open(expected) as png:
+            expected_pixels = np.asarray(ImageOps.exif_transpose(png))
+        with Image.open(io.BytesIO(saved(image, lossless=True, exif=exif.tobytes() or upright))) as ours:
+            assert ours.getexif().get(ORIENTATION, 1) == 1
+            np.testing.assert_array_equal(np.asarray(ours), expected_pixels)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("icc_profile", 5), ("icc_profile", "x"), ("exif", "x"), ("xmp", 5), ("comment", 5), ("dpi", 300)],
+)
+def test_metadata_of_another_type_is_refused(key: str, value: object) -> None:
+    with pytest.raises(OSError, match=f"^{key} "):
+        saved(picture_of_mode("RGB", 20, 20), **{key: value})
+
+
+def test_text_is_taken_for_metadata_that_are_text() -> None:
+    data = saved(picture_of_mode("RGB", 20, 20), xmp=XMP.decode(), comment="hello")
+    with Image.open(io.BytesIO(data)) as opened:
+        assert (opened.info["xmp"], opened.info["comment"]) == (XMP, b"hello")

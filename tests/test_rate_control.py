@@ -315,3 +315,23 @@ def test_the_search_ends_where_files_turn_lossless() -> None:
     trials = search(encode, attrgetter("psnr"), (60, 60.05), 0.17)
     assert len(trials) <= 12
     assert len(of_psnr(encode, encode, 60).data) == 51
+
+
+def test_the_lowest_qualities_are_tried_before_bytes_are_out_of_reach() -> None:
+    sizes = {0.0: 115, 0.05: 111}  # as a small photograph has them
+
+    def write(quality: float) -> Any:
+        return File(sizes.get(quality, round(115 + 3 * quality)))
+
+    assert len(within_bytes(write, write, 111).data) == 111
+    with pytest.raises(TargetError, match="110 bytes are out of reach: the smallest file has 111"):
+        within_bytes(write, write, 110)
+
+
+def test_the_psnr_that_is_called_the_best_can_be_had() -> None:
+    def write(quality: float) -> Any:
+        return File(0, 45.087 * quality / 100)
+
+    with pytest.raises(TargetError, match=r"the best is 45\.08 dB"):
+        of_psnr(write, write, 45.09)
+    assert of_psnr(write, write, 45.08).psnr >= 45.08

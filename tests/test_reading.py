@@ -295,6 +295,17 @@ def test_tiff_of_16_bits_is_rounded_on_demand(options: dict[str, Any], channels:
     assert picture.notes == ("has 16 bits a sample, rounded to 8",)
 
 
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"compression": "zlib"}])
+def test_tiff_of_inks_of_16_bits(options: dict[str, Any]) -> None:
+    deep, shallow = io.BytesIO(), io.BytesIO()
+    tifffile.imwrite(deep, SAMPLES, photometric="separated", **options)
+    tifffile.imwrite(shallow, rounded(SAMPLES, 65535), photometric="separated")
+    picture, expected = read(deep.getvalue(), TO_8), read(shallow.getvalue())
+    np.testing.assert_array_equal(picture.pixels, expected.pixels)
+    assert picture.alpha is None
+    assert picture.notes == ("has 16 bits a sample, rounded to 8", *expected.notes)
+
+
 def test_tiff_whose_white_is_zero() -> None:
     file = io.BytesIO()
     tifffile.imwrite(file, SAMPLES[:, :, 0], photometric="miniswhite")

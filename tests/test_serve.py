@@ -152,6 +152,21 @@ def test_a_part_of_a_large_picture_is_looked_at_where_it_is_asked_for(
     assert (last["left"], last["top"], last["width"]) == (10, 3, 300)
 
 
+@pytest.mark.parametrize("size", [(300, 1), (2, 300), (300, 3), (8, 200), (200, 9), (10, 200)])
+def test_of_a_thin_picture_a_part_is_looked_at(
+    size: tuple[int, int], client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MOST_SHOWN", 100)
+    monkeypatch.setattr(work, "WIDE", 64)
+    monkeypatch.setattr(work, "TALL", 48)
+    source = file_of(Image.fromarray(photograph(*size)))
+    whole = events_of(client.post("/whole", content=source).text)[-1]["result"]
+    for found in (client.post("/look", content=source).json(), whole):
+        part = found["comparison"]
+        assert (part["width"], part["height"]) == size
+        assert (part["shown_width"], part["shown_height"]) == (min(64, size[0]), min(48, size[1]))
+
+
 def test_the_bytes_asked_for_are_shared_out_to_a_part(client: httpx.Client) -> None:
     found = client.post("/look?max_bytes=40000&whole=200000", content=PHOTO).json()
     assert found["comparison"]["codecs"][0]["bytes"] <= 40000 * 96 * 64 / 200000
@@ -192,6 +207,34 @@ def test_options_that_are_not_offered_are_named(client: httpx.Client, query: str
     answer = client.post(f"/look?{query}", content=PHOTO)
     refused(answer, 400)
     assert said in answer.text
+
+
+@pytest.mark.parametrize("path", ["look", "whole", "compress"])
+@pytest.mark.parametrize("query", ["quality=30&max_bytes=500", "quality=0&lossless=1"])
+def test_one_quality_or_size_is_asked_for(client: httpx.Client, path: str, query: str) -> None:
+    answer = client.post(f"/{path}?{query}", content=PHOTO)
+    refused(answer, 400)
+    assert "quality, lossless, max_bytes, bpp and psnr exclude each other: give one" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("of a file"), "aecodec failed (RuntimeError): please report this file"),
+        (MemoryError(), "the picture takes more memory than there is: give a smaller one"),
+        (aecodec.AecodecError("as it is"), "as it is"),
+    ],
+)
+def test_what_fails_after_the_answer_began_is_its_last_line(
+    error: Exception, said: str, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(work, "beside", fails)
+    answer = client.post("/whole", content=PHOTO)
+    assert answer.status_code == 200
+    assert events_of(answer.text)[-1] == {"error": said}
 
 
 def test_targets_out_of_reach_are_said(client: httpx.Client) -> None:

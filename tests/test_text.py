@@ -72,7 +72,7 @@ MALFORMED = {
     "cut zlib": (b"\1" + zlib.compress(BOX)[:-3], "cut short"),
     "more than zlib": (b"\1" + zlib.compress(BOX[1:]) + b"x", "followed by something"),
     "bomb": (b"\1" + zlib.compress(bytes(2**26 + 1)), "over 67108864 bytes"),
-    "length": (b"\0\2\x09hi", "file ends 7 bytes short, within the text"),
+    "length": (b"\0\2\x09hi", "file ends too early, within the text"),
     "no keyword": (b"\0\1\4\0\0\0x", "keyword '' is none"),
     "long keyword": (b"\0\1\x53" + b"k" * 80 + b"\0\0\0", "is none"),
     "keyword not of Latin-1": (b"\0\1\6\xd0\xba\0\0\0x", "keyword 'к' is none"),

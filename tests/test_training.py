@@ -40,7 +40,15 @@ with warnings.catch_warnings():
     )
     from aecodec.training.hyperprior import BITS_PER_SQUARED_STEP, SCALE_STEP, Lookup, latent_passes
     from aecodec.training.layers import LAMBDA_RANGE, anchor_weights, lagrangian
-    from aecodec.training.loop import Run, Schedule, begun_with, load_weights, save_weights, train
+    from aecodec.training.loop import (
+        Run,
+        Schedule,
+        begun_with,
+        load_weights,
+        read_weights,
+        save_weights,
+        train,
+    )
     from aecodec.training.networks import Z_LIMITS, Codec, load_codec
     from aecodec.training.pruning import TOLERANCE, prune_analysis
     from aecodec.training.rate_distortion import RateDistortion, principal_components
@@ -64,6 +72,7 @@ from aecodec.model.network import Network
 from aecodec.model.registry import model_named
 from aecodec.model.tiling import ANALYSIS_HALO, tiles
 from tests.common import derivatives_along
+from tests.test_cli import refusal, run_command
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # torch and compressai warn of themselves
@@ -644,6 +653,28 @@ def test_the_command_trains(photographs: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "run" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("command", ["codec", "denoise", "srcnn"])
+def test_weights_to_start_from_are_not_overwritten(command: str, photographs: Path, tmp_path: Path) -> None:
+    start = tmp_path / "weights.safetensors"
+    save_weights(Codec(NARROW), start)
+    before = start.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    sources = ["--data", photographs, "--start", start, "--out", tmp_path / "link"]
+    refusal(run_command("train", command, *sources, "--steps", "1"), 2, "is the input: name another")
+    assert start.read_bytes() == before
+
+
+def test_a_folder_that_should_be_weights_is_named(tmp_path: Path) -> None:
+    with pytest.raises(aecodec.ModelError, match=rf"{tmp_path} holds no weights"):
+        read_weights(tmp_path)
+
+
+def test_a_file_that_should_be_a_folder_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    refusal(run_command("train", "export-stage", "denoise", file, file), 1, f"{file}: File exists")
 
 
 def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from aecodec.errors import AecodecError, one_line
 # 0.7 and 1.2 GB; of more at a time none would be done sooner, as each uses all cores.
 LOOKS, WHOLES = 1, 1
 NUMBERS = ("quality", "max_bytes", "effort")
+TOO_MUCH = "the picture takes more memory than there is: give a smaller one"
 NOT_UNDERSTOOD = 422  # HTTP status of a file, or of options, that cannot be worked on
 
 
@@ -193,6 +195,11 @@ async def lines(first: dict[str, Any], events: AsyncIterator[dict[str, Any]]) ->
                 yield json.dumps(event) + "\n"
         except AecodecError as error:
             yield json.dumps({"error": one_line(error)}) + "\n"
+        except MemoryError:
+            yield json.dumps({"error": TOO_MUCH}) + "\n"
+        except Exception as error:
+            logging.getLogger(__name__).exception("a mistake of ours")  # as the server logs what it answers
+            yield json.dumps({"error": failure(error)}) + "\n"
 
 
 async def say_refusal(request: Request, error: Exception) -> Response:
@@ -209,9 +216,14 @@ async def say_error(request: Request, error: Exception) -> Response:
 
 async def say_too_much(request: Request, error: Exception) -> Response:
     """The sentence of a picture that is too large for this machine."""
-    return PlainTextResponse("the picture takes more memory than there is: give a smaller one", 413)
+    return PlainTextResponse(TOO_MUCH, 413)
 
 
 async def say_failure(request: Request, error: Exception) -> Response:
     """The sentence of a mistake of ours."""
-    return PlainTextResponse(f"aecodec failed ({type(error).__name__}): please report this file", 500)
+    return PlainTextResponse(failure(error), 500)
+
+
+def failure(error: Exception) -> str:
+    """The sentence of a mistake of ours, which shows nothing of the file."""
+    return f"aecodec failed ({type(error).__name__}): please report this file"

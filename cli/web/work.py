@@ -139,6 +139,7 @@ def in_blocks(side: int) -> int:
 def most_detailed(pixels: Pixels, size: tuple[int, int]) -> Part:
     """Rows and columns of the part (height, width) whose neighbours of every other pixel differ most."""
     green = pixels[::2, ::2, 1].astype(np.int16)
+    green = np.pad(green, [(0, int(side == 1)) for side in green.shape], "edge")  # one row has no steps down
     steps = np.abs(np.diff(green, axis=0))[:, :-1] + np.abs(np.diff(green, axis=1))[:-1]
     detail = block_means(steps.astype(np.float32), BLOCK // 2)
     return largest_sum(detail, (pixels.shape[0], pixels.shape[1]), size)

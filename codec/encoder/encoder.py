@@ -199,7 +199,7 @@ class Encoder:
     def encode_within(self, limit: int) -> Encoded:
         """The best file of at most `limit` bytes: lossless, or at the first of the scales that fits."""
         metadata = sum(map(len, self.picture.metadata.values()))
-        if metadata >= limit:
+        if metadata >= max(limit, 1):
             raise TargetError(f"the metadata takes {metadata} of {limit} bytes: --strip, or raise the limit")
         if lossless := self.lossless_within(limit):
             return lossless

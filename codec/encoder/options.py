@@ -131,7 +131,7 @@ class CompressOptions(ReadOptions):
         repeats=True,
     )
     effort: int = option(
-        0, "Smaller files, 0 to 9; each step up takes twice the time.", check_effort, short="-e"
+        0, "Smaller files, 0 to 9; from 3 on each step up takes twice the time.", check_effort, short="-e"
     )
     tune: str | None = option(
         None,
@@ -149,8 +149,8 @@ class CompressOptions(ReadOptions):
                 raise QualityError(f"tune {self.tune} chooses the model: leave out one of the two")
             if self.tune != "psnr" and (self.enhance or self.reduce == "auto"):
                 raise StageError(f"enhance and reduce auto go by PSNR: leave them out with tune {self.tune}")
-        if self.lossless + len(self.targets) > 1:
-            raise TargetError("lossless, max_bytes, bpp and psnr exclude each other: give one")
+        if (self.quality is not None) + self.lossless + len(self.targets) > 1:
+            raise TargetError("quality, lossless, max_bytes, bpp and psnr exclude each other: give one")
         if self.lossless and (self.denoise not in (None, 0) or self.enhance or self.reduce != 1):
             raise StageError("lossless coding keeps every pixel: it goes without denoise, enhance and reduce")
         if self.reduce == "auto" and self.psnr is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf, log
+from math import floor, inf, log
 from operator import attrgetter
 
 from aecodec.encoder.encoded import Encoded
@@ -22,6 +22,9 @@ CLOSEST = 0.02  # qualities nearer to each other than this count as one
 SLOPES = {"bytes": 0.035, "psnr": 0.17}  # per unit of quality, of the logarithm of bytes and of dB, about
 OVERSHOOT = 1.2  # of a second step to one side, so that the aim comes to lie between
 WELL_USED = 0.97  # of a limit of bytes
+# Near the lowest quality sizes go up and down by a few bytes. So where the least that a search has found is
+# over a limit by this factor at most, these qualities are tried too.
+NEARLY, LOWEST = 1.05, (0.0, 0.05, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 DECIBELS = 0.05  # by which a PSNR may be better than what was asked for
 
 
@@ -115,10 +118,14 @@ def within_bytes(
         encode, encode_roughly, lambda encoded: log(max(len(encoded.data) - fixed, 1)), window, "bytes"
     )
     fitting = [trial for trial in trials if len(trial.encoded.data) <= limit]
-    if not fitting:
-        least = min(len(trial.encoded.data) for trial in trials)
-        raise TargetError(f"{limit} bytes are out of reach: the smallest file has {least}")
-    return max(fitting, key=lambda trial: trial.quality).encoded
+    if fitting:
+        return max(fitting, key=lambda trial: trial.quality).encoded
+    least = min(len(trial.encoded.data) for trial in trials)
+    for quality in LOWEST if least <= NEARLY * limit else ():
+        if len((encoded := encode(quality)).data) <= limit:
+            return encoded
+        least = min(least, len(encoded.data))
+    raise TargetError(f"{limit} bytes are out of reach: the smallest file has {least}")
 
 
 def of_psnr(
@@ -132,6 +139,6 @@ def of_psnr(
     trials = search_roughly_first(encode, encode_roughly, attrgetter("psnr"), window, "psnr")
     good = [trial for trial in trials if trial.value >= decibels]
     if not good:
-        most = max(trial.value for trial in trials)
+        most = floor(100 * max(trial.value for trial in trials)) / 100  # which can be asked for
         raise TargetError(f"{decibels:g} dB are out of reach: the best is {most:.2f} dB, or lossless")
     return min(good, key=lambda trial: trial.quality).encoded

@@ -28,8 +28,8 @@ from aecodec.progress import as_part_of_passes
 # `--tune psnr`; docs/experiments.md has the figures.
 REFINEMENTS = (
     (0, 0.0, 0.0, 0.0),
-    (1, 0.35, 1.0, 1.0),
     (2, 0.4, 0.875, 1.25),
+    (3, 0.4, 0.8, 1.25),
     (4, 0.4, 0.75, 1.25),
     (8, 0.35, 0.75, 1.35),
     (16, 0.25, 0.6875, 1.35),

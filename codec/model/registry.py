@@ -81,6 +81,10 @@ class Model:
         # clamped to 0 to 1, with which both are up to a quarter longer.
         self.gradient = Network(partial(graph, "gradient"), varied)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied by its fingerprint: the other process has the model installed too."""
+        return model_with, (self.fingerprint,)
+
     @cached_property
     def for_search(self) -> Model:
         """The same for many qualities in turn."""

@@ -57,7 +57,7 @@ def bits_of_avif(image: Image.Image) -> int | None:
 
 
 def to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, str]:
-    """An image of mode L, LA, RGB or RGBA made of one of deeper samples, and a note of the conversion.
+    """An image of mode L, LA, RGB, RGBA or CMYK made of one of deeper samples, and a note of the conversion.
 
     The given image is not changed. Raises ImageError for samples whose level of white is unknown.
     """
@@ -80,6 +80,9 @@ def to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, str]:
     converted = rounded(samples, (1 << bits) - 1)
     if (key := image.info.get("transparency")) is not None:
         converted = np.dstack([converted, opaque_but(samples, key)])
+    if image.mode == "CMYK":  # whose four samples look like those of RGBA
+        inks = Image.frombytes("CMYK", image.size, converted.tobytes())
+        return with_info(inks, image), f"has {bits} bits a sample, {ROUNDED}"
     return with_info(Image.fromarray(converted), image), f"has {bits} bits a sample, {ROUNDED}"
 
 

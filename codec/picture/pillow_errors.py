@@ -36,7 +36,7 @@ class DamagedError(ImageError):
 
 def reason_of(error: Exception) -> str:
     """The text of a library's error in one line."""
-    return one_line(getattr(error, "strerror", None) or error) or type(error).__name__
+    return one_line(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
 
 
 class Within(local):

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
+from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
 from aecodec.picture import Picture, check_input, depth, exif, png
 from aecodec.picture.colour import rgb_of_cmyk
@@ -41,7 +42,8 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], options: ReadOption
     """
     if isinstance(source, (str, os.PathLike)):
         try:
-            context: AbstractContextManager[IO[bytes]] = Path(source).open("rb")  # noqa: SIM115  closed below
+            path = Path(os.fsdecode(source))
+            context: AbstractContextManager[IO[bytes]] = path.open("rb")
         except (OSError, ValueError) as error:
             raise ImageError(f"cannot be read: {reason_of(error)}") from error
     else:
@@ -61,20 +63,30 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], options: ReadOption
 
 
 def seekable(file: IO[bytes]) -> IO[bytes]:
-    """The file, if it is seekable, else its content. Of content that is no picture only the start is read."""
+    """The file, if it is seekable and reads what it is asked for, else its content.
+
+    Of content that is no picture only the start is read.
+    """
     if isinstance(file, io.TextIOBase):
         raise ImageError("is open for reading text: open it in mode 'rb'")
     try:
-        if file.seekable() and file.read(0) == b"":
+        whole_reads = hasattr(file, "seekable") and not isinstance(file, io.RawIOBase)
+        if whole_reads and file.seekable() and file.read(0) == b"":
             return file
-        head = file.read(HEAD)
-        return io.BytesIO(head + (file.read(MAX_INPUT) if format_of(head) else b""))
+        rewind(file)
+        reader = FileReader(file)
+        reader.read_to(HEAD)
+        if format_of(reader.data[:HEAD]):
+            reader.read_to(MAX_INPUT)
+        return io.BytesIO(reader.data)
     except (AttributeError, OSError, TypeError, ValueError) as error:
-        raise ImageError(f"cannot be read: {error}: give a file that is open for reading bytes") from error
+        remedy = "give a file that is open for reading bytes"
+        raise ImageError(f"cannot be read: {reason_of(error)}: {remedy}") from error
 
 
 def from_array(array: NDArray[Any], reading: ReadOptions) -> Picture:
     """The Picture of bytes (H, W) or (H, W, 1 to 4), or of deeper samples with `depth`; raises ImageError."""
+    array = np.asarray(array)  # of a matrix, whose views are matrices
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (2,), (3,), (4,)):
         shapes = "(H, W) or (H, W, C) of 1 to 4 channels"
         raise ImageError(f"array of {array.dtype} {array.shape}: expected bytes of shape {shapes}")
@@ -177,6 +189,7 @@ def upright_with_metadata(
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # also by XMP
         if orientation in exif.TURNED:
             shallow = turned_upright(image, shallow, orientation)
+        if orientation in exif.TURNED or image.format == "TIFF":  # which Pillow turns as it loads it
             metadata = upright(metadata)
     except MALFORMED:
         readable = False

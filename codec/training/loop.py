@@ -220,7 +220,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file by name; raises ModelError if it holds none."""
     try:
         return with_current_names(load_file(path))
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:  # OSError of a folder, which does not name it
         raise ModelError(f"{path} holds no weights ({error}): choose others") from error
 
 
