@@ -95,7 +95,8 @@ def left(picture: Picture) -> Picture:
     height, width = picture.pixels.shape[:2]
     note = "no noise was measured: left as it is"
     if min(height, width) < SMALLEST:
-        note = f"{width}x{height} pixels are too few to measure noise: left as it is, give it with --sigma"
+        remedy = "give it with --sigma (sigma in Python)"
+        note = f"{width}x{height} pixels are too few to measure noise: left as it is, {remedy}"
     return replace(picture, notes=(*picture.notes, note))
 
 
