@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 # Metadata that the page leaves out, as who passes it on may not know of it, and how the page calls it.
 LEFT_OUT = {"exif": "EXIF", "xmp": "XMP", "text": "texts, comments or resolution"}
-LONGEST_OF_WEBP = 16383  # pixels of a side
 TEMPLATE = Path(__file__).parent / "templates" / "picture.html"
 
 
@@ -81,10 +80,10 @@ def page(data: bytes, name: str, max_pixels: int) -> str:
 def data_uri(picture: Picture) -> str:
     """The picture as a data URI: a lossless WebP, or a PNG where that cannot hold its size or its colours."""
     from aecodec.container import Box
-    from aecodec.picture.writing import encode_image, to_pillow
+    from aecodec.picture.writing import LONGEST_SIDES, encode_image, to_pillow
 
     image = to_pillow(picture)
-    small = max(image.size) <= LONGEST_OF_WEBP and Box.COLOUR not in picture.metadata
+    small = max(image.size) <= LONGEST_SIDES["WEBP"] and Box.COLOUR not in picture.metadata
     pillow_format = "WEBP" if small else "PNG"
     data = base64.b64encode(encode_image(image, pillow_format)).decode()
     return f"data:image/{pillow_format.lower()};base64,{data}"
