@@ -18,6 +18,7 @@ from PIL import Image
 import aecodec
 from aecodec.cli import main
 from aecodec.container import parse, serialise
+from aecodec.training.interrupts import HANG_UP
 from tests.common import SAME_PACKAGE, photograph
 
 
@@ -27,14 +28,15 @@ def run_command(
     """The command in this process, which spares its start: `run_process` says the same."""
     command = ["aecodec", *map(str, arguments)]
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", by, "") for by in ("strict", "backslashreplace"))
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, *HANG_UP)}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd or Path.cwd())
         for name, value in {"argv": command, "stdin": stdin, "stdout": out, "stderr": err}.items():
             patch.setattr(sys, name, value)
         with pytest.raises(SystemExit) as ended:
             main()
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     return subprocess.CompletedProcess(command, ended.value.code or 0, written_to(out), written_to(err))
 
 
