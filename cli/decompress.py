@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from aecodec.cli.batch import run
-from aecodec.cli.files import UsageError, error_context, path_of, read_bytes, write
+from aecodec.cli.files import UsageError, error_context, own_limit, path_of, read_bytes, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.naming import COMPRESSED, plan
 from aecodec.cli.options import (
@@ -147,14 +147,15 @@ def decompress_one(settings: Decompression, job: Job) -> Record:
     started = time.perf_counter()
     with error_context(job.source):
         data = read_bytes(job.source, read_file)
-        picture = decompress_picture(
-            data,
-            max_pixels=settings.max_pixels,
-            region=settings.region,
-            enhance=settings.enhance,
-            upscale=settings.upscale,
-            thumbnail=settings.thumbnail,
-        )
+        with own_limit(data, settings.max_pixels, settings.region, settings.upscale):
+            picture = decompress_picture(
+                data,
+                max_pixels=settings.max_pixels,
+                region=settings.region,
+                enhance=settings.enhance,
+                upscale=settings.upscale,
+                thumbnail=settings.thumbnail,
+            )
         image, file, notes = encode(picture, job.target.suffix or settings.suffix, settings.options)
     write(job.target, file, job.force, job.source if settings.options.keep_times else None)
     return {

@@ -14,6 +14,7 @@ from aecodec.cli.files import (
     STANDARD_STREAM,
     choose_output,
     error_context,
+    own_limit,
     path_of,
     printable,
     read_bytes,
@@ -53,7 +54,9 @@ def export_html(
     wanted = output or (path if path == STANDARD_STREAM else path.with_suffix(".html"))
     target = choose_output(path, wanted, force)
     with error_context(path):
-        text = page(data, printable(Path(path.name)), max_pixels or MAX_PIXELS).encode("utf-8")
+        limit = max_pixels or MAX_PIXELS
+        with own_limit(data, limit):
+            text = page(data, printable(Path(path.name)), limit).encode("utf-8")
     write(target, text, force)
     if not quiet:
         typer.echo(f"{printable(target)}: {readable_size(len(text))}", err=True)
