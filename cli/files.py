@@ -191,6 +191,13 @@ def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("
         raise AecodecError(f"cannot be read: {error.strerror}") from error
 
 
+def check_readable(source: Path) -> None:
+    """Raise AecodecError for a file that cannot be opened. Of a stream nothing is read."""
+    if not is_stream(source):
+        with error_context(source):
+            read_bytes(source, lambda _: b"")
+
+
 def picture_in(file: IO[bytes]) -> bytes:
     """The bytes of an open file. If it is no picture, only its first bytes, since it may be endless."""
     from aecodec.container import MAX_INPUT

@@ -234,6 +234,25 @@ def test_dry_run_does_nothing(folder: Path) -> None:
     assert not (folder / "out").exists()
 
 
+def test_a_dry_run_ends_as_the_run_does(folder: Path) -> None:
+    picture, missing = folder / "in" / "a.png", folder / "in" / "missing.png"
+    (folder / "out").mkdir()
+    (folder / "out" / "a.aec").touch()
+    Image.fromarray(photograph(50, 60)).save(folder / "in" / "c.png")
+    refusal(
+        run_command("compress", missing, "--dry-run"), 1, f"aecodec: {missing}: cannot be read: No such file"
+    )
+    for more in ([], ["--force"], [missing, "--force"], ["--resume"], [missing]):
+        command = ("compress", picture, folder / "in" / "c.png", "-d", folder / "out", *more)
+        foreseen = run_command(*command, "--dry-run", "--json")
+        done = run_command(*command, "--json")
+        assert foreseen.returncode == done.returncode == (1 if missing in more or not more else 0)
+        refused = [json.loads(line)["refusal"] for line in foreseen.stdout.splitlines()]
+        failed = [json.loads(line).get("error", "") for line in done.stdout.splitlines()]
+        assert sorted(refused) == sorted(failed)
+        assert [f"aecodec: {text}" for text in refused if text] == foreseen.stderr.splitlines()
+
+
 def test_pipes(folder: Path) -> None:
     command = [sys.executable, "-m", "aecodec.cli"]
     picture = (folder / "in" / "a.png").read_bytes()
