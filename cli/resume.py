@@ -6,8 +6,9 @@ fails with an error.
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from aecodec.cli.files import error_context, read_bytes
 if TYPE_CHECKING:
     from aecodec.container import Box, Container
     from aecodec.encoder.options import CompressOptions
+    from aecodec.picture import Picture
 
 
 def was_compressed_with(target: Path, options: CompressOptions) -> bool:
@@ -88,27 +90,36 @@ def is_stripped(metadata: Mapping[Box, bytes], kinds: str | Iterable[str]) -> bo
     return dict(kept) == dict(metadata)
 
 
-def is_picture_of_size(target: Path, width: int, height: int, strip: Collection[str] = ()) -> bool:
-    """Whether a file is a whole picture of this size: True, False for an empty file, else AecodecError."""
+def is_picture(target: Path, make: Callable[[], bytes], max_pixels: int) -> bool:
+    """Whether a file is the picture file that `make` makes, or at least its picture within one level.
+
+    A machine of another kind may have made that. False for an empty file; AecodecError for any other.
+    """
     from aecodec import AecodecError, ImageError
+    from aecodec.options import ReadOptions
     from aecodec.picture.reading import read_picture
 
+    options = ReadOptions(max_pixels=max_pixels)
     try:
         if target.stat().st_size == 0:
             return False
-        picture = read_picture(target)
+        picture = read_picture(target, options)
     except (OSError, ImageError) as error:
         raise AecodecError(
             f"{target} exists and is no whole picture ({error}): remove it or name another output"
         ) from error
-    size = picture.pixels.shape[:2]
-    if size != (height, width):
-        raise AecodecError(
-            f"{target} exists and has {size[1]}x{size[0]} pixels, not {width}x{height}: "
-            "remove it or name another output"
-        )
-    if not is_stripped(picture.metadata, strip):
-        raise AecodecError(
-            f"{target} exists and holds metadata that --strip names: remove it or name another output"
-        )
+    if reason := difference(picture, read_picture(io.BytesIO(make()), options)):
+        raise AecodecError(f"{target} exists and {reason}: remove it or name another output")
     return True
+
+
+def difference(picture: Picture, expected: Picture) -> str:
+    """How a picture differs from the one that is expected, by more than a level; empty if it does not."""
+    height, width = picture.pixels.shape[:2]
+    if picture.pixels.shape != expected.pixels.shape:
+        return f"has {width}x{height} pixels, not {expected.pixels.shape[1]}x{expected.pixels.shape[0]}"
+    apart = np.abs(np.subtract(picture.pixels, expected.pixels, dtype=np.int16)).max()
+    same_alpha = np.array_equal(picture.alpha, expected.alpha)  # type: ignore[arg-type]
+    if apart > 1 or picture.gray != expected.gray or not same_alpha:
+        return "shows another picture than would be made"
+    return "" if picture.metadata == expected.metadata else "has other metadata than it would get"
