@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aecodec.cli.cluster import outcomes_on
-from aecodec.cli.files import STANDARD_STREAM, UsageError, check_readable, printable, readable_size
+from aecodec.cli.files import STANDARD_STREAM, UsageError, check_readable, is_stream, printable, readable_size
 from aecodec.cli.jobs import Batch, Job, Record, unexpected
 from aecodec.cli.processes import outcomes_in
 from aecodec.cli.progress import Bar
@@ -42,8 +42,9 @@ def run(
     job is raised, so it keeps its exit code. `is_done` tells whether an existing output is one that the job
     would make; it raises AecodecError if the output must not be overwritten.
     """
-    if any(STANDARD_STREAM in (job.source, job.target) for job in jobs) and (batch.resume or batch.cluster):
-        raise UsageError("--resume and --cluster need files that have names: - has none")
+    streams = [job for job in jobs if is_stream(job.source) or job.target == STANDARD_STREAM]
+    if streams and (batch.resume or batch.cluster):  # which may read a file twice
+        raise UsageError("--resume and --cluster need files that have names: - has none, nor has a pipe")
     if any(job.target == STANDARD_STREAM for job in jobs):
         check_standard_output(batch)
     if batch.dry_run:

@@ -84,13 +84,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors."
 KeepTimes = Annotated[
     bool, typer.Option("--keep-times", help="Give outputs the times and permissions of their inputs.")
 ]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Leave outputs that say they were made so, make the others.",
-    ),
-]
 Cluster = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Do the work on a Dask cluster, as tcp://host:8786."),

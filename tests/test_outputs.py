@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import stat
@@ -16,6 +17,7 @@ import typer
 from PIL import ExifTags, Image
 
 import aecodec
+from aecodec.api import to_picture
 from aecodec.cli import files
 from aecodec.cli.batch import SKIPPED, attempt, outcomes, run
 from aecodec.cli.files import SUFFIX, write
@@ -25,7 +27,7 @@ from aecodec.cli.resume import is_picture, was_compressed_with
 from aecodec.cli.verification import verify
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
-from tests.common import make_exif, noise, photograph
+from tests.common import make_exif, noise, photograph, picture_of_mode
 from tests.test_cli import refusal, run_command
 
 PHOTO = Image.fromarray(photograph(96, 64))
@@ -37,9 +39,9 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def made(tmp_path: Path, data: bytes, options: CompressOptions) -> bool:
+def made(tmp_path: Path, data: bytes, options: CompressOptions, image: Image.Image = PHOTO) -> bool:
     (tmp_path / "x.aec").write_bytes(data)
-    return was_compressed_with(tmp_path / "x.aec", options)
+    return was_compressed_with(tmp_path / "x.aec", to_picture(image, strip=options.strip), options)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,8 @@ def made(tmp_path: Path, data: bytes, options: CompressOptions) -> bool:
                 CompressOptions(tune="psnr"),
                 CompressOptions(lossless=True),
                 CompressOptions(max_bytes=100),
+                CompressOptions(max_bytes=10000),
+                CompressOptions(denoise="auto", quality=40),
             ],
         ),
         (
@@ -59,14 +63,28 @@ def made(tmp_path: Path, data: bytes, options: CompressOptions) -> bool:
             [
                 CompressOptions(),
                 CompressOptions(quality=30, denoise=20.0),
+                CompressOptions(quality=30, denoise=0.2),
                 CompressOptions(quality=30, reduce=2),
             ],
         ),
+        (CompressOptions(quality=30, tune="psnr"), [CompressOptions(quality=30, enhance=True)]),
+        (CompressOptions(quality=5, tune="psnr"), [CompressOptions(quality=5, reduce="auto")]),
+        (CompressOptions(quality=20, reduce="auto"), [CompressOptions(quality=20, enhance=True)]),
+        (CompressOptions(denoise="auto"), [CompressOptions(denoise=10.0)]),
         (CompressOptions(denoise=20.0), [CompressOptions(), CompressOptions(denoise=21.0)]),
         (CompressOptions(reduce=2), [CompressOptions(), CompressOptions(reduce=3)]),
-        (CompressOptions(enhance=True), []),
         (CompressOptions(max_bytes=1000), [CompressOptions(max_bytes=100), CompressOptions(bpp=0.01)]),
-        (CompressOptions(lossless=True), [CompressOptions(max_bytes=100), CompressOptions(denoise=20.0)]),
+        (
+            CompressOptions(lossless=True),
+            [
+                CompressOptions(),
+                CompressOptions(quality=10),
+                CompressOptions(max_bytes=100),
+                CompressOptions(denoise=20.0),
+                CompressOptions(psnr=30),
+            ],
+        ),
+        (CompressOptions(max_bytes=1e6), [CompressOptions(max_bytes=1e6, denoise=20.0), CompressOptions()]),
         (CompressOptions(tune="psnr"), [CompressOptions(), CompressOptions(model="visual")]),
     ],
 )
@@ -80,17 +98,47 @@ def test_what_was_made_so_is_left_and_what_was_not_is_not(
 
 
 def test_metadata_that_is_to_be_stripped_is_seen(tmp_path: Path) -> None:
-    with_exif = aecodec.compress(Image.new("L", (8, 8)), 50)
-    assert made(tmp_path, with_exif, CompressOptions(strip=("exif", "gps")))
-    image = Image.new("L", (8, 8))
-    image.info["exif"] = make_exif()
-    assert not made(tmp_path, aecodec.compress(image), CompressOptions(strip=("exif",)))
-    assert made(tmp_path, aecodec.compress(image), CompressOptions(strip=("gps",)))
+    image = PHOTO.copy()
     tags = Image.Exif()
     tags.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
-    image = Image.new("L", (8, 8))
-    image.info["exif"] = tags.tobytes()
-    assert not made(tmp_path, aecodec.compress(image), CompressOptions(strip=("gps",)))
+    files = {}
+    for exif in (make_exif(), tags.tobytes()):
+        image.info["exif"] = exif
+        for strip in ((), ("exif", "gps"), ("gps",)):
+            files[strip] = aecodec.compress(image, strip=strip)
+        for strip in files:
+            same = {
+                data for data in files.values() if made(tmp_path, data, CompressOptions(strip=strip), image)
+            }
+            assert same == {files[strip]}
+
+
+@pytest.mark.parametrize(("mode", "other"), [*itertools.permutations(["L", "LA", "RGB", "RGBA"], 2)])
+@pytest.mark.parametrize("options", [CompressOptions(), CompressOptions(lossless=True)])
+def test_the_file_of_another_picture_is_seen(
+    tmp_path: Path, mode: str, other: str, options: CompressOptions
+) -> None:
+    image = picture_of_mode(mode, 96, 64)
+    data = aecodec.encode_image(image, options).data
+    assert made(tmp_path, data, options, image)
+    assert not made(tmp_path, data, options, picture_of_mode(other, 96, 64))
+    assert not made(tmp_path, data, options, image.rotate(90, expand=True))
+    if options.lossless:
+        assert not made(tmp_path, data, options, image.rotate(180))
+
+
+@pytest.mark.parametrize("options", [CompressOptions(lossless=True), CompressOptions(max_bytes=1e6)])
+def test_files_that_keep_invisible_pixels_are_told_from_those_that_do_not(
+    tmp_path: Path, options: CompressOptions
+) -> None:
+    image = PHOTO.copy()
+    image.putalpha(Image.linear_gradient("L").resize(PHOTO.size).point(lambda level: max(level - 99, 0)))
+    data = aecodec.encode_image(image, options).data
+    assert made(tmp_path, data, options, image)
+    other = CompressOptions(lossless=not options.lossless, max_bytes=1e6 if options.lossless else None)
+    assert not made(tmp_path, data, other, image)
+    opaque = PHOTO.convert("RGBA")
+    assert made(tmp_path, aecodec.encode_image(opaque, options).data, options, opaque)
 
 
 def test_what_reached_a_psnr_is_not_known(tmp_path: Path) -> None:
