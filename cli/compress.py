@@ -57,6 +57,7 @@ class Compression:
     verify: bool  # what was written
     skip_larger: bool
     exact_psnr: bool  # of all of a picture, however large it is
+    resume: bool  # outputs that exist may be of other commands, not of a worker that died
 
 
 @with_options(CompressOptions)
@@ -107,6 +108,7 @@ def compress(
         verify=verify,
         skip_larger=skip_larger,
         exact_psnr=exact_psnr,
+        resume=resume,
     )
     planned_jobs = plan(paths, PICTURES, SUFFIX, batch)
     if (verify or skip_larger) and any(is_stream(job.target) for job in planned_jobs):
@@ -120,7 +122,7 @@ def is_made(settings: Compression, job: Job) -> bool:
 
     with error_context(job.source):
         picture = picture_at(job.source, settings.options)
-    return was_compressed_with(job.target, picture, settings.options)
+    return was_compressed_with(job.target, picture, settings.options, same_command=not settings.resume)
 
 
 def picture_at(source: Path | IO[bytes], options: CompressOptions) -> Picture:

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from aecodec.picture import Picture
 
 
-def was_compressed_with(target: Path, picture: Picture, options: CompressOptions) -> bool:
+def was_compressed_with(
+    target: Path, picture: Picture, options: CompressOptions, same_command: bool = False
+) -> bool:
     """Whether a file holds a picture, coded with these options, as far as the file can tell.
 
     It does not tell effort, `exact` and how the picture was read. Of learned coding no pixels are compared.
     What the encoder may have chosen by a measurement counts as made with other options, as that leaves no
-    trace. Raises AecodecError if the file is neither empty nor an .aec file.
+    trace. With `same_command` an earlier try of this very job wrote the file, and options are not compared.
+    Raises AecodecError if the file is neither empty nor an .aec file.
     """
     from aecodec import AecodecError, BitstreamError, NotAecodecError
     from aecodec.container import parse, read_file
@@ -37,12 +40,12 @@ def was_compressed_with(target: Path, picture: Picture, options: CompressOptions
         return False
     try:
         container = parse(data, options.max_pixels)
-        return (
+        same_options = same_command or (
             coding_matches(container, options)
             and size_matches(container, len(data), options)
             and stages_match(container, picture, options)
-            and picture_matches(container, picture, options)
         )
+        return same_options and picture_matches(container, picture, options)
     except NotAecodecError as error:
         raise AecodecError(f"{target} exists and is no aecodec file: remove it or name another") from error
     except BitstreamError:

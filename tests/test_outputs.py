@@ -143,7 +143,11 @@ def test_files_that_keep_invisible_pixels_are_told_from_those_that_do_not(
 
 def test_what_reached_a_psnr_is_not_known(tmp_path: Path) -> None:
     data = aecodec.compress(PHOTO, psnr=30.0)
-    assert not made(tmp_path, data, CompressOptions(psnr=30.0))
+    options = CompressOptions(psnr=30.0)
+    assert not made(tmp_path, data, options)
+    assert was_compressed_with(tmp_path / "x.aec", to_picture(PHOTO), options, same_command=True)
+    other = to_picture(PHOTO.rotate(90, expand=True))
+    assert not was_compressed_with(tmp_path / "x.aec", other, options, same_command=True)
 
 
 @pytest.mark.parametrize("damage", [slice(0), slice(3), slice(20), slice(-1)])
