@@ -168,6 +168,9 @@ def test_resume_makes_again_what_is_ours_and_keeps_all_else(source: Path) -> Non
     assert " -> " in run_command("compress", source, "--resume", "--dry-run", "-q", 20).stdout
     assert run_command("compress", source, "--resume", "-q", 20, "--quiet").returncode == 0
     assert aecodec.info(target.read_bytes()).quality == 20
+    PHOTO.rotate(90, expand=True).save(source)
+    assert run_command("compress", source, "--resume", "-q", 20, "--quiet").returncode == 0
+    assert aecodec.info(target.read_bytes()).width == 64
     target.write_bytes(source.read_bytes())
     refusal(run_command("compress", source, "--resume"), 1, "photo.aec exists and is no aecodec file")
     assert target.read_bytes() == source.read_bytes()
