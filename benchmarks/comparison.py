@@ -22,7 +22,7 @@ from aecodec.benchmarks.reference_codecs import ReferenceCodec
 from aecodec.container import Box
 from aecodec.model.parallel import thread_count
 from aecodec.picture import Picture
-from aecodec.picture.writing import flattened, to_pillow
+from aecodec.picture.writing import LONGEST_SIDES, flattened, to_pillow
 from aecodec.rate_map import rate_map
 
 OURS = "aecodec"
@@ -32,7 +32,6 @@ BITS_BLOCK = 16  # pixels each way of a place of the bit map
 MOST_SHOWN = 2**19  # pixels: what is larger is shown in part, so that its page stays under 5 MB
 ONE_BY_ONE = 2**21  # pixels above which codecs follow each other: measures take 0.4 GB a megapixel
 ERROR_UNITS = 8  # per level, in which errors are given
-LONGEST_OF_WEBP = 16383  # pixels of a side
 OVER_WHITE = "transparency is laid over white, as JPEG has none"
 LARGEST_PROFILE = 2**14  # bytes of an ICC profile that is put into each picture of the page; most have 3 kB
 
@@ -289,7 +288,7 @@ def data_uri(pixels: Pixels, profile: bytes | None = None, quick: bool = False) 
     `quick` takes a PNG, which is larger by a half or so and takes a fifth of the time.
     """
     file, image = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
-    kind = "WEBP" if max(image.size) <= LONGEST_OF_WEBP and not quick else "PNG"
+    kind = "WEBP" if max(image.size) <= LONGEST_SIDES["WEBP"] and not quick else "PNG"
     options: dict[str, Any] = {"lossless": True, "method": 3, "quality": 50} if kind == "WEBP" else {}
     if quick:
         options = {"compress_level": 1}

@@ -25,6 +25,7 @@ from aecodec.benchmarks.bd_rate import Curve
 from aecodec.benchmarks.metrics import Pixels, measure_all, metrics_version
 from aecodec.benchmarks.reference_codecs import ReferenceCodec
 from aecodec.errors import ImageError
+from aecodec.model.parallel import end_with_parent
 from aecodec.picture.reading import read_picture
 from aecodec.picture.writing import FORMATS
 
@@ -190,7 +191,7 @@ def measure(
 def in_processes(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, list[Measurement]]]:
     """Each task with its measurements, as they are finished. A codec that kills its process has failed."""
     remaining = dict.fromkeys(range(len(tasks)))
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
     try:
         futures = {pool.submit(measure_task, tasks[number]): number for number in remaining}
         for future in as_completed(futures):
@@ -205,7 +206,7 @@ def in_processes(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, list[Meas
 
 def measure_alone(task: Task) -> list[Measurement]:
     """The measurements of a task in a separate process; failures if that process dies."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
         try:
             return pool.submit(measure_task, task).result()
         except BrokenProcessPool:

@@ -18,6 +18,7 @@ from PIL import Image
 from aecodec.benchmarks.commands import cost
 from aecodec.benchmarks.measure import Photograph, read_pixels
 from aecodec.benchmarks.reference_codecs import ReferenceCodec
+from aecodec.model.parallel import end_with_parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def speed_of(codec: ReferenceCodec, quality: float, photographs: list[Photograph
         images[0].save(source)
         command = cold_command(codec, quality, source, Path(folder) / "file.aec")
         # from a process of its own: a child's peak begins at the size of the process that starts it
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
             cold = pool.submit(cost, command, runs).result()
     bpp = 8 * sum(map(len, files)) / (1e6 * megapixels)
     return Speed(codec.name, quality, bpp, encode, decode, spread_of(cold.seconds), cold.peak)

@@ -28,6 +28,7 @@ from aecodec.cli.models import models
 from aecodec.cli.serve import serve
 from aecodec.cli.train import train
 from aecodec.cli.upscale import upscale
+from aecodec.training.interrupts import HANG_UP
 
 # UsageError of click, which typer carries within itself: so it cannot be imported by name.
 CLICK_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
@@ -80,7 +81,9 @@ app.add_typer(train, name="train")
 
 def main() -> None:
     """Run the command; an error becomes one line on stderr and an exit code."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # after cleaning up
+    for number in (signal.SIGTERM, *HANG_UP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as of nohup
+            signal.signal(number, lambda caught, _: sys.exit(128 + caught))  # after cleaning up
     try:
         sys.exit(app(prog_name="aecodec", standalone_mode=False))
     except typer.Abort:

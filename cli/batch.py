@@ -8,14 +8,18 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
 
 from aecodec.cli.cluster import outcomes_on
-from aecodec.cli.files import STANDARD_STREAM, UsageError, printable, readable_size
+from aecodec.cli.files import STANDARD_STREAM, UsageError, check_readable, is_stream, printable, readable_size
 from aecodec.cli.jobs import Batch, Job, Record, unexpected
 from aecodec.cli.processes import outcomes_in
 from aecodec.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from aecodec import AecodecError
 
 SKIPPED = "there already, left as it is"
 
@@ -38,13 +42,13 @@ def run(
     job is raised, so it keeps its exit code. `is_done` tells whether an existing output is one that the job
     would make; it raises AecodecError if the output must not be overwritten.
     """
-    if any(STANDARD_STREAM in (job.source, job.target) for job in jobs) and (batch.resume or batch.cluster):
-        raise UsageError("--resume and --cluster need files that have names: - has none")
+    streams = [job for job in jobs if is_stream(job.source) or job.target == STANDARD_STREAM]
+    if streams and (batch.resume or batch.cluster):  # which may read a file twice
+        raise UsageError("--resume and --cluster need files that have names: - has none, nor has a pipe")
     if any(job.target == STANDARD_STREAM for job in jobs):
         check_standard_output(batch)
     if batch.dry_run:
-        for job in jobs:
-            print_dry_run(job, is_done, batch)
+        dry_run(jobs, is_done, batch)
         return
     attempts = outcomes(jobs, work, batch, is_done)
     if len(jobs) > 1:
@@ -87,18 +91,35 @@ def print_all(
         raise typer.Exit(1)
 
 
-def print_dry_run(job: Job, is_done: Callable[[Job], bool], batch: Batch) -> None:
-    """Print what a job would write, or why it is refused or skipped."""
+def dry_run(jobs: list[Job], is_done: Callable[[Job], bool], batch: Batch) -> None:
+    """Print what jobs would write; raises what `run` raises for those that fail without any coding."""
+    errors = [error for job in jobs if (error := print_dry_run(job, is_done, batch))]
+    if errors and len(jobs) == 1:
+        raise errors[0]
+    for error in errors:
+        typer.echo(f"aecodec: {error}", err=True)
+    if errors:
+        raise typer.Exit(1)
+
+
+def print_dry_run(job: Job, is_done: Callable[[Job], bool], batch: Batch) -> AecodecError | None:
+    """Print what a job would write, or that it is skipped; returns the error of one that is refused."""
     from aecodec import AecodecError
 
-    line, refusal = f"{printable(job.source)} -> {printable(job.target)}", job.refusal
+    line, refusal = f"{printable(job.source)} -> {printable(job.target)}", None
     try:
-        if not refusal and batch.skips_existing and os.path.lexists(job.target) and is_done(job):
+        if job.refusal:
+            raise AecodecError(job.refusal)
+        if batch.skips_existing and os.path.lexists(job.target) and is_done(job):
             line = f"{printable(job.target)}: {SKIPPED}"
+        else:
+            check_readable(job.source)
     except AecodecError as error:
-        refusal = str(error)
-    record = {"input": str(job.source), "output": str(job.target), "refusal": refusal}
-    typer.echo(json.dumps(record) if batch.as_json else refusal or line)
+        refusal = error
+    record = {"input": str(job.source), "output": str(job.target), "refusal": str(refusal or "")}
+    if batch.as_json or not refusal:
+        typer.echo(json.dumps(record) if batch.as_json else line)
+    return refusal
 
 
 def summary(records: list[Record], failures: int) -> str:

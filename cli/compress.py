@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,13 +38,13 @@ from aecodec.cli.options import (
     OutputDir,
     Quiet,
     Recursive,
-    Resume,
     with_options,
 )
 from aecodec.encoder.options import CompressOptions
 
 if TYPE_CHECKING:
     from aecodec import Encoded
+    from aecodec.picture import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Compression:
     verify: bool  # what was written
     skip_larger: bool
     exact_psnr: bool  # of all of a picture, however large it is
+    resume: bool  # outputs that exist may be of other commands, not of a worker that died
 
 
 @with_options(CompressOptions)
@@ -87,7 +88,13 @@ def compress(
     dry_run: DryRun = False,
     keep_times: KeepTimes = False,
     force: Force = False,
-    resume: Resume = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Leave outputs that say they were made so, make the others. They do not tell --effort.",
+        ),
+    ] = False,
     cluster: Cluster = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -101,6 +108,7 @@ def compress(
         verify=verify,
         skip_larger=skip_larger,
         exact_psnr=exact_psnr,
+        resume=resume,
     )
     planned_jobs = plan(paths, PICTURES, SUFFIX, batch)
     if (verify or skip_larger) and any(is_stream(job.target) for job in planned_jobs):
@@ -112,21 +120,28 @@ def is_made(settings: Compression, job: Job) -> bool:
     """Whether an existing output was made with these options; raises AecodecError if it is another's file."""
     from aecodec.cli.resume import was_compressed_with
 
-    return was_compressed_with(job.target, settings.options)
+    with error_context(job.source):
+        picture = picture_at(job.source, settings.options)
+    return was_compressed_with(job.target, picture, settings.options, same_command=not settings.resume)
+
+
+def picture_at(source: Path | IO[bytes], options: CompressOptions) -> Picture:
+    """The picture of a file as it is to be compressed; raises ImageError."""
+    from aecodec.picture.reading import read_picture
+    from aecodec.picture.stripping import strip
+
+    return strip(read_picture(source, options), options.strip)
 
 
 def compress_one(settings: Compression, job: Job) -> Record:
     """Compress one picture; returns its record."""
     from aecodec.cli.verification import verify
     from aecodec.encoder.encoder import encode
-    from aecodec.picture.reading import read_picture
-    from aecodec.picture.stripping import strip
 
     started, options = time.perf_counter(), settings.options
     with error_context(job.source):
         piped = read_bytes(job.source, picture_in) if is_stream(job.source) else None
-        picture = read_picture(job.source if piped is None else io.BytesIO(piped), options)
-        picture = strip(picture, options.strip) if options.strip else picture
+        picture = picture_at(job.source if piped is None else io.BytesIO(piped), options)
         encoded = encode(picture, options, settings.measure)
         before = job.source.stat().st_size if piped is None else len(piped)
     record: Record = {"input": str(job.source), "output": str(job.target)}

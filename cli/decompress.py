@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aecodec.cli.batch import run
-from aecodec.cli.files import UsageError, error_context, path_of, read_bytes, write
+from aecodec.cli.files import UsageError, error_context, own_limit, path_of, read_bytes, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.naming import COMPRESSED, plan
 from aecodec.cli.options import (
@@ -30,11 +30,13 @@ from aecodec.cli.options import (
     OutputDir,
     Quiet,
     Recursive,
-    Resume,
     Strip,
     kinds_to_strip,
 )
 from aecodec.cli.pictures import PictureOptions, check_suffixes, describe, encode
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,16 @@ class Decompression:
     upscale: int
     thumbnail: int | None  # pixels each way at most
     options: PictureOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture file that was made of one of `bytes_before` bytes, and the image in it."""
+
+    bytes_before: int
+    image: Image.Image
+    file: bytes
+    notes: tuple[str, ...]
 
 
 def decompress(
@@ -80,7 +92,12 @@ def decompress(
     dry_run: DryRun = False,
     keep_times: KeepTimes = False,
     force: Force = False,
-    resume: Resume = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Leave outputs that a decode shows to be as they should; make the others."
+        ),
+    ] = False,
     cluster: Cluster = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -110,22 +127,13 @@ def decompress(
 
 
 def is_made(settings: Decompression, job: Job) -> bool:
-    """Whether an output has the size and no more metadata than asked for.
+    """Whether an output is the picture that would be made, which is decoded for this.
 
-    Raises AecodecError if it must stay.
+    False for an empty output; raises AecodecError if it must stay.
     """
-    import aecodec
-    from aecodec.cli.resume import is_picture_of_size
-    from aecodec.container import read_file
-    from aecodec.picture.thumbnail import thumbnail_size
+    from aecodec.cli.resume import is_picture
 
-    with error_context(job.source):
-        details = aecodec.info(read_bytes(job.source, read_file), max_pixels=settings.max_pixels)
-    width, height = settings.region[2:] if settings.region else (details.width, details.height)
-    if settings.thumbnail:
-        width, height = thumbnail_size((width, height), settings.thumbnail)
-    scale, kinds = settings.upscale, settings.options.strip
-    return is_picture_of_size(job.target, scale * width, scale * height, kinds)
+    return is_picture(job.target, lambda: decoded(settings, job).file, settings.max_pixels)
 
 
 def region_of(text: str) -> tuple[int, int, int, int]:
@@ -139,32 +147,38 @@ def region_of(text: str) -> tuple[int, int, int, int]:
     return left, top, width, height
 
 
-def decompress_one(settings: Decompression, job: Job) -> Record:
-    """Decompress one file; returns its record."""
+def decoded(settings: Decompression, job: Job) -> Decoded:
+    """What comes of one file; raises AecodecError."""
     from aecodec.api import decompress_picture
     from aecodec.container import read_file
 
-    started = time.perf_counter()
     with error_context(job.source):
         data = read_bytes(job.source, read_file)
-        picture = decompress_picture(
-            data,
-            max_pixels=settings.max_pixels,
-            region=settings.region,
-            enhance=settings.enhance,
-            upscale=settings.upscale,
-            thumbnail=settings.thumbnail,
-        )
-        image, file, notes = encode(picture, job.target.suffix or settings.suffix, settings.options)
-    write(job.target, file, job.force, job.source if settings.options.keep_times else None)
+        with own_limit(data, settings.max_pixels, settings.region, settings.upscale):
+            picture = decompress_picture(
+                data,
+                max_pixels=settings.max_pixels,
+                region=settings.region,
+                enhance=settings.enhance,
+                upscale=settings.upscale,
+                thumbnail=settings.thumbnail,
+            )
+        return Decoded(len(data), *encode(picture, job.target.suffix or settings.suffix, settings.options))
+
+
+def decompress_one(settings: Decompression, job: Job) -> Record:
+    """Decompress one file; returns its record."""
+    started = time.perf_counter()
+    made = decoded(settings, job)
+    write(job.target, made.file, job.force, job.source if settings.options.keep_times else None)
     return {
         "input": str(job.source),
         "output": str(job.target),
-        "bytes_before": len(data),
-        "bytes_after": len(file),
-        "width": image.width,
-        "height": image.height,
-        "mode": image.mode,
+        "bytes_before": made.bytes_before,
+        "bytes_after": len(made.file),
+        "width": made.image.width,
+        "height": made.image.height,
+        "mode": made.image.mode,
         "seconds": time.perf_counter() - started,
-        "notes": notes,
+        "notes": made.notes,
     }

@@ -14,6 +14,7 @@ from aecodec.cli.files import (
     STANDARD_STREAM,
     choose_output,
     error_context,
+    own_limit,
     path_of,
     printable,
     read_bytes,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 # Metadata that the page leaves out, as who passes it on may not know of it, and how the page calls it.
 LEFT_OUT = {"exif": "EXIF", "xmp": "XMP", "text": "texts, comments or resolution"}
-LONGEST_OF_WEBP = 16383  # pixels of a side
 TEMPLATE = Path(__file__).parent / "templates" / "picture.html"
 
 
@@ -54,7 +54,9 @@ def export_html(
     wanted = output or (path if path == STANDARD_STREAM else path.with_suffix(".html"))
     target = choose_output(path, wanted, force)
     with error_context(path):
-        text = page(data, printable(Path(path.name)), max_pixels or MAX_PIXELS).encode("utf-8")
+        limit = max_pixels or MAX_PIXELS
+        with own_limit(data, limit):
+            text = page(data, printable(Path(path.name)), limit).encode("utf-8")
     write(target, text, force)
     if not quiet:
         typer.echo(f"{printable(target)}: {readable_size(len(text))}", err=True)
@@ -81,10 +83,10 @@ def page(data: bytes, name: str, max_pixels: int) -> str:
 def data_uri(picture: Picture) -> str:
     """The picture as a data URI: a lossless WebP, or a PNG where that cannot hold its size or its colours."""
     from aecodec.container import Box
-    from aecodec.picture.writing import encode_image, to_pillow
+    from aecodec.picture.writing import LONGEST_SIDES, encode_image, to_pillow
 
     image = to_pillow(picture)
-    small = max(image.size) <= LONGEST_OF_WEBP and Box.COLOUR not in picture.metadata
+    small = max(image.size) <= LONGEST_SIDES["WEBP"] and Box.COLOUR not in picture.metadata
     pillow_format = "WEBP" if small else "PNG"
     data = base64.b64encode(encode_image(image, pillow_format)).decode()
     return f"data:image/{pillow_format.lower()};base64,{data}"

@@ -152,6 +152,30 @@ def error_context(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
+@contextmanager
+def own_limit(
+    data: bytes, max_pixels: int, region: tuple[int, int, int, int] | None = None, scale: int = 1
+) -> Iterator[None]:
+    """A context that makes a LimitError an ImageError where only the picture that is asked for is too large.
+
+    A file that claims more pixels than the default limit is at fault itself.
+    """
+    from aecodec import ImageError, LimitError, info
+    from aecodec.container import MAX_PIXELS, check_size
+
+    try:
+        yield
+    except LimitError as error:
+        file = info(data, max_pixels=max(max_pixels, MAX_PIXELS))
+        width, height = region[2:] if region else (file.width, file.height)
+        try:
+            check_size(file.width, file.height, max_pixels)
+            check_size(scale * width, scale * height, max_pixels)
+        except LimitError:
+            raise ImageError(str(error)) from error
+        raise
+
+
 def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("read")) -> bytes:
     """The bytes that `read` takes of a file or of the standard input, by default all; raises AecodecError."""
     from aecodec import AecodecError
@@ -165,6 +189,13 @@ def read_bytes(source: Path, read: Callable[[IO[bytes]], bytes] = methodcaller("
         return read(sys.stdin.buffer)
     except OSError as error:
         raise AecodecError(f"cannot be read: {error.strerror}") from error
+
+
+def check_readable(source: Path) -> None:
+    """Raise AecodecError for a file that cannot be opened. Of a stream nothing is read."""
+    if not is_stream(source):
+        with error_context(source):
+            read_bytes(source, lambda _: b"")
 
 
 def picture_in(file: IO[bytes]) -> bytes:

@@ -75,7 +75,7 @@ OutputDir = Annotated[
 ]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Search folders for inputs.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Files at a time, each in a process.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and do nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written or fail, and do nothing.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite outputs.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print results as JSON on stdout, a line for each file.")
@@ -83,13 +83,6 @@ AsJson = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 KeepTimes = Annotated[
     bool, typer.Option("--keep-times", help="Give outputs the times and permissions of their inputs.")
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Leave outputs that say they were made so, make the others.",
-    ),
 ]
 Cluster = Annotated[
     str | None,

@@ -1,4 +1,8 @@
-"""Runs the jobs of a batch in processes of this machine. After an interrupt they finish their current job."""
+"""Runs the jobs of a batch in processes of this machine.
+
+After an interrupt they finish their current job, and further interrupts are ignored. When this process is
+killed they end too.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,12 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
+
+from aecodec.training.interrupts import first_interrupt_only
 
 if TYPE_CHECKING:
     from aecodec.cli.jobs import Job, Record
@@ -26,7 +33,10 @@ def outcomes_in(
 
     threads = max(1, thread_count() // count)  # the processes share the cores
     pending, context = iter(jobs), get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=prepare, initargs=(threads,)) as pool:
+    with (
+        first_interrupt_only(),
+        ProcessPoolExecutor(count, context, initializer=prepare, initargs=(threads,)) as pool,
+    ):
         running = {submit(pool, attempt, job): job for job in islice(pending, count)}
         try:
             while running:
@@ -34,16 +44,19 @@ def outcomes_in(
                     finished = running.pop(future)
                     yield finished, outcome_of(future, finished)
                     running.update((submit(pool, attempt, job), job) for job in islice(pending, 1))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             for future in as_completed(running):
                 yield running[future], outcome_of(future, running[future])
             raise
 
 
 def prepare(threads: int) -> None:
-    """Limit this process to a number of threads, and leave Ctrl-C to its parent."""
+    """Limit this process to a number of threads, leave Ctrl-C to its parent, and end with that."""
+    from aecodec.model.parallel import end_with_parent
+
     os.environ["AECODEC_THREADS"] = str(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def submit(
@@ -51,11 +64,25 @@ def submit(
 ) -> Future[Record | Exception]:
     """The future of a job. If the pool broke meanwhile, the future holds that error."""
     try:
-        return pool.submit(attempt, job)
+        with held_back_interrupts():
+            return pool.submit(attempt, job)
     except BrokenProcessPool as error:
         broken: Future[Record | Exception] = Future()
         broken.set_exception(error)
         return broken
+
+
+@contextmanager
+def held_back_interrupts() -> Iterator[None]:
+    """A context that holds Ctrl-C back. A process that is started in it never gets it."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def outcome_of(future: Future[Record | Exception], job: Job) -> Record | Exception:

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Timer, main_thread
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image, ImageChops
 
@@ -24,6 +25,7 @@ from aecodec.cli.jobs import Batch, Job
 from aecodec.cli.naming import PICTURES, plan
 from tests.common import make_exif, make_icc, photograph
 from tests.test_cli import refusal, run_command
+from tests.test_cluster import wait_until, workers_of
 
 
 @pytest.fixture
@@ -179,11 +181,76 @@ def test_an_interrupt_ends_the_batch_after_the_files_in_work(tmp_path: Path) -> 
     assert len(said) < 10
 
 
+@pytest.fixture
+def batch_in_processes(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """A batch of six pictures in a session of its own, and two processes that were just started for it."""
+    for number in range(6):
+        Image.fromarray(photograph(300 + number, 300)).save(tmp_path / f"{number}.png")
+    program = (
+        "import signal; from aecodec.cli import main;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # jobs in the background ignore it
+        "main()"
+    )
+    command = [sys.executable, "-c", program, "compress", *map(str, tmp_path.glob("*.png")), "-j2", "-e1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as batch:
+        wait_until(lambda: len(workers_of(batch.pid)) == 2)
+        workers = workers_of(batch.pid)
+        try:
+            yield batch, workers
+        finally:
+            for process in (batch, *psutil.wait_procs(workers, 0)[1]):
+                process.kill()
+
+
+@pytest.mark.parametrize("presses", [1, 3])
+def test_interrupts_leave_the_files_in_work_their_time(
+    batch_in_processes: tuple[subprocess.Popen[str], list[psutil.Process]], presses: int
+) -> None:
+    batch, workers = batch_in_processes
+    for _ in range(presses):
+        os.killpg(batch.pid, signal.SIGINT)
+        time.sleep(0.3)
+    _, stderr = batch.communicate(timeout=60)
+    assert batch.returncode == 130
+    assert [" kB -> " in line for line in stderr.splitlines() if line] == [True, True], stderr
+    assert psutil.wait_procs(workers, 10)[1] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_processes_end_with_the_one_that_started_them(
+    batch_in_processes: tuple[subprocess.Popen[str], list[psutil.Process]], number: signal.Signals
+) -> None:
+    batch, workers = batch_in_processes
+    batch.send_signal(number)
+    batch.communicate(timeout=60)
+    assert batch.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert psutil.wait_procs(workers, 30)[1] == []
+
+
 def test_dry_run_does_nothing(folder: Path) -> None:
     result = run_command("compress", "-r", folder / "in", "-d", folder / "out", "--dry-run")
     assert result.returncode == 0
     assert result.stdout.count(" -> ") == 2
     assert not (folder / "out").exists()
+
+
+def test_a_dry_run_ends_as_the_run_does(folder: Path) -> None:
+    picture, missing = folder / "in" / "a.png", folder / "in" / "missing.png"
+    (folder / "out").mkdir()
+    (folder / "out" / "a.aec").touch()
+    Image.fromarray(photograph(50, 60)).save(folder / "in" / "c.png")
+    refusal(
+        run_command("compress", missing, "--dry-run"), 1, f"aecodec: {missing}: cannot be read: No such file"
+    )
+    for more in ([], ["--force"], [missing, "--force"], ["--resume"], [missing]):
+        command = ("compress", picture, folder / "in" / "c.png", "-d", folder / "out", *more)
+        foreseen = run_command(*command, "--dry-run", "--json")
+        done = run_command(*command, "--json")
+        assert foreseen.returncode == done.returncode == (1 if missing in more or not more else 0)
+        refused = [json.loads(line)["refusal"] for line in foreseen.stdout.splitlines()]
+        failed = [json.loads(line).get("error", "") for line in done.stdout.splitlines()]
+        assert sorted(refused) == sorted(failed)
+        assert [f"aecodec: {text}" for text in refused if text] == foreseen.stderr.splitlines()
 
 
 def test_pipes(folder: Path) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 import aecodec
 from aecodec.cli import main
 from aecodec.container import parse, serialise
+from aecodec.training.interrupts import HANG_UP
 from tests.common import SAME_PACKAGE, photograph
 
 
@@ -27,14 +28,15 @@ def run_command(
     """The command in this process, which spares its start: `run_process` says the same."""
     command = ["aecodec", *map(str, arguments)]
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", by, "") for by in ("strict", "backslashreplace"))
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, *HANG_UP)}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd or Path.cwd())
         for name, value in {"argv": command, "stdin": stdin, "stdout": out, "stderr": err}.items():
             patch.setattr(sys, name, value)
         with pytest.raises(SystemExit) as ended:
             main()
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     return subprocess.CompletedProcess(command, ended.value.code or 0, written_to(out), written_to(err))
 
 
@@ -315,8 +317,27 @@ def test_a_shell_gets_its_completion(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "_AECODEC_COMPLETE=complete_bash" in result.stdout
 
 
-def test_the_pixel_limit_holds(compressed: Path, tmp_path: Path) -> None:
-    refusal(run_command("decompress", compressed, tmp_path / "x.png", "--max-pixels", 1000), 3, "451x300")
+def test_the_pixel_limit_holds_and_is_no_damage(compressed: Path, tmp_path: Path) -> None:
+    over = "451x300 is over the limit of 1000 pixels"
+    for command in ("decompress", "export-html"):
+        refusal(run_command(command, compressed, "-o", tmp_path / "x.png", "--max-pixels", 1000), 1, over)
+    upscale = ("decompress", compressed, tmp_path / "x.png", "--upscale", 2, "--max-pixels")
+    refusal(run_command(*upscale, 451 * 300), 1, f"902x600 is over the limit of {451 * 300} pixels")
+    largest = tmp_path / "largest.aec"
+    largest.write_bytes(serialise(replace(parse(compressed.read_bytes()), width=2**13, height=2**13)))
+    refusal(
+        run_command("decompress", largest, "--upscale", 2), 1, "16384x16384 is over the limit of 178956970"
+    )
+    damaged = tmp_path / "damaged.aec"
+    damaged.write_bytes(compressed.read_bytes()[:-1])
+    refusal(run_command("decompress", damaged, tmp_path / "x.png", "--max-pixels", 1000), 3)
+
+
+def test_a_size_over_the_default_limit_is_the_fault_of_the_file(compressed: Path, tmp_path: Path) -> None:
+    claim = replace(parse(compressed.read_bytes()), width=2**20, height=2**10)
+    (tmp_path / "claim.aec").write_bytes(serialise(claim))
+    for command in (["decompress"], ["info"], ["export-html"], ["decompress", "--max-pixels", 1000]):
+        refusal(run_command(*command, tmp_path / "claim.aec"), 3, "1048576x1024 is over the limit of")
 
 
 def without(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""An interrupt never divides a step of training."""
+"""An interrupt never divides a step of training, and ends a pool of processes once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from aecodec.training.interrupts import deferred_interrupts
+from aecodec.training.interrupts import SIGNALS, deferred_interrupts, first_interrupt_only
 
 
 @pytest.fixture(autouse=True)
@@ -21,15 +21,29 @@ def _interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupt_waits_for_the_end() -> None:
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupt_waits_for_the_end(number: signal.Signals) -> None:
     done: list[str] = []
+    before = signal.signal(number, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), deferred_interrupts():  # noqa: PT012
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         done.append("the rest")
     assert done
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(number) is signal.default_int_handler
     with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
+    signal.signal(number, before)
+
+
+def test_a_pool_is_interrupted_once() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(KeyboardInterrupt), first_interrupt_only():  # noqa: PT012
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            for number in SIGNALS:
+                signal.raise_signal(number)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def test_threads_are_left_as_they_are() -> None:

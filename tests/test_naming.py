@@ -221,7 +221,8 @@ def test_no_output_in_a_folder_is_an_input(folder: Path, link: Callable[[str, st
     model = run_command("anomaly", "score", "a.png", "-m", "maps/a.png", "--heat-maps", "maps", "-f")
     refusal(model, 2, " is the input: name another")
     stage = run_command("denoise", "a.png", "b.jpg", "-d", "maps", "-f", "--dry-run")
-    assert "a.png would overwrite" in stage.stdout
+    assert stage.returncode == 1
+    assert "a.png would overwrite" in stage.stderr
     assert contents(folder) == before
 
 

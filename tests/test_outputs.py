@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import os
 import stat
@@ -9,21 +11,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from PIL import ExifTags, Image
 
 import aecodec
+from aecodec.api import to_picture
 from aecodec.cli import files
 from aecodec.cli.batch import SKIPPED, attempt, outcomes, run
 from aecodec.cli.files import SUFFIX, write
 from aecodec.cli.jobs import Batch, Job, Record
 from aecodec.cli.options import bytes_of, pixels_of
-from aecodec.cli.resume import is_picture_of_size, was_compressed_with
+from aecodec.cli.resume import is_picture, was_compressed_with
 from aecodec.cli.verification import verify
 from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
-from tests.common import make_exif, noise, photograph
+from tests.common import make_exif, noise, photograph, picture_of_mode
 from tests.test_cli import refusal, run_command
 
 PHOTO = Image.fromarray(photograph(96, 64))
@@ -35,9 +39,9 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def made(tmp_path: Path, data: bytes, options: CompressOptions) -> bool:
+def made(tmp_path: Path, data: bytes, options: CompressOptions, image: Image.Image = PHOTO) -> bool:
     (tmp_path / "x.aec").write_bytes(data)
-    return was_compressed_with(tmp_path / "x.aec", options)
+    return was_compressed_with(tmp_path / "x.aec", to_picture(image, strip=options.strip), options)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,8 @@ def made(tmp_path: Path, data: bytes, options: CompressOptions) -> bool:
                 CompressOptions(tune="psnr"),
                 CompressOptions(lossless=True),
                 CompressOptions(max_bytes=100),
+                CompressOptions(max_bytes=10000),
+                CompressOptions(denoise="auto", quality=40),
             ],
         ),
         (
@@ -57,14 +63,28 @@ def made(tmp_path: Path, data: bytes, options: CompressOptions) -> bool:
             [
                 CompressOptions(),
                 CompressOptions(quality=30, denoise=20.0),
+                CompressOptions(quality=30, denoise=0.2),
                 CompressOptions(quality=30, reduce=2),
             ],
         ),
+        (CompressOptions(quality=30, tune="psnr"), [CompressOptions(quality=30, enhance=True)]),
+        (CompressOptions(quality=5, tune="psnr"), [CompressOptions(quality=5, reduce="auto")]),
+        (CompressOptions(quality=20, reduce="auto"), [CompressOptions(quality=20, enhance=True)]),
+        (CompressOptions(denoise="auto"), [CompressOptions(denoise=10.0)]),
         (CompressOptions(denoise=20.0), [CompressOptions(), CompressOptions(denoise=21.0)]),
         (CompressOptions(reduce=2), [CompressOptions(), CompressOptions(reduce=3)]),
-        (CompressOptions(enhance=True), []),
         (CompressOptions(max_bytes=1000), [CompressOptions(max_bytes=100), CompressOptions(bpp=0.01)]),
-        (CompressOptions(lossless=True), [CompressOptions(max_bytes=100), CompressOptions(denoise=20.0)]),
+        (
+            CompressOptions(lossless=True),
+            [
+                CompressOptions(),
+                CompressOptions(quality=10),
+                CompressOptions(max_bytes=100),
+                CompressOptions(denoise=20.0),
+                CompressOptions(psnr=30),
+            ],
+        ),
+        (CompressOptions(max_bytes=1e6), [CompressOptions(max_bytes=1e6, denoise=20.0), CompressOptions()]),
         (CompressOptions(tune="psnr"), [CompressOptions(), CompressOptions(model="visual")]),
     ],
 )
@@ -78,26 +98,56 @@ def test_what_was_made_so_is_left_and_what_was_not_is_not(
 
 
 def test_metadata_that_is_to_be_stripped_is_seen(tmp_path: Path) -> None:
-    with_exif = aecodec.compress(Image.new("L", (8, 8)), 50)
-    assert made(tmp_path, with_exif, CompressOptions(strip=("exif", "gps")))
-    image = Image.new("L", (8, 8))
-    image.info["exif"] = make_exif()
-    assert not made(tmp_path, aecodec.compress(image), CompressOptions(strip=("exif",)))
-    assert made(tmp_path, aecodec.compress(image), CompressOptions(strip=("gps",)))
+    image = PHOTO.copy()
     tags = Image.Exif()
     tags.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
-    image = Image.new("L", (8, 8))
-    image.info["exif"] = tags.tobytes()
-    assert not made(tmp_path, aecodec.compress(image), CompressOptions(strip=("gps",)))
-    image.save(tmp_path / "x.jpg", exif=tags)
-    assert is_picture_of_size(tmp_path / "x.jpg", 8, 8)
-    with pytest.raises(aecodec.AecodecError, match="metadata that --strip names"):
-        is_picture_of_size(tmp_path / "x.jpg", 8, 8, ("gps",))
+    files = {}
+    for exif in (make_exif(), tags.tobytes()):
+        image.info["exif"] = exif
+        for strip in ((), ("exif", "gps"), ("gps",)):
+            files[strip] = aecodec.compress(image, strip=strip)
+        for strip in files:
+            same = {
+                data for data in files.values() if made(tmp_path, data, CompressOptions(strip=strip), image)
+            }
+            assert same == {files[strip]}
+
+
+@pytest.mark.parametrize(("mode", "other"), [*itertools.permutations(["L", "LA", "RGB", "RGBA"], 2)])
+@pytest.mark.parametrize("options", [CompressOptions(), CompressOptions(lossless=True)])
+def test_the_file_of_another_picture_is_seen(
+    tmp_path: Path, mode: str, other: str, options: CompressOptions
+) -> None:
+    image = picture_of_mode(mode, 96, 64)
+    data = aecodec.encode_image(image, options).data
+    assert made(tmp_path, data, options, image)
+    assert not made(tmp_path, data, options, picture_of_mode(other, 96, 64))
+    assert not made(tmp_path, data, options, image.rotate(90, expand=True))
+    if options.lossless:
+        assert not made(tmp_path, data, options, image.rotate(180))
+
+
+@pytest.mark.parametrize("options", [CompressOptions(lossless=True), CompressOptions(max_bytes=1e6)])
+def test_files_that_keep_invisible_pixels_are_told_from_those_that_do_not(
+    tmp_path: Path, options: CompressOptions
+) -> None:
+    image = PHOTO.copy()
+    image.putalpha(Image.linear_gradient("L").resize(PHOTO.size).point(lambda level: max(level - 99, 0)))
+    data = aecodec.encode_image(image, options).data
+    assert made(tmp_path, data, options, image)
+    other = CompressOptions(lossless=not options.lossless, max_bytes=1e6 if options.lossless else None)
+    assert not made(tmp_path, data, other, image)
+    opaque = PHOTO.convert("RGBA")
+    assert made(tmp_path, aecodec.encode_image(opaque, options).data, options, opaque)
 
 
 def test_what_reached_a_psnr_is_not_known(tmp_path: Path) -> None:
     data = aecodec.compress(PHOTO, psnr=30.0)
-    assert not made(tmp_path, data, CompressOptions(psnr=30.0))
+    options = CompressOptions(psnr=30.0)
+    assert not made(tmp_path, data, options)
+    assert was_compressed_with(tmp_path / "x.aec", to_picture(PHOTO), options, same_command=True)
+    other = to_picture(PHOTO.rotate(90, expand=True))
+    assert not was_compressed_with(tmp_path / "x.aec", other, options, same_command=True)
 
 
 @pytest.mark.parametrize("damage", [slice(0), slice(3), slice(20), slice(-1)])
@@ -118,6 +168,9 @@ def test_resume_makes_again_what_is_ours_and_keeps_all_else(source: Path) -> Non
     assert " -> " in run_command("compress", source, "--resume", "--dry-run", "-q", 20).stdout
     assert run_command("compress", source, "--resume", "-q", 20, "--quiet").returncode == 0
     assert aecodec.info(target.read_bytes()).quality == 20
+    PHOTO.rotate(90, expand=True).save(source)
+    assert run_command("compress", source, "--resume", "-q", 20, "--quiet").returncode == 0
+    assert aecodec.info(target.read_bytes()).width == 64
     target.write_bytes(source.read_bytes())
     refusal(run_command("compress", source, "--resume"), 1, "photo.aec exists and is no aecodec file")
     assert target.read_bytes() == source.read_bytes()
@@ -133,10 +186,50 @@ def test_resume_looks_into_pictures(tmp_path: Path, source: Path) -> None:
     arguments = ("decompress", packed, "-o", target, "--resume")
     assert SKIPPED in run_command(*arguments, "--upscale", 2).stderr
     refusal(run_command(*arguments), 1, "out.png exists and has 192x128 pixels, not 96x64")
-    assert is_picture_of_size(source, 96, 64)
     target.write_bytes(source.read_bytes()[:500])
-    with pytest.raises(aecodec.AecodecError, match="no whole picture"):
-        is_picture_of_size(target, 96, 64)
+    refusal(run_command(*arguments), 1, "no whole picture")
+    before = source.read_bytes()
+    refusal(run_command("decompress", packed, source, "--resume"), 1, "photo.png exists and shows another")
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("suffix", "option", "other"),
+    [
+        ("png", ["--region", "0,0,32,32"], ["--region", "64,32,32,32"]),
+        ("png", ["--enhance"], []),
+        ("png", ["--upscale", 2], ["--upscale", 2, "--enhance"]),
+        ("png", ["--strip", "exif"], []),
+        ("png", [], ["--strip", "exif"]),
+        ("jpg", ["--jpeg-quality", 90, "--background", "red"], ["--jpeg-quality", 20, "--background", "red"]),
+        ("bmp", ["--background", "red"], ["--background", "blue"]),
+        ("webp", ["--thumbnail", 48], ["--region", "0,0,48,32"]),
+    ],
+)
+def test_a_picture_made_with_another_option_is_not_left(
+    tmp_path: Path, suffix: str, option: list[object], other: list[object]
+) -> None:
+    image = PHOTO.copy()
+    image.putalpha(Image.linear_gradient("L").resize(PHOTO.size))
+    image.info["exif"] = make_exif()
+    (tmp_path / "a.aec").write_bytes(aecodec.compress(image, 20))
+    arguments = ("decompress", tmp_path / "a.aec", tmp_path / f"a.{suffix}", "--resume")
+    assert run_command(*arguments, *option).returncode == 0
+    assert SKIPPED in run_command(*arguments, *option).stderr
+    refusal(run_command(*arguments, *other), 1, f"a.{suffix} exists and ")
+
+
+def test_a_level_more_or_less_is_the_same_picture(tmp_path: Path) -> None:
+    pixels = photograph(40, 30)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for levels in (1, 2):
+        file = io.BytesIO()
+        Image.fromarray(np.where(pixels < 200, pixels + levels, pixels)).save(file, "PNG")
+        if levels == 1:
+            assert is_picture(tmp_path / "a.png", file.getvalue, 2000)
+        else:
+            with pytest.raises(aecodec.AecodecError, match="another picture"):
+                is_picture(tmp_path / "a.png", file.getvalue, 2000)
 
 
 @pytest.mark.parametrize(

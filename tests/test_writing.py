@@ -10,7 +10,7 @@ from PIL import Image
 
 import aecodec
 from aecodec.arrays import Pixels
-from aecodec.picture.writing import FAST_PNG, SMALL, encode_image, fast_png, fitted, flattened
+from aecodec.picture.writing import FAST_PNG, LONGEST_SIDES, SMALL, encode_image, fast_png, fitted, flattened
 from tests.common import METADATA, noise, photograph, picture_of_mode, shipped_photograph
 from tests.drawn import text
 
@@ -143,3 +143,14 @@ def test_long_and_narrow_pictures_are_written() -> None:
         image = Image.fromarray(noise(*size))
         with opened(encode_image(image, "PNG")) as written:
             assert written.tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize(("format", "longest"), LONGEST_SIDES.items())
+def test_a_format_says_how_long_a_side_it_holds(
+    capfd: pytest.CaptureFixture[str], format: str, longest: int
+) -> None:
+    encode_image(Image.new("L", (longest, 1)), format)
+    for size in ((longest + 1, 1), (1, longest + 1)):
+        with pytest.raises(aecodec.ImageError, match=f"{size[0]}x{size[1]} .*: {format} holds {longest} "):
+            encode_image(Image.new("L", size), format)
+    assert capfd.readouterr().err == ""  # where libjpeg would write

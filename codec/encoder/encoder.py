@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import replace
 
 import numpy as np
 
@@ -95,6 +94,16 @@ def denoised(picture: Picture, noise: float | str) -> tuple[Picture, float]:
     if isinstance(noise, str):
         return denoise_measured(picture, least=NOISY)
     return denoise(picture, noise), noise
+
+
+def stages_of(noise: float, enhance: bool = False, scale: int = 1) -> Stages:
+    """What a file says of noise (deviation, of 255) that was removed, and of what its decoder is to do."""
+    return Stages(
+        noise=min(math.ceil(4 * noise), 255),
+        enhance=networks.fingerprint(ENHANCE) if enhance else b"",
+        upscale=networks.fingerprint(network_name(scale)) if scale > 1 else b"",
+        scale=scale,
+    )
 
 
 class Encoder:
@@ -258,11 +267,7 @@ class Encoder:
 
         It holds the best thumbnail that is small beside the payload, if there is one.
         """
-        stages = Stages(noise=min(math.ceil(4 * self.noise), 255))
-        if header and enhance:
-            stages = replace(stages, enhance=networks.fingerprint(ENHANCE))
-        if header and self.scale > 1:
-            stages = replace(stages, upscale=networks.fingerprint(network_name(self.scale)), scale=self.scale)
+        stages = stages_of(self.noise, enhance, self.scale) if header else stages_of(self.noise)
         gray = self.picture.gray or bool(header and header.gray_as_rgb)
         height, width = self.picture.pixels.shape[:2]
         tiled = header is None and not fits_lossless(width, height)

@@ -27,7 +27,7 @@ from aecodec.lab.detection import Detection
 from aecodec.lab.figures import WRITTEN, Figures, figures_of, other_codecs, psnr, through_files
 from aecodec.lab.generative import Generative
 from aecodec.lab.training import Model, encode, fit, seconds_of, write_model
-from aecodec.model.parallel import thread_count
+from aecodec.model.parallel import end_with_parent, thread_count
 
 RECORD = "lab.json"
 ECG_STRIDE = 3  # between windows to learn from: the ECG beats every 20 values, which 3 does not divide
@@ -155,7 +155,7 @@ def train_ahead(jobs: list[Job], tell: Tell) -> None:
         return
     # No job waits in the pool: one that does would still be trained after an interruption.
     waiting, running, done = iter(jobs), dict[Future[None], str](), 0
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent)
     try:
         while True:
             for name, learn, arguments in islice(waiting, workers - len(running)):

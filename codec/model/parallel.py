@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from functools import cache, partial
+from multiprocessing import parent_process
 from pathlib import Path
 from threading import Lock, Thread
 from typing import TypeVar
@@ -59,6 +60,20 @@ def loader() -> ThreadPoolExecutor:
 
 if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
     os.register_at_fork(after_in_child=loader.cache_clear)
+
+
+def end_with_parent() -> None:
+    """Have this process end soon after the one that started it, even if that one is killed.
+
+    A pool's process would else finish its job, and then wait for another one for ever.
+    """
+    if parent := parent_process():
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)
+
+        Thread(target=watch, daemon=True).start()
 
 
 def tiles_at_once(count: int) -> int:

@@ -26,6 +26,7 @@ FORMATS = {
     ".webp": "WEBP",
 }
 OPAQUE_FORMATS = ("BMP", "JPEG")
+LONGEST_SIDES = {"AVIF": 65536, "JPEG": 65500, "WEBP": 16383}  # pixels; that of JPEG is libjpeg's
 JPEG_QUALITY = 95  # 1 to 100: above it files grow fast and hardly look better
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
@@ -111,6 +112,7 @@ def encode_image(image: Image.Image, format: str, jpeg_quality: int = JPEG_QUALI
 
     `jpeg_quality` is Pillow's, 1 to 100.
     """
+    check_sides(image, format)
     image = fitted(image, format)
     options = SAVE_OPTIONS.get(format, {})
     if format == "JPEG":
@@ -120,6 +122,14 @@ def encode_image(image: Image.Image, format: str, jpeg_quality: int = JPEG_QUALI
     data = saved(image, format, options)
     colour = code_points.of_cicp(image.info.get("cicp")) if format == "AVIF" else None
     return code_points.in_avif(data, colour) if colour else data
+
+
+def check_sides(image: Image.Image, format: str) -> None:
+    """Raises ImageError for an image with a side that a format does not hold."""
+    longest = LONGEST_SIDES.get(format, max(image.size))
+    if max(image.size) > longest:
+        size = f"{image.width}x{image.height}"
+        raise ImageError(f"{size} is too large: {format} holds {longest} pixels a side, choose .png")
 
 
 def saved(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:
