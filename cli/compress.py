@@ -130,7 +130,8 @@ def picture_at(source: Path | IO[bytes], options: CompressOptions) -> Picture:
     from aecodec.picture.reading import read_picture
     from aecodec.picture.stripping import strip
 
-    return strip(read_picture(source, options), options.strip)
+    picture = read_picture(source, options)
+    return strip(picture, options.strip) if options.strip else picture
 
 
 def compress_one(settings: Compression, job: Job) -> Record:

@@ -20,6 +20,7 @@ from aecodec.signatures import HEAD, is_picture
 Check: TypeAlias = Callable[[Path], None]  # of an unfinished file, which raises AecodecError
 SUFFIX = ".aec"
 STANDARD_STREAM = Path("-")  # the standard input or output
+EMPTY_NAME = "a name is empty: an unset variable, perhaps; name a file"
 # Paths that stand for the standard streams too. They are never opened: that opens what is behind a stream
 # once more, which a pipe refuses.
 STANDARD_STREAM_NAMES = ("/dev/stdin", "/dev/stdout")
@@ -36,7 +37,8 @@ def path_of(text: str) -> Path:
 
     Raises UsageError for an empty name and for one with a slash at its end under which there is no folder.
     """
-    folder_of(text)
+    if not text:
+        raise UsageError(EMPTY_NAME)
     if text in STANDARD_STREAM_NAMES:
         return STANDARD_STREAM
     path = Path(text)
@@ -48,7 +50,7 @@ def path_of(text: str) -> Path:
 def folder_of(text: str) -> Path:
     """The folder that an argument names; raises UsageError for an empty name, which would be this folder."""
     if not text:
-        raise UsageError("a name is empty: an unset variable, perhaps; name a file")
+        raise UsageError(EMPTY_NAME)
     return Path(text)
 
 

@@ -93,12 +93,11 @@ def size_matches(container: Container, size: int, options: CompressOptions) -> b
 def stages_match(container: Container, picture: Picture, options: CompressOptions) -> bool:
     """Whether the options ask for the stages of a file; "auto" for the noise that is measured."""
     from aecodec.encoder.encoder import NOISY, stages_of
-    from aecodec.restoration.denoising import LARGEST_SIGMA, visible_noise
+    from aecodec.restoration.denoising import denoise_measured
 
     noise = options.denoise or 0.0
     if isinstance(noise, str):
-        measured = visible_noise(picture)
-        noise = min(measured, LARGEST_SIGMA) if measured >= NOISY else 0.0
+        _, noise = denoise_measured(picture, least=NOISY)
     if container.learned is None:
         return container.stages == stages_of(noise)
     scale = 1 if options.reduce == "auto" else int(options.reduce)

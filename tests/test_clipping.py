@@ -201,15 +201,15 @@ def patches(runs: bytes) -> bytes:
 
 
 MALFORMED = {
-    "empty": (b"", TruncatedError, "short, within the reach"),
-    "one end": (b"\x42", TruncatedError, "short, within the reach"),
+    "empty": (b"", TruncatedError, "too early, within the reach"),
+    "one end": (b"\x42", TruncatedError, "too early, within the reach"),
     "longer": (b"\x42\0\0", LimitError, "longer than it says"),
     "highest bit": (b"\xc2\0", LimitError, "says nothing of white or black"),
     "patches of no size": (b"\x30\0", LimitError, "says nothing of white or black"),
     "no reach everywhere": (b"\x40\0", LimitError, "says nothing of white or black"),
     "reach nowhere": (b"\x02\0", LimitError, "says nothing of white or black"),
     "no patches": (b"\x10", TruncatedError, "length of the patches"),
-    "short patches": (b"\x10\x09abc", TruncatedError, "short, within the patches"),
+    "short patches": (b"\x10\x09abc", TruncatedError, "too early, within the patches"),
     "no deflate": (patches(b"\xff" * 5), LimitError, "patches cannot be read"),
     "cut deflate": (patches(deflated(b"\0\x3f")[:-1]), LimitError, "do not end as they should"),
     "more after deflate": (patches(deflated(b"\0\x3f") + b"a"), LimitError, "do not end as they should"),

@@ -267,7 +267,9 @@ class Encoder:
 
         It holds the best thumbnail that is small beside the payload, if there is one.
         """
-        stages = stages_of(self.noise, enhance, self.scale) if header else stages_of(self.noise)
+        stages = Stages()
+        if self.noise or enhance or self.scale > 1:
+            stages = stages_of(self.noise, enhance, self.scale) if header else stages_of(self.noise)
         gray = self.picture.gray or bool(header and header.gray_as_rgb)
         height, width = self.picture.pixels.shape[:2]
         tiled = header is None and not fits_lossless(width, height)
