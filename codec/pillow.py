@@ -36,7 +36,7 @@ from aecodec.encoder.encoder import encode
 from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError, ImageError
 from aecodec.picture import Picture
-from aecodec.picture.exif import IN_PNG
+from aecodec.picture.exif import IN_PNG, with_bytes
 from aecodec.picture.metadata import info_of, sound
 from aecodec.picture.reading import from_pillow
 from aecodec.picture.stripping import strip
@@ -171,7 +171,7 @@ def metadata_among(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def plain(key: str, value: Any) -> Any:
     """An argument as `info` holds it; raises ImageError for what is none."""
-    value = value.tobytes() if isinstance(value, Image.Exif) else value
+    value = with_bytes(value).tobytes() if isinstance(value, Image.Exif) else value
     if key == "dpi":
         if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(x, Real) for x in value):
             return tuple(value)

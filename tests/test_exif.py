@@ -7,15 +7,16 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from aecodec.container import Box
 from aecodec.picture import Picture, exif
 from aecodec.picture.reading import from_pillow, read_picture
 from aecodec.picture.writing import encode_image, to_pillow
-from tests.common import MAKE, ORIENTATION, make_exif, noise
+from tests.common import MAKE, ORIENTATION, make_exif, noise, read_exif
 
 PICTURE = Image.fromarray(noise(9, 5))
+COPYRIGHT, LENS = 0x8298, 0xA434
 KEEPING = ("JPEG", "PNG", "WEBP")
 UNREADABLE = {
     "of no kind": b"Exif\0\0garbage!!",
@@ -110,3 +111,23 @@ def test_damaged_exif_never_leaves_turned_pixels_to_be_turned_again() -> None:
         picture = from_pillow(image)
         if picture.pixels.shape == (9, 5, 3):
             assert from_pillow(to_pillow(picture)).pixels.shape == (9, 5, 3)
+
+
+@pytest.mark.parametrize("name", ["© Jürgen".encode(), "Jürgen".encode("latin-1"), "Jürgen \N{SNOWMAN}"])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("source", ["TIFF", *KEEPING])
+def test_letters_beyond_ascii_survive(source: str, orientation: int, name: bytes | str) -> None:
+    tags, letters = Image.Exif(), name if isinstance(name, bytes) else name.encode()
+    tags[COPYRIGHT], tags[ORIENTATION] = letters, orientation
+    tags.get_ifd(ExifTags.IFD.Exif)[LENS] = letters
+    file = io.BytesIO()
+    PICTURE.save(file, source, exif=tags)
+    assert letters in file.getvalue()
+    with Image.open(file) as image:
+        picture = from_pillow(image)
+        image.getexif()[MAKE] = "Mäker"  # so that Pillow has to write it anew
+        edited = from_pillow(image)
+    assert edited.metadata[Box.EXIF].count(letters) == picture.metadata[Box.EXIF].count(letters) > 0
+    assert read_exif(edited.metadata[Box.EXIF])[MAKE] == "Mäker"
+    for written in ("AVIF", "TIFF", *KEEPING):
+        assert letters in encode_image(to_pillow(picture), written)

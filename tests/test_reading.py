@@ -350,7 +350,14 @@ def test_floats_are_rounded_on_demand(white: int) -> None:
     assert picture.notes == (f"has float samples, rounded to 8 bits with {white} for white",)
 
 
-@pytest.mark.parametrize("value", [-0.1, 255.1, np.nan, np.inf])
+def test_floats_a_little_above_white_are_white() -> None:
+    values = np.array([[0, 0.5, 1, 1.0001, 1.1]], np.float32)
+    picture = read(saved(Image.fromarray(values), "TIFF"), TO_8)
+    assert picture.pixels[0, :, 0].tolist() == [0, 128, 255, 255, 255]
+    assert picture.notes == ("has float samples, rounded to 8 bits with 1 for white, those up to 1.1 too",)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, 20, 255.1, np.nan, np.inf])
 def test_floats_whose_white_nobody_knows_are_refused(value: float) -> None:
     with pytest.raises(ImageError, match=r"has float samples from .*: scale them to 0 to 1 first"):
         from_pillow(Image.fromarray(np.array([[0.5, value]], np.float32)), TO_8)

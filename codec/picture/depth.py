@@ -21,6 +21,8 @@ FLOAT = 32  # bits
 SEPARATE, UNCOMPRESSED = 2, 1  # a TIFF's PlanarConfiguration and Compression
 WHITE_IS_ZERO = 0  # a TIFF's PhotometricInterpretation
 LAST_OF_16_BITS = 0xFFFF
+OVERSHOOT = 0.25  # above white, that floats may have: Lanczos' kernel rings by a tenth
+LEAST_OF_255 = 25.5  # floats of which the largest is between have another scale, as of scenes
 DEEP_RAW_MODE = re.compile(";16[BLN]|SGI16")  # as Pillow names what stands in a file
 REMEMBERED = "bits_of_aecodec"  # an attribute of images
 ROUNDED, CUT, DECODED = "rounded to 8", "cut to 8 as it was loaded", "made 8 by its decoder"
@@ -102,16 +104,17 @@ def rounded(samples: Samples, white: int) -> NDArray[np.uint8]:
 
 
 def of_floats(samples: Samples) -> tuple[NDArray[np.uint8], str]:
-    """Floats as the nearest of 256 levels, and a note. White is 1, or 255 where any float is above 1.
+    """Floats as the nearest of 256 levels, and a note. White is 1, or 255 where they rise to that scale.
 
-    Raises ImageError for floats outside 0 to 255.
+    What is a little above 1 alone is cut off. Raises ImageError for floats of other ranges.
     """
     low, high = (float(bound(samples, initial=0)) for bound in (np.min, np.max))
-    if not (low >= 0 and high <= 255):  # also where there is a NaN
+    white = 1 if high <= 1 + OVERSHOOT else 255
+    if not (low >= 0 and (white == 1 or LEAST_OF_255 <= high <= 255)):  # also where there is a NaN
         raise ImageError(f"has float samples from {low:g} to {high:g}: scale them to 0 to 1 first")
-    white = 1 if high <= 1 else 255
-    levels = np.rint(samples * (255 / white)).astype(np.uint8)
-    return levels, f"has float samples, rounded to 8 bits with {white} for white"
+    levels = np.rint(samples.clip(0, white) * (255 / white)).astype(np.uint8)
+    beyond = f", those up to {high:g} too" if high > white else ""
+    return levels, f"has float samples, rounded to 8 bits with {white} for white{beyond}"
 
 
 def of_integers(samples: Samples) -> Samples:

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from aecodec.picture import code_points, exif, photoshop, text, xmp
 from aecodec.picture.code_points import Colour
@@ -218,11 +218,15 @@ def for_tiff(carried: Carried) -> dict[str, Any]:
         tags[XMP_IN_TIFF] = carried.xmp
     if carried.text.iptc:
         tags[text.IPTC_IN_TIFF] = carried.text.iptc
-    return {**({"exif": tags} if len(tags) else {}), "icc_profile": carried.icc, **resolution(carried)}
+    written = {"exif": exif.with_bytes(tags)} if len(tags) else {}
+    return {**written, "icc_profile": carried.icc, **resolution(carried)}
 
 
 def for_avif(carried: Carried) -> dict[str, Any]:
-    return {**present(exif=carried.exif, xmp=carried.xmp), "icc_profile": carried.icc}
+    tags = Image.Exif()
+    tags.load(carried.exif)
+    written = exif.with_bytes(tags) if ExifTags.Base.Orientation in tags else carried.exif  # it is taken out
+    return {**present(exif=written, xmp=carried.xmp), "icc_profile": carried.icc}
 
 
 def for_webp(carried: Carried) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import struct
 from copy import copy
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any
 
 from PIL import ExifTags, Image
 
@@ -65,8 +66,38 @@ def as_edited(image: Image.Image, block: bytes) -> bytes:
     known = {ExifTags.Base.Orientation} if ExifTags.Base.Orientation in before else set()
     if contents(now, known) == contents(before, known):
         return block
-    edited = canonical(now.tobytes()) if len(now) else b""  # with directories that were read before they went
+    # With directories that were read before they went.
+    edited = canonical(with_bytes(now).tobytes()) if len(now) else b""
     return edited if ExifTags.IFD.GPSInfo in now else without_gps(edited) or b""
+
+
+def with_bytes(tags: Image.Exif) -> Image.Exif:
+    """The same EXIF for Pillow to write, which keeps bytes, and ASCII alone of text.
+
+    What it has read it takes for Latin-1, so in that texts are the bytes that they were; others are UTF-8.
+    """
+    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if directory in tags:
+            tags.get_ifd(directory)
+    written = copy(tags)
+    written._data = encoded(dict(tags.items()))
+    written._ifds = {directory: encoded(entries) for directory, entries in tags._ifds.items()}
+    return written
+
+
+def encoded(entries: dict[int, Any]) -> dict[int, Any]:
+    """Entries of EXIF whose texts are bytes, unless they are ASCII."""
+    return {tag: encoded_text(value) if isinstance(value, str) else value for tag, value in entries.items()}
+
+
+def encoded_text(value: str) -> str | bytes:
+    """A text of EXIF: as it is if it is ASCII, else in Latin-1, or in UTF-8 where that lacks its letters."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
 
 
 def contents(exif: Image.Exif, known: set[ExifTags.Base]) -> str:
@@ -90,8 +121,8 @@ def block_of_tags(image: Image.Image) -> bytes | None:
             kept[tag] = value
     for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         if values := source.get_ifd(directory):
-            kept[directory] = values
-    return kept.tobytes() if len(kept) else None
+            kept.get_ifd(directory).update(values)
+    return with_bytes(kept).tobytes() if len(kept) or any(kept._ifds.values()) else None
 
 
 def first_directory(block: bytes) -> tuple[str, range]:
