@@ -138,7 +138,7 @@ def evaluate(
     good: Annotated[Path, typer.Argument(metavar="GOOD", parser=path_of, help="Folder of good pictures.")],
     bad: Annotated[Path, typer.Argument(metavar="BAD", parser=path_of, help="Folder of bad ones.")],
     model: Model,
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, in a line.")] = False,
 ) -> None:
     """Measure how well a model separates bad pictures from good ones, other than those fitted on."""
     files = [collect([path], [PICTURES]) for path in (good, bad)]

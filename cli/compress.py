@@ -67,7 +67,7 @@ def compress(
         typer.Argument(
             metavar="IN... [OUT]",
             parser=path_of,
-            help=f"PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, HEIC; - is a pipe. {NAMES}",
+            help=f"PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, HEIC, JPEG XL; - is a pipe. {NAMES}",
         ),
     ],
     options: CompressOptions,

@@ -25,7 +25,7 @@ from aecodec.cli.files import (
 )
 from aecodec.cli.jobs import CLUSTER_OR_JOBS, Batch, Job, Record
 from aecodec.cli.naming import COMPRESSED, PICTURES
-from aecodec.cli.options import AsJson, Cluster, Force, Jobs, Quiet
+from aecodec.cli.options import Cluster, Force, Jobs, Quiet
 from aecodec.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -57,12 +57,16 @@ def embed(
     jobs: Jobs = 1,
     cluster: Cluster = None,
     force: Force = False,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print groups as JSON, a list of names a line.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Make vectors by which pictures are compared; of .aec files no pixels are decoded."""
     if output is None and not duplicates and map_page is None:
         raise UsageError("embed has nothing to do: give -o, --duplicates or --map")
+    if as_json and not duplicates:
+        raise UsageError("--json is of groups: give --duplicates")
     if resume and output is None:
         raise UsageError("--resume continues an output: name it with -o")
     if cluster and jobs > 1:

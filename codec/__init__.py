@@ -6,7 +6,8 @@
 >>> aecodec.info(data).mode
 'L'
 
-The names in `__all__`, `aecodec.pillow` and the command are public. What else can be imported may change.
+The names in `__all__`, `aecodec.pillow`, what the documentation names, and the command are public. What else
+can be imported may change.
 """
 
 from __future__ import annotations

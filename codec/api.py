@@ -55,7 +55,7 @@ def compress(image: ImageLike, quality: float | None = None, **options: Any) -> 
 
     `effort`, 0 to 9, makes smaller files in more time. From 1 on the encoder moves its latents towards those
     that take few bits and whose decoded picture is near, in 2 steps, 3, 4, 8 and so on to 256, each of which
-    takes about as long as all that effort 0 does.
+    takes several times as long as all that effort 0 does.
 
     One of these takes the place of the quality: `lossless`; `max_bytes`, which the file never exceeds;
     `bpp`, the same in bits per pixel; `psnr`, in dB, which it reaches.
@@ -304,7 +304,7 @@ def denoise(
 def estimate_noise(image: ImageLike) -> float:
     """Deviation, of 255, of the white noise that `denoise` removes from a picture; 0 where it removes none.
 
-    More than 60 is not told apart from 60. Raises ImageError.
+    It is at most 60, which is the most that can be removed. Raises ImageError.
     """
     return denoise_measured(to_picture(image))[1]
 

@@ -79,6 +79,10 @@ def test_what_nobody_sees_is_not_odd(detector: anomaly.Detector) -> None:
     bad[24:72, 24:72, 1] = 0
     assert detector.score(bad).heat[40:56, 40:56].max() < detector.score(blurred(UNSEEN[0])).heat.max()
     assert detector.score(np.zeros((20, 20, 2), np.uint8)).score == 0
+    for picture in UNSEEN:
+        hole = np.stack([picture, np.full((SIDE, SIDE), 255, np.uint8)], axis=2)
+        hole[20:49, 33:61, 1] = 0
+        assert detector.score(hole).score <= detector.score(picture).score  # not for its rim either
 
 
 def test_deeper_samples_are_rounded(detector: anomaly.Detector) -> None:

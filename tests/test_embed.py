@@ -280,6 +280,7 @@ def test_two_processes_give_the_same_vectors_in_the_same_order(folder: Path, tmp
 def test_what_cannot_be_done_is_one_line(folder: Path, tmp_path: Path) -> None:
     refusal(run_command("embed", folder), 2, "give -o, --duplicates or --map")
     refusal(run_command("embed", folder, "--duplicates", "--resume"), 2, "name it with -o")
+    refusal(run_command("embed", folder, "-o", tmp_path / "new.npz", "--json"), 2, "give --duplicates")
     refusal(run_command("embed", tmp_path / "none", "--duplicates"), 2, "does not exist")
     (tmp_path / "old.npz").write_bytes(b"old")
     refusal(run_command("embed", folder, "-o", tmp_path / "old.npz"), 2, "exists")

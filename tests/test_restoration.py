@@ -374,3 +374,8 @@ def test_flat_pictures_stay_flat(size: tuple[int, int], level: int) -> None:
         for scale in upscaling.SCALES:
             enlarged = stages.upscale(Picture(flat), scale, method).pixels
             assert np.abs(enlarged.astype(int) - level).max() <= (6 if min(size) == 1 else 1)
+
+
+@pytest.mark.parametrize(("given", "told"), [(0.1, 0.25), (0.3, 0.25), (20.3, 20.25), (25, 25)])
+def test_a_file_tells_the_nearest_quarter_of_the_noise(given: float, told: float) -> None:
+    assert aecodec.info(aecodec.compress(PHOTOGRAPH[:64, :64], 40, denoise=given)).noise == told

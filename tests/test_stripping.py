@@ -342,3 +342,30 @@ def test_stages_strip_in_python(stage: Callable[..., Image.Image]) -> None:
     image.info["exif"] = make_exif(1)
     assert "exif" in stage(image).info
     assert "exif" not in stage(image, strip="exif").info
+
+
+PLACES = {
+    "Description": "lat=50.12345, lon=8.65432",
+    "geo": "somewhere",
+    "Note": "taken at 50.12345, 8.65432",
+    "com.apple.quicktime.location.ISO6709": "x",
+    "ISO": "+50.1234+008.6543/",
+    "Title": "48°51'30\"N 2°17'40\"E",
+}
+HARMLESS = {
+    "Software": "aecodec 1.0.0",
+    "Author": "J. Latimer, 12.5 x 8.25 cm",
+    "Lens": "50mm f/1.8, 0.35-1.2 m",
+    "Creation Time": "2020:01:02 03:04:05",
+}
+
+
+def test_gps_goes_from_texts_and_comments_that_look_so() -> None:
+    info = PngImagePlugin.PngInfo()
+    for keyword, value in {**PLACES, **HARMLESS, "Comment": "50.12345N 8.65432E"}.items():
+        info.add_text(keyword, value)
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(file, "PNG", pnginfo=info)
+    kept = aecodec.decompress(aecodec.compress(file, strip="gps")).info
+    assert {key: kept.get(key) for key in HARMLESS} == HARMLESS
+    assert not kept.keys() & {*PLACES, "Comment", "comment"}

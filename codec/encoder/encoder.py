@@ -5,7 +5,6 @@ options ──► Encoder ──► a lossless candidate, files at one quality o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import copy
@@ -99,7 +98,7 @@ def denoised(picture: Picture, noise: float | str) -> tuple[Picture, float]:
 def stages_of(noise: float, enhance: bool = False, scale: int = 1) -> Stages:
     """What a file says of noise (deviation, of 255) that was removed, and of what its decoder is to do."""
     return Stages(
-        noise=min(math.ceil(4 * noise), 255),
+        noise=min(max(round(4 * noise), 1), 255) if noise else 0,
         enhance=networks.fingerprint(ENHANCE) if enhance else b"",
         upscale=networks.fingerprint(network_name(scale)) if scale > 1 else b"",
         scale=scale,

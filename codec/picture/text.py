@@ -25,7 +25,14 @@ KEYWORD_MOST = 79  # characters, as in PNG
 FINEST = (10_000, 100, 1)  # denominators of pixels an inch; one a metre is 127 / 5000 an inch
 IPTC_IN_TIFF, PHOTOSHOP_IN_TIFF = 33723, 34377
 PROFILE = "Raw profile type "  # how ImageMagick names metadata that it writes into a PNG as hexadecimal text
-LOCATION = re.compile(r"gps|latitude|longitude", re.IGNORECASE)  # in keywords
+LOCATION = re.compile(r"gps|latitude|longitude|location|coordinate|iso.?6709|\bgeo", re.IGNORECASE)
+COORDINATES = (
+    re.compile(  # in texts and comments: by name, of ISO 6709, as two decimals, in degrees and minutes
+        r"gps|latitude|longitude|\blat\w*\s*[=:]|[+-]\d{1,7}\.\d+[+-]\d{1,8}\.\d+"
+        r"|\d\.\d{3,}\s?°?\s?[NS]?\s?[,;/\s]\s?-?\d{1,3}\.\d{3}|\d\s?°\s?\d{1,2}(?:\.\d+)?\s?['′]",
+        re.IGNORECASE,
+    )
+)
 XMP_IN_PNG = "XML:com.adobe.xmp"
 NO_TEXT = {"compression", XMP_IN_PNG}  # strings in `info` that no one wrote
 KEYS = {"comment", "dpi", "photoshop"}  # of `info` that hold what belongs here, besides texts
@@ -243,13 +250,17 @@ def dpi_of(image: Image.Image) -> tuple[Fraction, Fraction] | None:
 
 
 def without_location(box: bytes) -> bytes | None:
-    """The box without texts that name coordinates, as ImageMagick writes of EXIF; None if it is damaged."""
+    """The box without texts and a comment that name coordinates, or look so; None if it is damaged."""
     try:
         text = unpack(box)[0]
     except ValueError:
         return None
-    chunks = tuple(one for one in text.chunks if not LOCATION.search(one.keyword))
-    return box if chunks == text.chunks else pack(replace(text, chunks=chunks))
+    named = {one for one in text.chunks if LOCATION.search(one.keyword) or COORDINATES.search(one.value)}
+    chunks = tuple(one for one in text.chunks if one not in named)
+    comment = b"" if COORDINATES.search(text.comment.decode("latin-1")) else text.comment
+    if (chunks, comment) == (text.chunks, text.comment):
+        return box
+    return pack(replace(text, chunks=chunks, comment=comment))
 
 
 def info_of(text: Text) -> dict[str, Any]:

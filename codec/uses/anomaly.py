@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -103,13 +104,17 @@ def features_of(picture: Picture, offset: tuple[int, int] = (0, 0)) -> tuple[Flo
 
 
 def visible_cells(picture: Picture, offset: tuple[int, int], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which cells (h, w) have a pixel whose alpha is not 0."""
+    """Which cells (h, w) can be judged: no pixel of them or of their neighbours has an alpha of 0.
+
+    Features look into neighbours, and colours that alpha hides are filled in.
+    """
     if picture.alpha is None:
         return np.ones(shape, bool)
-    seen = np.zeros((shape[0] * CELL, shape[1] * CELL), bool)
+    hidden = np.zeros((shape[0] * CELL, shape[1] * CELL), bool)
     alpha = picture.alpha[offset[0] :, offset[1] :]
-    seen[: alpha.shape[0], : alpha.shape[1]] = alpha > 0
-    return np.asarray(seen.reshape(shape[0], CELL, shape[1], CELL).any(axis=(1, 3)))
+    hidden[: alpha.shape[0], : alpha.shape[1]] = alpha == 0
+    cells = np.pad(hidden.reshape(shape[0], CELL, shape[1], CELL).any(axis=(1, 3)), 1)
+    return np.asarray(~sliding_window_view(cells, (3, 3)).any(axis=(2, 3)))
 
 
 def distances(queries: Floats, bank: Floats, spread: Floats, nearest: int = NEAREST) -> Floats:
@@ -212,7 +217,7 @@ def gather(
             features, visible = features_of(picture, offset)
             features_by_offset.append(features[visible.reshape(-1)])
         if not len(features_by_offset[0]):
-            raise AecodecError(f"good picture {owner + 1} is transparent everywhere: leave it out")
+            raise AecodecError(f"good picture {owner + 1} is transparent everywhere, or nearly: leave it out")
         first.append(features_by_offset[0])
         features_of_picture = np.concatenate(features_by_offset)
         every.append(features_of_picture[sample(len(features_of_picture), most)])
