@@ -17,7 +17,7 @@ from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture, check_input, depth, exif, png
+from aecodec.picture import Picture, check_input, depth, exif, png, tiff
 from aecodec.picture.colour import rgb_of_cmyk
 from aecodec.picture.frames import at_frame
 from aecodec.picture.metadata import read_metadata, upright
@@ -153,6 +153,8 @@ def picture_of(
     `bare` says that the image's file is known to hold pixels alone. `frame` are notes of the frame that the
     image is at, once that is chosen.
     """
+    if image.format == "TIFF" and options.frame is None:
+        tiff.refuse_previews(image)
     if frame is None and (options.frame is not None or getattr(image, "n_frames", 1) != 1):
         with at_frame(image, options.frame) as notes:
             return picture_of(image, options, bare, notes)
