@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -68,3 +69,90 @@ def test_smaller_pictures_in_subifds_do_not_make_a_raw_file() -> None:
         writer.write(pixels[::2, ::2], subfiletype=1, **SUB)
         writer.write(pixels[::4, ::4], subfiletype=1, **SUB)
     np.testing.assert_array_equal(read(file.getvalue()).pixels, pixels)
+
+
+# Layouts
+
+
+UNCOMPRESSED, DEFLATED = 1, 8
+PLANES: dict[str, tuple[dict[str, tuple[int, ...]], int, tuple[int, ...]]] = {
+    # tags, channels, and compressions with which Pillow reads planes right
+    "gray": ({}, 1, (UNCOMPRESSED, DEFLATED)),
+    "gray, white is zero": ({"t262": (0,)}, 1, (DEFLATED,)),
+    "gray, bits reversed": ({"t266": (2,)}, 1, ()),
+    "gray and alpha": ({"t338": (2,)}, 2, ()),
+    "gray and more": ({"t338": (0,)}, 2, (DEFLATED,)),
+    "RGB": ({"t262": (2,)}, 3, (UNCOMPRESSED, DEFLATED)),
+    "RGB, bits reversed": ({"t262": (2,), "t266": (2,)}, 3, ()),
+    "RGBA": ({"t262": (2,), "t338": (2,)}, 4, (UNCOMPRESSED, DEFLATED)),
+    "RGBA, premultiplied": ({"t262": (2,), "t338": (1,)}, 4, (DEFLATED,)),
+    "RGBA, unsaid": ({"t262": (2,)}, 4, (UNCOMPRESSED,)),
+    "RGB and more": ({"t262": (2,), "t338": (0,)}, 4, (DEFLATED,)),
+    "RGBA and more": ({"t262": (2,), "t338": (2, 0)}, 5, ()),
+    "CMYK": ({"t262": (5,)}, 4, (UNCOMPRESSED, DEFLATED)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "compression"),
+    [
+        (name, one)
+        for name in PLANES
+        for one in (UNCOMPRESSED, DEFLATED)
+        if one == 1 or "reversed" not in name
+    ],
+)
+def test_planes_are_read_right_or_refused(name: str, compression: int) -> None:
+    tags, channels, right = PLANES[name]
+    tags = {**tags, "t258": (8,) * channels, "t277": (channels,), "t259": (compression,)}
+    samples = np.random.default_rng(1).integers(0, 256, (channels, 18, 29), dtype=np.uint8)
+    pack = zlib.compress if compression == DEFLATED else bytes
+    planes = [pack(plane.tobytes()) for plane in samples]
+    starts = tuple(8 + sum(map(len, planes[:n])) for n in range(channels))
+    planar = tiff_of(b"".join(planes), **tags, t284=(2,), t273=starts, t279=tuple(map(len, planes)))
+    if compression in right:
+        picture, expected = read(planar), read(tiff_of(pack(np.moveaxis(samples, 0, 2).tobytes()), **tags))
+        np.testing.assert_array_equal(picture.pixels, expected.pixels)
+        np.testing.assert_array_equal(picture.alpha, expected.alpha)
+    else:
+        with pytest.raises(ImageError, match="has 8 bits a sample in planes apart, which Pillow misreads"):
+            read(planar)
+
+
+def test_planes_of_16_bits_are_refused() -> None:
+    planes = np.random.default_rng(1).integers(0, 2**16, (3, 18, 29), dtype=np.uint16)
+    file = io.BytesIO()
+    tifffile.imwrite(file, planes, photometric="rgb", planarconfig="separate")
+    for options in (ReadOptions(), ReadOptions(depth=8)):
+        with pytest.raises(ImageError, match="has 16 bits a sample in planes apart, which Pillow misreads"):
+            read(file.getvalue(), options)
+
+
+@pytest.mark.parametrize(
+    ("tags", "sentence"),
+    [
+        (
+            {"t259": (34712,)},
+            "has compression 34712, which Pillow does not know: save it with LZW or with none",
+        ),
+        ({"t262": (34892,)}, "is a camera's raw file: develop it first"),
+        (
+            {"t258": (32, 32, 32), "t277": (3,), "t262": (2,), "t339": (3, 3, 3)},
+            r"has float samples of 32 bits, 3 a pixel \(PhotometricInterpretation 2\), which Pillow does not",
+        ),
+        ({"t258": (16, 16), "t277": (2,), "t338": (2,)}, "has samples of 16 bits, 2 a pixel"),
+        ({"t258": (8,) * 5, "t277": (5,), "t262": (5,), "t338": (2,)}, "has samples of 8 bits, 5 a pixel"),
+    ],
+)
+def test_kinds_that_pillow_does_not_know_are_named(tags: dict[str, tuple[int, ...]], sentence: str) -> None:
+    with pytest.raises(ImageError, match=f"^{sentence}"):
+        read(tiff_of(GRAY.tobytes(), **tags))
+
+
+def test_a_later_page_of_a_kind_that_pillow_does_not_know_is_named() -> None:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(photograph(16, 12), **SUB)
+        writer.write(photograph(16, 12).astype(np.float64), **SUB)
+    with pytest.raises(ImageError, match="has a page that has float samples of 64 bits, 3 a pixel"):
+        read(file.getvalue())

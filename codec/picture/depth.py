@@ -18,7 +18,7 @@ from aecodec.picture.opening import file_of
 Samples = NDArray[Any]  # (H, W) or (H, W, C)
 
 FLOAT = 32  # bits
-SEPARATE, UNCOMPRESSED = 2, 1  # a TIFF's PlanarConfiguration and Compression
+SEPARATE = 2  # a TIFF's PlanarConfiguration
 WHITE_IS_ZERO = 0  # a TIFF's PhotometricInterpretation
 LAST_OF_16_BITS = 0xFFFF
 DEEP_RAW_MODE = re.compile(";16[BLN]|SGI16")  # as Pillow names what stands in a file
@@ -173,8 +173,6 @@ def samples_of_planes(image: Image.Image, bits: int) -> Samples | None:
     """
     tiles, frames = list(getattr(image, "tile", [])), getattr(image, "n_frames", 1)
     planes_apart = tag(image, ExifTags.Base.PlanarConfiguration) == SEPARATE
-    if planes_apart and tag(image, ExifTags.Base.Compression) in (None, UNCOMPRESSED):
-        raise ImageError(f"has {bits} bits a sample in planes apart, which Pillow misreads: interleave them")
     if bits != 16 or not tiles or planes_apart or (image.format == "PNG" and frames > 1):
         return None
     raw_modes = {raw_mode_of(tile.args) for tile in tiles}

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from PIL import Image
 
 from aecodec.errors import ImageError
+from aecodec.picture import tiff
+from aecodec.picture.pillow_errors import MALFORMED
 
 WITH_A_PRIMARY = ("HEIF", "MPO")  # formats in which one picture stands for all
 
@@ -19,7 +21,7 @@ def at_frame(image: Image.Image, frame: int | None) -> Iterator[tuple[str, ...]]
     Gives notes of frames that are not kept. Without a number the only frame is taken, or the primary picture
     of formats that have one. Raises ImageError for other files of several frames, and for a missing frame.
     """
-    count, position = getattr(image, "n_frames", 1), image.tell()
+    count, position = count_of(image), image.tell()
     if frame is None:
         yield notes_of(image.format, count, position)
         return
@@ -31,6 +33,16 @@ def at_frame(image: Image.Image, frame: int | None) -> Iterator[tuple[str, ...]]
         yield ()
     finally:
         image.seek(position)
+
+
+def count_of(image: Image.Image) -> int:
+    """How many frames an image has; raises ImageError where one of a TIFF is of a kind that is not known."""
+    try:
+        return getattr(image, "n_frames", 1)
+    except MALFORMED as error:
+        if image.format == "TIFF" and (clause := tiff.what_is_unknown(getattr(image, "tag_v2", {}), error)):
+            raise ImageError(f"has a page that {clause}") from error
+        raise
 
 
 def notes_of(format: str | None, count: int, position: int) -> tuple[str, ...]:

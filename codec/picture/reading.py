@@ -19,9 +19,9 @@ from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
 from aecodec.picture import Picture, check_input, depth, exif, png, tiff
 from aecodec.picture.colour import rgb_of_cmyk
-from aecodec.picture.frames import at_frame
+from aecodec.picture.frames import at_frame, count_of
 from aecodec.picture.metadata import read_metadata, upright
-from aecodec.picture.opening import HEAD, PLUGINS, content_of, format_of, open_image
+from aecodec.picture.opening import HEAD, PLUGINS, content_of, file_of, format_of, open_image
 from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
 from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
 
@@ -154,11 +154,14 @@ def picture_of(
     image is at, once that is chosen.
     """
     if image.format == "TIFF" and options.frame is None:
-        tiff.refuse_previews(image)
-    if frame is None and (options.frame is not None or getattr(image, "n_frames", 1) != 1):
+        with file_of(image) as file:
+            tiff.refuse_previews(image, file)
+    if frame is None and (options.frame is not None or count_of(image) != 1):
         with at_frame(image, options.frame) as notes:
             return picture_of(image, options, bare, notes)
     check_input(*image.size, options.max_pixels)
+    if image.format == "TIFF":
+        tiff.refuse_misread(image)
     bare = bare and not image.info
     content = b"" if bare else content_of(image)  # which is gone once the pixels are loaded
     shallow, metadata, how, left = image, dict[Box, bytes](), list[str](), list[str]()

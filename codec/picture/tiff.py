@@ -1,30 +1,90 @@
-"""What Pillow misreads of TIFF files, reads in part, or finds no words for (TIFF 6.0, and DNG 1.7)."""
+"""What Pillow misreads of TIFF files, or finds no words for (TIFF 6.0, and DNG 1.7): it is refused."""
 
 from __future__ import annotations
 
-from PIL import Image
+from typing import IO, Any
+
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from aecodec.errors import ImageError
-from aecodec.picture.opening import file_of
 
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706  # tags
+EXTRA_SAMPLES, SAMPLE_FORMAT = 338, 339
+BIG_TIFF = 43  # a byte of the head, as Pillow asks for it
 REDUCED = 1  # a bit of NewSubfileType: the picture is another one at a lower resolution
 CANON_RAW = slice(8, 10), b"CR"  # where a CR2 says what it is
+SEPARATE, UNCOMPRESSED = 2, 1  # a PlanarConfiguration; a Compression
+WHITE_IS_ZERO, SENSOR = 0, (32803, 34892)  # PhotometricInterpretations, those of a camera's raw samples
+FIRST_BIT_HIGHEST, PREMULTIPLIED = 1, 1  # a FillOrder; an ExtraSamples
+KINDS = {2: "signed ", 3: "float "}  # of samples, by SampleFormat
+UNREADABLE = ("unknown pixel mode", "Invalid value for samples per pixel")  # as Pillow says it
+IN_PLANES = "in planes apart, which Pillow misreads: interleave them"
 DEVELOP = "develop it first, or take the preview with --frame 0 (frame=0 in Python)"
 
 
-def refuse_previews(image: Image.Image) -> None:
+def refuse_previews(image: Image.Image, file: IO[bytes] | None) -> None:
     """Raise ImageError for a camera's raw file, whose first picture is but a preview of that in its SubIFDs.
 
-    The SubIFDs of other files are smaller ones of the first picture.
+    The SubIFDs of other files are smaller ones of the first picture. `file` is the image's, at its start.
     """
-    tags = getattr(image, "tag_v2", {})
+    tags, (place, mark) = getattr(image, "tag_v2", {}), CANON_RAW
     preview = tags.get(NEW_SUBFILE_TYPE, 0) & REDUCED or DNG_VERSION in tags
-    if (SUB_IFDS in tags and preview) or is_canon_raw(image):
+    if (SUB_IFDS in tags and preview) or (file is not None and file.read(place.stop)[place] == mark):
         raise ImageError(f"is a camera's raw file, of which only a preview can be read: {DEVELOP}")
 
 
-def is_canon_raw(image: Image.Image) -> bool:
-    with file_of(image) as file:
-        place, mark = CANON_RAW
-        return file is not None and file.read(place.stop)[place] == mark
+def refuse_misread(image: Image.Image) -> None:
+    """Raise ImageError where Pillow decodes the samples of the current page wrongly."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(ExifTags.Base.PlanarConfiguration) == SEPARATE and not planes_are_read(image.mode, tags):
+        raise ImageError(f"has {bits_of(tags)} bits a sample {IN_PLANES}")
+
+
+def planes_are_read(mode: str, tags: Any) -> bool:
+    """Whether Pillow reads planes right, as found by comparing with interleaved samples of each layout."""
+    extra = tags.get(EXTRA_SAMPLES, ())
+    if tags.get(ExifTags.Base.Compression, UNCOMPRESSED) != UNCOMPRESSED:
+        return mode not in ("LA", "PA") and (mode != "RGBA" or len(extra) == 1)
+    return (
+        mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB")
+        and (mode == "1" or bits_of(tags) == 8)
+        and tags.get(ExifTags.Base.PhotometricInterpretation) != WHITE_IS_ZERO
+        and tags.get(ExifTags.Base.FillOrder, FIRST_BIT_HIGHEST) == FIRST_BIT_HIGHEST
+        and PREMULTIPLIED not in extra
+        and tags.get(ExifTags.Base.SamplesPerPixel, 1) == Image.getmodebands(mode)
+    )
+
+
+def bits_of(tags: Any) -> int:
+    return int(max(tags.get(ExifTags.Base.BitsPerSample, (1,))))
+
+
+def first_tags(file: IO[bytes]) -> Any:
+    """The tags of a file's first directory; raises errors of many types where there are none."""
+    file.seek(0)
+    head = file.read(16)
+    head = head if head[2] == BIG_TIFF else head[:8]
+    tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
+
+
+def what_is_unknown(tags: Any, error: Exception) -> str | None:
+    """A clause of what a directory has that Pillow does not know; None where the error is of another kind."""
+    compression = tags.get(ExifTags.Base.Compression, UNCOMPRESSED)
+    if compression not in TiffImagePlugin.COMPRESSION_INFO:
+        return f"has compression {compression}, which Pillow does not know: save it with LZW or with none"
+    photometric = tags.get(ExifTags.Base.PhotometricInterpretation)
+    if photometric in SENSOR:
+        return "is a camera's raw file: develop it first"
+    if tags.get(ExifTags.Base.PlanarConfiguration) == SEPARATE and "index out of range" in str(error):
+        return f"has {bits_of(tags)} bits a sample {IN_PLANES}"
+    if str(error) not in UNREADABLE:
+        return None
+    kind = KINDS.get(max(tags.get(SAMPLE_FORMAT, (1,))), "")
+    return (
+        f"has {kind}samples of {bits_of(tags)} bits, {tags.get(ExifTags.Base.SamplesPerPixel, 1)} a pixel "
+        f"(PhotometricInterpretation {photometric}), which Pillow does not know: "
+        "convert it to gray, RGB or CMYK of 8 bits first"
+    )
