@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image, TiffImagePlugin
 
+from aecodec.container import Box
 from aecodec.errors import ImageError
 from aecodec.options import ReadOptions
 from aecodec.picture import Picture
-from aecodec.picture.reading import read_picture
-from tests.common import photograph
+from aecodec.picture.reading import from_pillow, read_picture
+from tests.common import METADATA, make_icc, photograph
 
 SUB = {"photometric": "rgb", "metadata": None}
 GRAY = np.random.default_rng(0).integers(0, 256, (18, 29), dtype=np.uint8)
@@ -156,3 +158,45 @@ def test_a_later_page_of_a_kind_that_pillow_does_not_know_is_named() -> None:
         writer.write(photograph(16, 12).astype(np.float64), **SUB)
     with pytest.raises(ImageError, match="has a page that has float samples of 64 bits, 3 a pixel"):
         read(file.getvalue())
+
+
+# Pages
+
+
+def bare_page() -> dict[str, Any]:
+    return {}
+
+
+def rich_page() -> dict[str, Any]:
+    tags = Image.Exif()
+    tags[271] = "maker"
+    tags[700], tags[33723] = METADATA[Box.XMP], b"\x1c\x02\x05\0\2ab"
+    return {"exif": tags, "icc_profile": make_icc(), "dpi": (600, 300)}
+
+
+def page_without_unit() -> dict[str, Any]:
+    return {"resolution_unit": 1, "x_resolution": 5, "y_resolution": 3}
+
+
+PAGES = [bare_page, rich_page, page_without_unit]
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("other", PAGES)
+def test_a_page_has_nothing_of_other_pages(page: Any, other: Any) -> None:
+    image, alone, file = Image.fromarray(photograph(29, 18)), io.BytesIO(), io.BytesIO()
+    image.save(alone, "TIFF", **page())
+    with TiffImagePlugin.AppendingTiffWriter(file) as writer:
+        for kind in (page, other, page):
+            image.save(writer, "TIFF", **kind())
+            writer.newFrame()
+    expected = read(alone.getvalue())
+    for frame in (0, 2):
+        picture = read(file.getvalue(), ReadOptions(frame=frame))
+        assert (picture.metadata, picture.notes) == (expected.metadata, expected.notes)
+    with Image.open(io.BytesIO(file.getvalue())) as opened:
+        read_of_image = from_pillow(opened, ReadOptions(frame=1))
+        assert from_pillow(opened, ReadOptions(frame=0)).metadata == expected.metadata
+    other_alone = io.BytesIO()
+    image.save(other_alone, "TIFF", **other())
+    assert read_of_image.metadata == read(other_alone.getvalue()).metadata

@@ -28,11 +28,18 @@ def at_frame(image: Image.Image, frame: int | None) -> Iterator[tuple[str, ...]]
     if not 0 <= frame < count:
         frames = "1 frame, which is 0" if count == 1 else f"{count} frames, 0 to {count - 1}"
         raise ImageError(f"has no frame {frame}: it holds {frames}")
-    image.seek(frame)
+    seek(image, frame)
     try:
         yield ()
     finally:
-        image.seek(position)
+        seek(image, position)
+
+
+def seek(image: Image.Image, frame: int) -> None:
+    """Go to a frame, where `info` is that of the frame."""
+    image.seek(frame)
+    if image.format == "TIFF" and count_of(image) > 1:
+        tiff.forget_other_pages(image)
 
 
 def count_of(image: Image.Image) -> int:

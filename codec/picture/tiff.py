@@ -1,4 +1,4 @@
-"""What Pillow misreads of TIFF files, or finds no words for (TIFF 6.0, and DNG 1.7): it is refused."""
+"""What Pillow misreads of TIFF files (TIFF 6.0, and DNG 1.7): it is put right or refused."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ CANON_RAW = slice(8, 10), b"CR"  # where a CR2 says what it is
 SEPARATE, UNCOMPRESSED = 2, 1  # a PlanarConfiguration; a Compression
 WHITE_IS_ZERO, SENSOR = 0, (32803, 34892)  # PhotometricInterpretations, those of a camera's raw samples
 FIRST_BIT_HIGHEST, PREMULTIPLIED = 1, 1  # a FillOrder; an ExtraSamples
+UNKNOWN_UNIT, INCH, CENTIMETRE = 1, 2, 3  # ResolutionUnits
 KINDS = {2: "signed ", 3: "float "}  # of samples, by SampleFormat
 UNREADABLE = ("unknown pixel mode", "Invalid value for samples per pixel")  # as Pillow says it
 IN_PLANES = "in planes apart, which Pillow misreads: interleave them"
@@ -53,6 +54,19 @@ def planes_are_read(mode: str, tags: Any) -> bool:
         and PREMULTIPLIED not in extra
         and tags.get(ExifTags.Base.SamplesPerPixel, 1) == Image.getmodebands(mode)
     )
+
+
+def forget_other_pages(image: Image.Image) -> None:
+    """Take out of `info` what Pillow leaves there of other pages, all of which it visits to count them."""
+    tags, info = getattr(image, "tag_v2", {}), image.info
+    known = all(tags.get(tag, 1) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
+    unit = tags.get(ExifTags.Base.ResolutionUnit) if known else UNKNOWN_UNIT
+    if ExifTags.Base.InterColorProfile not in tags:
+        info.pop("icc_profile", None)
+    if unit not in (None, INCH, CENTIMETRE):
+        info.pop("dpi", None)
+    if unit in (INCH, CENTIMETRE) or not known:
+        info.pop("resolution", None)
 
 
 def bits_of(tags: Any) -> int:
