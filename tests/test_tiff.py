@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from aecodec.errors import ImageError
 from aecodec.options import ReadOptions
 from aecodec.picture import Picture
 from aecodec.picture.reading import from_pillow, read_picture
-from tests.common import METADATA, make_icc, photograph
+from tests.common import METADATA, make_icc, photograph, picture_of_mode
 
 SUB = {"photometric": "rgb", "metadata": None}
 GRAY = np.random.default_rng(0).integers(0, 256, (18, 29), dtype=np.uint8)
@@ -200,3 +201,17 @@ def test_a_page_has_nothing_of_other_pages(page: Any, other: Any) -> None:
     other_alone = io.BytesIO()
     image.save(other_alone, "TIFF", **other())
     assert read_of_image.metadata == read(other_alone.getvalue()).metadata
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "I;16", "RGBA", "CMYK"])
+def test_an_image_by_name_is_turned_as_its_file_is(tmp_path: Path, mode: str, orientation: int) -> None:
+    path = tmp_path / "a.tif"
+    image = Image.fromarray(GRAY.astype(np.uint16) * 257) if mode == "I;16" else picture_of_mode(mode, 29, 18)
+    image.save(path, tiffinfo={274: orientation})
+    expected = read_picture(path, ReadOptions(depth=8))
+    with Image.open(path) as opened:
+        picture = from_pillow(opened, ReadOptions(depth=8))
+        assert opened.filename == str(path)
+    np.testing.assert_array_equal(picture.pixels, expected.pixels)
+    np.testing.assert_array_equal(picture.alpha, expected.alpha)

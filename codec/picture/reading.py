@@ -141,7 +141,7 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
     out. Metadata are those in `info` and, with its edits, `getexif()`: entries that the caller has deleted do
     not come back.
     """
-    with decoding():
+    with decoding(), tiff.unmapped(image):
         return picture_of(image, options)
 
 

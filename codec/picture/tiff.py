@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 from PIL import ExifTags, Image, TiffImagePlugin
@@ -21,6 +23,24 @@ KINDS = {2: "signed ", 3: "float "}  # of samples, by SampleFormat
 UNREADABLE = ("unknown pixel mode", "Invalid value for samples per pixel")  # as Pillow says it
 IN_PLANES = "in planes apart, which Pillow misreads: interleave them"
 DEVELOP = "develop it first, or take the preview with --frame 0 (frame=0 in Python)"
+
+
+@contextmanager
+def unmapped(image: Image.Image) -> Iterator[None]:
+    """Within, Pillow reads the pixels of a TIFF from its open file.
+
+    Pillow maps a file of which it has the name, and there takes the size of an image that its orientation
+    turns for that of the samples.
+    """
+    if image.format != "TIFF" or not getattr(image, "filename", ""):
+        yield
+        return
+    opened: Any = image
+    name, opened.filename = opened.filename, ""
+    try:
+        yield
+    finally:
+        opened.filename = name
 
 
 def refuse_previews(image: Image.Image, file: IO[bytes] | None) -> None:
