@@ -161,6 +161,62 @@ def test_a_later_page_of_a_kind_that_pillow_does_not_know_is_named() -> None:
         read(file.getvalue())
 
 
+EXTRA = [  # photometric, colours, ExtraSamples, and channels that are left out
+    (1, 1, (0,), 1),
+    (2, 3, (0,), 1),
+    (2, 3, (0, 0), 2),
+    (2, 3, (2, 0, 0), 2),
+    (5, 4, (0,), 1),
+    (2, 3, (2,), 0),
+    (2, 3, (), 0),
+    (5, 4, (), 0),
+]
+
+
+@pytest.mark.parametrize("case", EXTRA)
+def test_extra_channels_are_noted(case: tuple[int, int, tuple[int, ...], int]) -> None:
+    photometric, colours, extra, left = case
+    channels = colours + len(extra)
+    tags = {"t262": (photometric,), "t277": (channels,), "t258": (8,) * channels}
+    notes = read(tiff_of(GRAY.tobytes() * channels, **tags, **({"t338": extra} if extra else {}))).notes
+    of_extra = [note for note in notes if "extra" in note]
+    expected = {0: [], 1: ["its extra channel is left out"], 2: ["its 2 extra channels are left out"]}
+    assert of_extra == expected[left]
+
+
+def test_an_extra_channel_of_16_bits_is_noted() -> None:
+    tags = {"t262": (2,), "t277": (4,), "t258": (16,) * 4, "t338": (0,)}
+    assert read(tiff_of(GRAY.tobytes() * 8, **tags), ReadOptions(depth=8)).notes == (
+        "has 16 bits a sample, rounded to 8",
+        "its extra channel is left out",
+    )
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_palette_of_bytes_is_not_black(orientation: int) -> None:
+    colours = np.random.default_rng(1).integers(0, 256, (3, 256))
+    tags = {"t262": (3,), "t274": (orientation,)}
+    narrow, wide = (
+        read(tiff_of(GRAY.tobytes(), **tags, t320=tuple(map(int, values.ravel()))))
+        for values in (colours, colours * 257)
+    )
+    np.testing.assert_array_equal(narrow.pixels, wide.pixels)
+    assert narrow.metadata == wide.metadata
+    expected = colours.T[GRAY].astype(np.uint8)
+    np.testing.assert_array_equal(narrow.pixels, np.rot90(expected, -1) if orientation == 6 else expected)
+
+
+def test_floats_whose_white_is_zero() -> None:
+    floats = GRAY.astype("<f4") / 255
+    data = tiff_of(floats.tobytes(), t258=(32,), t339=(3,), t262=(0,))
+    np.testing.assert_array_equal(read(data, ReadOptions(depth=8)).pixels[:, :, 0], 255 - GRAY)
+
+
+def test_signed_bytes_are_refused() -> None:
+    with pytest.raises(ImageError, match="has signed samples of 8 bits, which Pillow misreads: convert them"):
+        read(tiff_of(GRAY.tobytes(), t339=(2,)))
+
+
 # Pages
 
 

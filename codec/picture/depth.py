@@ -63,6 +63,8 @@ def to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, str]:
     """
     if image.mode == "F":
         converted, how = of_floats(np.asarray(image))
+        if tag(image, ExifTags.Base.PhotometricInterpretation) == WHITE_IS_ZERO:
+            converted = ~converted  # 255 less each
         return with_info(Image.fromarray(converted), image), how
     if image.mode == "I":
         samples, bits = of_integers(np.asarray(image)), 16

@@ -168,6 +168,7 @@ def picture_of(
     tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
     if not tile or image.mode not in MODES or depth.DEEP_RAW_MODE.search(str(tile)):
         shallow, how = of_8_bits(image, options.depth)
+        shallow = tiff.with_right_palette(shallow)
     if image.format == "PNG":
         image.load()  # as there may be metadata behind the pixels
     if not bare:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from aecodec.errors import ImageError
 
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706  # tags
-EXTRA_SAMPLES, SAMPLE_FORMAT = 338, 339
+COLOR_MAP, EXTRA_SAMPLES, SAMPLE_FORMAT = 320, 338, 339
 BIG_TIFF = 43  # a byte of the head, as Pillow asks for it
 REDUCED = 1  # a bit of NewSubfileType: the picture is another one at a lower resolution
 CANON_RAW = slice(8, 10), b"CR"  # where a CR2 says what it is
@@ -19,7 +20,8 @@ SEPARATE, UNCOMPRESSED = 2, 1  # a PlanarConfiguration; a Compression
 WHITE_IS_ZERO, SENSOR = 0, (32803, 34892)  # PhotometricInterpretations, those of a camera's raw samples
 FIRST_BIT_HIGHEST, PREMULTIPLIED = 1, 1  # a FillOrder; an ExtraSamples
 UNKNOWN_UNIT, INCH, CENTIMETRE = 1, 2, 3  # ResolutionUnits
-KINDS = {2: "signed ", 3: "float "}  # of samples, by SampleFormat
+SIGNED, FLOAT = 2, 3  # SampleFormats
+KINDS = {SIGNED: "signed ", FLOAT: "float "}
 UNREADABLE = ("unknown pixel mode", "Invalid value for samples per pixel")  # as Pillow says it
 IN_PLANES = "in planes apart, which Pillow misreads: interleave them"
 DEVELOP = "develop it first, or take the preview with --frame 0 (frame=0 in Python)"
@@ -57,8 +59,26 @@ def refuse_previews(image: Image.Image, file: IO[bytes] | None) -> None:
 def refuse_misread(image: Image.Image) -> None:
     """Raise ImageError where Pillow decodes the samples of the current page wrongly."""
     tags = getattr(image, "tag_v2", {})
+    if max(tags.get(SAMPLE_FORMAT, (1,))) == SIGNED and image.mode == "L":
+        raise ImageError(
+            "has signed samples of 8 bits, which Pillow misreads: convert them to 0 to 255 first"
+        )
     if tags.get(ExifTags.Base.PlanarConfiguration) == SEPARATE and not planes_are_read(image.mode, tags):
         raise ImageError(f"has {bits_of(tags)} bits a sample {IN_PLANES}")
+
+
+def with_right_palette(image: Image.Image) -> Image.Image:
+    """The image, or where its file has colours of 8 bits in place of 16, a copy with these.
+
+    Pillow takes the upper 8 bits. As libtiff does, colours are taken for bytes if all of them fit.
+    """
+    colours = getattr(image, "tag_v2", {}).get(COLOR_MAP)
+    if image.mode not in ("P", "PA") or not colours or not 0 < max(colours) < 256:
+        return image
+    right = image.copy()
+    right.putpalette(np.reshape(colours, (3, -1)).T.astype(np.uint8).tobytes())
+    right.format = image.format
+    return right
 
 
 def planes_are_read(mode: str, tags: Any) -> bool:
