@@ -157,8 +157,11 @@ def test_a_later_page_of_a_kind_that_pillow_does_not_know_is_named() -> None:
     with tifffile.TiffWriter(file) as writer:
         writer.write(photograph(16, 12), **SUB)
         writer.write(photograph(16, 12).astype(np.float64), **SUB)
-    with pytest.raises(ImageError, match="has a page that has float samples of 64 bits, 3 a pixel"):
-        read(file.getvalue())
+    for options in (ReadOptions(), ReadOptions(frame=1)):
+        with pytest.raises(ImageError, match="has a page that has float samples of 64 bits, 3 a pixel"):
+            read(file.getvalue(), options)
+    first = read(file.getvalue(), ReadOptions(frame=0))
+    np.testing.assert_array_equal(first.pixels, photograph(16, 12))
 
 
 EXTRA = [  # photometric, colours, ExtraSamples, and channels that are left out

@@ -173,9 +173,14 @@ def samples_of_planes(image: Image.Image, bits: int) -> Samples | None:
     Pillow takes one byte of each. Told the other order of bytes it takes the other one. None where it
     cannot, or where the pixels were loaded before: they may have been changed.
     """
-    tiles, frames = list(getattr(image, "tile", [])), getattr(image, "n_frames", 1)
+    tiles = list(getattr(image, "tile", []))
     planes_apart = tag(image, ExifTags.Base.PlanarConfiguration) == SEPARATE
-    if bits != 16 or not tiles or planes_apart or (image.format == "PNG" and frames > 1):
+    if (
+        bits != 16
+        or not tiles
+        or planes_apart
+        or (image.format == "PNG" and getattr(image, "n_frames", 1) > 1)
+    ):
         return None
     raw_modes = {raw_mode_of(tile.args) for tile in tiles}
     if raw_modes == {"LA;16B"}:  # of which Pillow has no other order; four bytes a pixel are RGBA's, too

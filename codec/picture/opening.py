@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -117,7 +117,10 @@ def open_tiff(file: IO[bytes]) -> Image.Image:
     try:
         return TiffImagePlugin.TiffImageFile(file, "")
     except MALFORMED as error:
-        if clause := tiff.what_is_unknown(tiff.first_tags(file), error):
+        clause = None
+        with suppress(*MALFORMED):
+            clause = tiff.what_is_unknown(tiff.first_tags(file), error)
+        if clause:
             raise ImageError(clause) from error
         raise
 
