@@ -313,14 +313,6 @@ def test_tiff_whose_white_is_zero() -> None:
     np.testing.assert_array_equal(samples_of(read(file.getvalue(), TO_8), 1), expected)
 
 
-def test_tiff_of_planes_that_pillow_misreads_is_refused() -> None:
-    file = io.BytesIO()
-    planes = np.moveaxis(SAMPLES[:, :, :3], 2, 0)
-    tifffile.imwrite(file, planes, photometric="rgb", planarconfig="separate")
-    with pytest.raises(ImageError, match="in planes apart, which Pillow misreads"):
-        read(file.getvalue(), TO_8)
-
-
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
 def test_images_of_16_bits_are_rounded_on_demand(mode: str) -> None:
     gray = SAMPLES[:, :, 0]

@@ -18,7 +18,7 @@ from aecodec.picture.opening import file_of
 Samples = NDArray[Any]  # (H, W) or (H, W, C)
 
 FLOAT = 32  # bits
-SEPARATE, UNCOMPRESSED = 2, 1  # a TIFF's PlanarConfiguration and Compression
+SEPARATE = 2  # a TIFF's PlanarConfiguration
 WHITE_IS_ZERO = 0  # a TIFF's PhotometricInterpretation
 LAST_OF_16_BITS = 0xFFFF
 OVERSHOOT = 0.25  # above white, that floats may have: Lanczos' kernel rings by a tenth
@@ -65,6 +65,8 @@ def to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, str]:
     """
     if image.mode == "F":
         converted, how = of_floats(np.asarray(image))
+        if tag(image, ExifTags.Base.PhotometricInterpretation) == WHITE_IS_ZERO:
+            converted = ~converted  # 255 less each
         return with_info(Image.fromarray(converted), image), how
     if image.mode == "I":
         samples, bits = of_integers(np.asarray(image)), 16
@@ -174,11 +176,14 @@ def samples_of_planes(image: Image.Image, bits: int) -> Samples | None:
     Pillow takes one byte of each. Told the other order of bytes it takes the other one. None where it
     cannot, or where the pixels were loaded before: they may have been changed.
     """
-    tiles, frames = list(getattr(image, "tile", [])), getattr(image, "n_frames", 1)
+    tiles = list(getattr(image, "tile", []))
     planes_apart = tag(image, ExifTags.Base.PlanarConfiguration) == SEPARATE
-    if planes_apart and tag(image, ExifTags.Base.Compression) in (None, UNCOMPRESSED):
-        raise ImageError(f"has {bits} bits a sample in planes apart, which Pillow misreads: interleave them")
-    if bits != 16 or not tiles or planes_apart or (image.format == "PNG" and frames > 1):
+    if (
+        bits != 16
+        or not tiles
+        or planes_apart
+        or (image.format == "PNG" and getattr(image, "n_frames", 1) > 1)
+    ):
         return None
     raw_modes = {raw_mode_of(tile.args) for tile in tiles}
     if raw_modes == {"LA;16B"}:  # of which Pillow has no other order; four bytes a pixel are RGBA's, too

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from aecodec.picture import exif, photoshop, png, text, xmp
 
@@ -41,7 +41,7 @@ def notes(image: Image.Image, content: bytes) -> list[str]:
     elif image.format == "WEBP":
         texts += notes_of_webp(content)
     elif image.format == "TIFF":
-        texts += notes_of_tiff(getattr(image, "tag_v2", {}))
+        texts += notes_of_tiff(image)
     elif image.format in ("AVIF", "HEIF") and b"tmap" in content[:64]:
         texts.append("its gain map is left out")
     elif image.format == "HEIF" and (image.info.get("aux") or image.info.get("depth_images")):
@@ -114,13 +114,19 @@ def notes_of_webp(content: bytes) -> list[str]:
     return note_of_chunks(others) + behind(content, end + end % 2)
 
 
-def notes_of_tiff(tags: Any) -> list[str]:
+def notes_of_tiff(image: Image.Image) -> list[str]:
+    tags: Any = getattr(image, "tag_v2", {})
     others = sorted(set(tags) - TIFF_READ)
     if text.PHOTOSHOP_IN_TIFF in others:
         resources = tags[text.PHOTOSHOP_IN_TIFF]
         if isinstance(resources, bytes) and not set(photoshop.resources(resources)) - photoshop.UNIMPORTANT:
             others.remove(text.PHOTOSHOP_IN_TIFF)
-    return [f"its tags {', '.join(map(str, others))} are left out"] if others else []
+    texts = [f"its tags {', '.join(map(str, others))} are left out"] if others else []
+    if (extra := tags.get(ExifTags.Base.SamplesPerPixel, 1) - Image.getmodebands(image.mode)) > 0:
+        texts.append(
+            "its extra channel is left out" if extra == 1 else f"its {extra} extra channels are left out"
+        )
+    return texts
 
 
 def note_of_chunks(chunk_types: set[bytes]) -> list[str]:

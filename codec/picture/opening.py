@@ -8,15 +8,16 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
-from aecodec.picture import check_input
+from aecodec.picture import check_input, tiff
+from aecodec.picture.pillow_errors import MALFORMED
 from aecodec.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
@@ -93,6 +94,8 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
         return open_jpeg_xl(file.read(), max_pixels)
     if format_name == "HEIF":
         image = open_heif(file)
+    elif format_name == "TIFF":
+        image = open_tiff(file)
     else:
         importlib.import_module(PLUGINS[format_name])
         image = Image.OPEN[format_name][0](file, "")
@@ -107,6 +110,19 @@ def open_heif(file: IO[bytes]) -> Image.Image:
     except ImportError as error:
         raise MissingExtraError("HEIC needs pip install 'aecodec[more]'") from error
     return opened
+
+
+def open_tiff(file: IO[bytes]) -> Image.Image:
+    """The image in a TIFF; raises ImageError for one of a kind that Pillow does not know."""
+    try:
+        return TiffImagePlugin.TiffImageFile(file, "")
+    except MALFORMED as error:
+        clause = None
+        with suppress(*MALFORMED):
+            clause = tiff.what_is_unknown(tiff.first_tags(file), error)
+        if clause:
+            raise ImageError(clause) from error
+        raise
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture, check_input, depth, exif, png
+from aecodec.picture import Picture, check_input, depth, exif, png, tiff
 from aecodec.picture.colour import rgb_of_cmyk
-from aecodec.picture.frames import at_frame
+from aecodec.picture.frames import at_frame, count_of
 from aecodec.picture.metadata import read_metadata, upright
-from aecodec.picture.opening import HEAD, PLUGINS, content_of, format_of, open_image
+from aecodec.picture.opening import HEAD, PLUGINS, content_of, file_of, format_of, open_image
 from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
 from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
 
@@ -141,7 +141,7 @@ def from_pillow(image: Image.Image, options: ReadOptions = DEFAULTS) -> Picture:
     out. Metadata are those in `info` and, with its edits, `getexif()`: entries that the caller has deleted do
     not come back.
     """
-    with decoding():
+    with decoding(), tiff.unmapped(image):
         return picture_of(image, options)
 
 
@@ -153,16 +153,22 @@ def picture_of(
     `bare` says that the image's file is known to hold pixels alone. `frame` are notes of the frame that the
     image is at, once that is chosen.
     """
-    if frame is None and (options.frame is not None or getattr(image, "n_frames", 1) != 1):
+    if image.format == "TIFF" and options.frame is None:
+        with file_of(image) as file:
+            tiff.refuse_previews(image, file)
+    if frame is None and (options.frame is not None or count_of(image) != 1):
         with at_frame(image, options.frame) as notes:
             return picture_of(image, options, bare, notes)
     check_input(*image.size, options.max_pixels)
+    if image.format == "TIFF":
+        tiff.refuse_misread(image)
     bare = bare and not image.info
     content = b"" if bare else content_of(image)  # which is gone once the pixels are loaded
     shallow, metadata, how, left = image, dict[Box, bytes](), list[str](), list[str]()
     tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
     if not tile or image.mode not in MODES or depth.DEEP_RAW_MODE.search(str(tile)):
         shallow, how = of_8_bits(image, options.depth)
+        shallow = tiff.with_right_palette(shallow)
     if image.format == "PNG":
         image.load()  # as there may be metadata behind the pixels
     if not bare:
