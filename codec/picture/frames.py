@@ -39,9 +39,7 @@ def go_to(image: Image.Image, frame: int) -> None:
         if frame < 0 or (not is_tiff and frame >= count_of(image)):
             raise EOFError
         with naming_pages(image):
-            for number in (
-                range(frame + 1) if is_tiff else (frame,)
-            ):  # as Pillow miscounts pages it jumps over
+            for number in range(0 if is_tiff else frame, frame + 1):  # as Pillow miscounts pages jumped over
                 image.seek(number)
     except EOFError:
         count = count_of(image)
