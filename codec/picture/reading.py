@@ -156,11 +156,11 @@ def picture_of(
     if image.format == "TIFF" and options.frame is None:
         with file_of(image) as file:
             tiff.refuse_previews(image, file)
-    if frame is None:
-        count = count_of(image) if image.format == "TIFF" else getattr(image, "n_frames", 1)
-        if options.frame is not None or count != 1:
-            with at_frame(image, options.frame) as notes:
-                return picture_of(image, options, bare, notes)
+    counted = image.format == "TIFF"  # whose pages may be of an unknown kind
+    several = options.frame is not None or (count_of(image) if counted else getattr(image, "n_frames", 1)) != 1
+    if frame is None and several:
+        with at_frame(image, options.frame) as notes:
+            return picture_of(image, options, bare, notes)
     check_input(*image.size, options.max_pixels)
     if image.format == "TIFF":
         tiff.refuse_misread(image)
