@@ -17,7 +17,7 @@ from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture, check_input, depth, exif, png
+from aecodec.picture import Picture, avif, check_input, depth, exif, png
 from aecodec.picture.colour import rgb_of_cmyk
 from aecodec.picture.frames import at_frame
 from aecodec.picture.metadata import read_metadata, upright
@@ -172,6 +172,7 @@ def picture_of(
         metadata.pop(Box.ICC, None)
         left.append(inks)
     gray, alpha = shallow.mode in ("1", "L", "LA"), None
+    gray = gray or (image.format == "AVIF" and avif.is_monochrome(io.BytesIO(content)))
     if shallow.has_transparency_data or "transparency" in image.info:
         shallow, alpha = with_alpha(image, shallow)
     pixels = np.asarray(shallow if shallow.mode == "RGB" else shallow.convert("RGB"))
