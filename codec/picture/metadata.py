@@ -30,7 +30,7 @@ def read_metadata(image: Image.Image, content: bytes) -> tuple[dict[Box, bytes],
     if info.get("xmp"):
         boxes[Box.XMP], more = packet_of(image)
         notes += more
-    has_text = any(isinstance(value, str) for value in info.values())
+    has_text = any(isinstance(value, str) for value in info.values()) or getattr(image, "text", None)
     if has_text or info.keys() & text.KEYS or image.format == "TIFF":
         texts, odd = text.of_image(image)
         boxes[Box.TEXT] = text.pack(texts)

@@ -17,6 +17,7 @@ from PIL import Image
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
 from aecodec.picture import check_input
+from aecodec.picture.png_file import PngFile
 from aecodec.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
@@ -93,6 +94,8 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
         return open_jpeg_xl(file.read(), max_pixels)
     if format_name == "HEIF":
         image = open_heif(file)
+    elif format_name == "PNG":
+        image = PngFile(file, "")
     else:
         importlib.import_module(PLUGINS[format_name])
         image = Image.OPEN[format_name][0](file, "")
@@ -134,12 +137,9 @@ def content_of(image: Image.Image) -> bytes:
     """The file that an image was opened from, if it is of a format that is looked into, and can be read."""
     if image.format not in MARKS:
         return b""
-    data, (mark, place), file = b"", MARKS[image.format], getattr(image, "fp", None)
-    if file is not None and not file.closed:
-        position = file.tell()
-        file.seek(0)
-        data = file.read()
-        file.seek(position)
+    mark, place = MARKS[image.format]
+    with file_of(image) as file:
+        data = file.read() if file else b""
     if not data.startswith(mark, place) and (name := getattr(image, "filename", "")):
         try:  # as Pillow may have put pixels in the place of the file
             data = Path(os.fsdecode(name)).read_bytes()

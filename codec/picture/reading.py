@@ -23,6 +23,7 @@ from aecodec.picture.frames import at_frame
 from aecodec.picture.metadata import read_metadata, upright
 from aecodec.picture.opening import HEAD, PLUGINS, content_of, format_of, open_image
 from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
+from aecodec.picture.png_file import with_true_info
 from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
 
 READABLE = tuple(PLUGINS)  # formats, of Pillow itself
@@ -159,6 +160,8 @@ def picture_of(
     check_input(*image.size, options.max_pixels)
     bare = bare and not image.info
     content = b"" if bare else content_of(image)  # which is gone once the pixels are loaded
+    if image.format == "PNG" and content:
+        image = with_true_info(image, content)
     shallow, metadata, how, left = image, dict[Box, bytes](), list[str](), list[str]()
     tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
     if not tile or image.mode not in MODES or depth.DEEP_RAW_MODE.search(str(tile)):
