@@ -44,6 +44,7 @@ PLUGINS = {
     "WEBP": "PIL.WebPImagePlugin",
 }
 MARKS = {  # how files of formats begin whose content is looked into, and where they do
+    "GIF": (b"GIF8", 0),
     "PNG": (PNG_SIGNATURE, 0),
     "JPEG": (b"\xff\xd8", 0),
     "MPO": (b"\xff\xd8", 0),

@@ -17,7 +17,7 @@ from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture, avif, check_input, depth, exif, png
+from aecodec.picture import Picture, avif, check_input, depth, exif, gif, png
 from aecodec.picture.colour import rgb_of_cmyk
 from aecodec.picture.frames import at_frame
 from aecodec.picture.metadata import read_metadata, upright
@@ -174,12 +174,21 @@ def picture_of(
         shallow, inks = rgb_of_cmyk(shallow)
         metadata.pop(Box.ICC, None)
         left.append(inks)
-    gray, alpha = shallow.mode in ("1", "L", "LA"), None
-    gray = gray or (image.format == "AVIF" and avif.is_monochrome(io.BytesIO(content)))
+    gray, alpha = is_gray(image, shallow, content, Box.ICC in metadata), None
     if shallow.has_transparency_data or "transparency" in image.info:
         shallow, alpha = with_alpha(image, shallow)
+    if image.format == "GIF":
+        alpha = gif.with_uncovered(alpha, image, content)
     pixels = np.asarray(shallow if shallow.mode == "RGB" else shallow.convert("RGB"))
     return Picture(pixels, gray, alpha, metadata, (*(frame or ()), *how, *left))
+
+
+def is_gray(image: Image.Image, shallow: Image.Image, content: bytes, has_profile: bool) -> bool:
+    """Whether an image of 8 bits, made of `image` in a file, is gray."""
+    if image.format == "AVIF" and avif.is_monochrome(io.BytesIO(content)):
+        return True
+    of_rgb = has_profile and image.format in ("BMP", "DIB", "GIF")  # as all their profiles are
+    return shallow.mode in ("1", "L", "LA") and not of_rgb
 
 
 def upright_with_metadata(
