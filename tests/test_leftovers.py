@@ -19,6 +19,7 @@ from aecodec.picture.embedding import extended_segments
 from aecodec.picture.reading import from_pillow, read_picture
 from aecodec.picture.writing import encode_image, notes_of_writing, to_pillow
 from tests.common import METADATA, make_icc, noise, png_chunk
+from tests.test_metadata import bmp_with, gif_with
 
 HEAD = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
 FOOT = "</rdf:RDF></x:xmpmeta>"
@@ -96,6 +97,16 @@ LEFT = {
     ),
     "primaries": (png_with((b"cHRM", CHROMATICITY)), "its primaries, not those of sRGB, are left out"),
     "a broken profile": (png_with((b"iCCP", b"x\0\0junk")), "its ICC profile cannot be read and is left out"),
+    "a cut profile": (bmp_with(b"profile")[:-1], "its ICC profile cannot be read and is left out"),
+    "a profile elsewhere": (
+        bmp_with(b"C:\\a.icc", b"LINK"),
+        "its ICC profile cannot be read and is left out",
+    ),
+    "XMP of a GIF": (gif_with(b"XMP DataXMP", b"<x/>"), "its XMP, as GIF holds it, is left out"),
+    "code points of a narrow range": (
+        png_with((b"cICP", b"\x0c\x0d\0\0")),
+        "its cICP, not of RGB in its full range, is left out",
+    ),
     "a shape of pixels": (png_with((b"pHYs", struct.pack(">IIB", 2, 1, 0))), "its pixels are not square"),
     "a chunk of WebP": (webp_with(b"C2PA", b"1234"), "its chunks C2PA are left out"),
     "tags": (tiff_with(t285="page"), "its tags 285 are left out"),

@@ -50,6 +50,26 @@ def file_of(format: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def gif_with(name: bytes, *parts: bytes) -> bytes:
+    """A GIF with data of an application, and after these how often it is shown."""
+    data = file_of("GIF")
+    data = b"GIF89a" + data[6:]
+    start = 13 + (3 << (data[10] & 7) + 1)
+    blocks = b"".join(bytes([len(part)]) + part for part in (name, *parts))
+    shown = b"!\xff\x0bNETSCAPE2.0\3\1\0\0\0"
+    return data[:start] + b"!\xff" + blocks + b"\0" + shown + data[start:]
+
+
+def bmp_with(profile: bytes, kind: bytes = b"MBED") -> bytes:
+    """A BMP with a profile behind its pixels."""
+    data = file_of("BMP")
+    pixels = data[54:]
+    header = struct.pack("<I", 124) + data[18:38] + bytes(32) + kind[::-1] + bytes(52)
+    header += struct.pack("<II", 124 + len(pixels), len(profile)) + bytes(4)
+    size = 14 + len(header) + len(pixels) + len(profile)
+    return b"BM" + struct.pack("<III", size, 0, 138) + header + pixels + profile
+
+
 def words() -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", "a cat, seed 7" * 100, zip=True)
@@ -80,6 +100,8 @@ IPTC_IN_JPEG = b"\xff\xed" + struct.pack(">H", len(SEGMENT) + 2) + SEGMENT
 
 INPUTS = {
     **{("icc", name): file_of(name, icc_profile=ICC) for name in FORMATS},
+    ("icc", "GIF"): gif_with(b"ICCRGBG1012", *(ICC[i : i + 255] for i in range(0, len(ICC), 255))),
+    ("icc", "BMP"): bmp_with(ICC),
     **{("exif", name): file_of(name, exif=exif_with(gps=False)) for name in FORMATS},
     **{("gps", name): file_of(name, exif=exif_with(gps=True)) for name in FORMATS},
     **{("xmp", name): file_of(name, xmp=XMP) for name in ("JPEG", "WEBP", "AVIF")},

@@ -10,7 +10,19 @@ from PIL import Image
 
 import aecodec
 from aecodec.arrays import Pixels
-from aecodec.picture.writing import FAST_PNG, LONGEST_SIDES, SMALL, encode_image, fast_png, fitted, flattened
+from aecodec.container import Box
+from aecodec.picture import avif
+from aecodec.picture.reading import read_picture
+from aecodec.picture.writing import (
+    FAST_PNG,
+    LONGEST_SIDES,
+    SMALL,
+    encode_image,
+    fast_png,
+    fitted,
+    flattened,
+    notes_of_writing,
+)
 from tests.common import METADATA, noise, photograph, picture_of_mode, shipped_photograph
 from tests.drawn import text
 
@@ -94,6 +106,20 @@ def test_jpegs_have_the_quality_that_is_asked_for() -> None:
     assert sizes == sorted(sizes)
     assert sizes[2] == len(encode_image(image, "JPEG"))
     assert encode_image(image, "PNG", jpeg_quality=20) == encode_image(image, "PNG")
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_gray_pictures_become_gray_avifs(mode: str) -> None:
+    image, gray = picture_of_mode(mode, 40, 30), mode in ("L", "LA")
+    profile = bytes(16) + (b"GRAY" if gray else b"RGB ") + bytes(16) + b"acsp" + bytes(88)
+    image.info["icc_profile"] = profile
+    data = encode_image(image, "AVIF")
+    assert notes_of_writing(image, "AVIF") == ()
+    assert avif.is_monochrome(io.BytesIO(data)) is gray
+    picture = read_picture(io.BytesIO(data))
+    assert (picture.gray, picture.metadata[Box.ICC]) == (gray, profile)
+    np.testing.assert_allclose(picture.pixels, np.asarray(image.convert("RGB")), atol=10)
+    assert (picture.alpha is not None) == mode.endswith("A")
 
 
 def mirrored(pixels: Pixels, rows: int = 3, columns: int = 4) -> Image.Image:

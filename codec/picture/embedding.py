@@ -84,7 +84,7 @@ def limit_colours(carried: Carried, format: str, mode: str) -> tuple[Carried, li
 
     Code points become a profile in formats that hold no code points.
     """
-    gray = mode in GRAY and format != "WEBP" and (format, mode) != ("AVIF", "LA")
+    gray = mode in GRAY and format != "WEBP"
     notes = []
     if format == "BMP":
         carried = replace(carried, icc=b"")

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
-from aecodec.picture import exif, photoshop, png, text, xmp
+from aecodec.picture import code_points, exif, gif, photoshop, png, text, xmp
 
 PNG_READ = {  # or said by pixels
     *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP"),
@@ -27,6 +27,7 @@ JPEG_READ = {  # how segments begin that are read, that concern decoding, or tha
 }
 GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 TIFF_READ = {*exif.LAYOUT, *exif.DESCRIPTIVE_TAGS, 700, 34675, 34665, 34853, text.IPTC_IN_TIFF, 282, 283, 296}
+UNREADABLE_PROFILE = "its ICC profile cannot be read and is left out"
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 END_OF_IMAGE = 0xD9
 
@@ -46,12 +47,12 @@ def notes(image: Image.Image, content: bytes) -> list[str]:
         texts.append("its gain map is left out")
     elif image.format == "HEIF" and (image.info.get("aux") or image.info.get("depth_images")):
         texts.append("its gain map, depth or other pictures beside the one that is shown are left out")
-    elif image.format == "GIF" and b"XMP" in image.info.get("extension", (b"",))[0]:
+    elif image.format == "GIF" and gif.XMP in gif.blocks_of(content).applications:
         texts.append("its XMP, as GIF holds it, is left out")
     if not_square(image.info):
         texts.append("its pixels are not square: their shape is left out")
     if "icc_profile" in image.info and image.info["icc_profile"] is None:
-        texts.append("its ICC profile cannot be read and is left out")
+        texts.append(UNREADABLE_PROFILE)
     return texts
 
 
@@ -69,6 +70,8 @@ def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str
         lost -= bool(image.info.get("xmp")) and text.XMP_IN_PNG not in image.text  # in another encoding
     if lost > 0:
         texts.append(f"{lost} of its texts cannot be read, or share a keyword with a later one: left out")
+    if (cicp := chunks.first.get(b"cICP")) and not code_points.of_cicp(cicp):
+        texts.append("its cICP, not of RGB in its full range, is left out: its colours may look different")
     profiles = {key for key in image.text if key.startswith(text.PROFILE)}
     profiles -= {exif.IN_PNG, text.PROFILE + "iptc"}
     if profiles:

@@ -8,10 +8,11 @@ from typing import Any
 from PIL import Image
 
 from aecodec.container import Box
-from aecodec.picture import code_points, exif, leftovers, png, text, xmp
+from aecodec.picture import bmp, code_points, exif, gif, leftovers, png, text, xmp
 from aecodec.picture.code_points import Colour
 from aecodec.picture.colour import notes_of_png_colours
 from aecodec.picture.embedding import EXTENSION
+from aecodec.picture.opening import file_of
 from aecodec.picture.pillow_errors import MALFORMED
 
 METADATA = {Box.ICC: "icc_profile", Box.EXIF: "exif", Box.XMP: "xmp"}
@@ -25,12 +26,15 @@ def read_metadata(image: Image.Image, content: bytes) -> tuple[dict[Box, bytes],
     """
     info, notes, readable = image.info, list[str](), True
     boxes = {Box.ICC: info.get("icc_profile")}
+    if "icc_profile" not in info and (profile := profile_in(image, content)) is not None:
+        boxes[Box.ICC] = profile
+        notes += [] if profile else [leftovers.UNREADABLE_PROFILE]
     if "exif" in info or exif.IN_PNG in info or image.format == "TIFF":
         boxes[Box.EXIF], readable = read_exif(image)
     if info.get("xmp"):
         boxes[Box.XMP], more = packet_of(image)
         notes += more
-    has_text = any(isinstance(value, str) for value in info.values())
+    has_text = any(isinstance(value, str) for value in info.values()) or getattr(image, "text", None)
     if has_text or info.keys() & text.KEYS or image.format == "TIFF":
         texts, odd = text.of_image(image)
         boxes[Box.TEXT] = text.pack(texts)
@@ -44,6 +48,16 @@ def read_metadata(image: Image.Image, content: bytes) -> tuple[dict[Box, bytes],
     if not colour and ("gamma" in info or "chromaticity" in info):
         notes += notes_of_png_colours(image)
     return {box: bytes(data) for box, data in boxes.items() if data}, notes, readable
+
+
+def profile_in(image: Image.Image, content: bytes) -> bytes | None:
+    """The ICC profile of a format of which Pillow reads none; None for none, empty if it is not all there."""
+    if image.format == "GIF":
+        return gif.blocks_of(content).applications.get(gif.ICC)
+    if image.format in ("BMP", "DIB"):
+        with file_of(image) as file:
+            return bmp.profile_of(file) if file else None
+    return None
 
 
 def read_exif(image: Image.Image) -> tuple[bytes | None, bool]:

@@ -12,12 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
 from aecodec.picture import check_input, tiff
 from aecodec.picture.pillow_errors import MALFORMED
+from aecodec.picture.png_file import PngFile
 from aecodec.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
@@ -44,6 +45,7 @@ PLUGINS = {
     "WEBP": "PIL.WebPImagePlugin",
 }
 MARKS = {  # how files of formats begin whose content is looked into, and where they do
+    "GIF": (b"GIF8", 0),
     "PNG": (PNG_SIGNATURE, 0),
     "JPEG": (b"\xff\xd8", 0),
     "MPO": (b"\xff\xd8", 0),
@@ -94,6 +96,10 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
         return open_jpeg_xl(file.read(), max_pixels)
     if format_name == "HEIF":
         image = open_heif(file)
+    elif format_name == "PNG":
+        from aecodec.picture.png import outline_of  # of a module that needs this one
+
+        image = PngImagePlugin.PngImageFile(file, "") if outline_of(file).bare else PngFile(file, "")
     elif format_name == "TIFF":
         image = open_tiff(file)
     else:
@@ -150,12 +156,9 @@ def content_of(image: Image.Image) -> bytes:
     """The file that an image was opened from, if it is of a format that is looked into, and can be read."""
     if image.format not in MARKS:
         return b""
-    data, (mark, place), file = b"", MARKS[image.format], getattr(image, "fp", None)
-    if file is not None and not file.closed:
-        position = file.tell()
-        file.seek(0)
-        data = file.read()
-        file.seek(position)
+    mark, place = MARKS[image.format]
+    with file_of(image) as file:
+        data = file.read() if file else b""
     if not data.startswith(mark, place) and (name := getattr(image, "filename", "")):
         try:  # as Pillow may have put pixels in the place of the file
             data = Path(os.fsdecode(name)).read_bytes()

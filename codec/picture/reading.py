@@ -17,17 +17,19 @@ from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture, check_input, depth, exif, png, tiff
+from aecodec.picture import Picture, avif, check_input, depth, exif, gif, png, tiff
 from aecodec.picture.colour import rgb_of_cmyk
 from aecodec.picture.frames import at_frame, count_of
 from aecodec.picture.metadata import read_metadata, upright
 from aecodec.picture.opening import HEAD, PLUGINS, content_of, file_of, format_of, open_image
 from aecodec.picture.pillow_errors import MALFORMED, DamagedError, decoding, reason_of
+from aecodec.picture.png_file import with_true_info
 from aecodec.picture.truncation import LOWEST_SHARE, Remains, remains_of
 
 READABLE = tuple(PLUGINS)  # formats, of Pillow itself
 Alpha: TypeAlias = NDArray[np.uint8]  # (H, W)
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
+UNLIKE_THEIR_MODE = ("AVIF", "BMP", "DIB", "GIF")  # formats whose mode does not say whether they are gray
 TOLD_BY_RAW_MODE = ("JPEG", "MPO", "PNG")  # formats of images that tell their depth until they are loaded
 DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
 WITHOUT_END = "ends too early, but all of its pixels are there"
@@ -156,9 +158,10 @@ def picture_of(
     if image.format == "TIFF" and options.frame is None:
         with file_of(image) as file:
             tiff.refuse_previews(image, file)
-    counted = image.format == "TIFF"  # whose pages may be of an unknown kind
-    several = options.frame is not None or (count_of(image) if counted else getattr(image, "n_frames", 1)) != 1
-    if frame is None and several:
+    several = frame is None and options.frame is not None
+    if frame is None and not several:  # pages of a TIFF may be of an unknown kind
+        several = (count_of(image) if image.format == "TIFF" else getattr(image, "n_frames", 1)) != 1
+    if several:
         with at_frame(image, options.frame) as notes:
             return picture_of(image, options, bare, notes)
     check_input(*image.size, options.max_pixels)
@@ -166,6 +169,8 @@ def picture_of(
         tiff.refuse_misread(image)
     bare = bare and not image.info
     content = b"" if bare else content_of(image)  # which is gone once the pixels are loaded
+    if image.format == "PNG" and content:
+        image = with_true_info(image, content)
     shallow, metadata, how, left = image, dict[Box, bytes](), list[str](), list[str]()
     tile = getattr(image, "tile", None) if image.format in TOLD_BY_RAW_MODE else None
     if not tile or image.mode not in MODES or depth.DEEP_RAW_MODE.search(str(tile)):
@@ -180,10 +185,21 @@ def picture_of(
         metadata.pop(Box.ICC, None)
         left.append(inks)
     gray, alpha = shallow.mode in ("1", "L", "LA"), None
+    if image.format in UNLIKE_THEIR_MODE:
+        gray = is_gray(image, gray, content, Box.ICC in metadata)
     if shallow.has_transparency_data or "transparency" in image.info:
         shallow, alpha = with_alpha(image, shallow)
+    if image.format == "GIF":
+        alpha = gif.with_uncovered(alpha, image, content)
     pixels = np.asarray(shallow if shallow.mode == "RGB" else shallow.convert("RGB"))
     return Picture(pixels, gray, alpha, metadata, (*(frame or ()), *how, *left))
+
+
+def is_gray(image: Image.Image, of_gray_mode: bool, content: bytes, has_profile: bool) -> bool:
+    """Whether an image of a format of UNLIKE_THEIR_MODE is gray."""
+    if image.format == "AVIF":
+        return of_gray_mode or avif.is_monochrome(io.BytesIO(content))
+    return of_gray_mode and not has_profile  # all of which are of RGB
 
 
 def upright_with_metadata(

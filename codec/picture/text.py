@@ -39,8 +39,20 @@ KEYS = {"comment", "dpi", "photoshop"}  # of `info` that hold what belongs here,
 RESERVED = {  # keys of `info` that Pillow gives a meaning when it reads, converts or saves
     *NO_TEXT,
     *("adobe", "aspect", "background", "chromaticity", "cicp", "comment", "default_image", "dpi", "duration"),
-    *("exif", "gamma", "icc_profile", "interlace", "loop", "photoshop", "srgb", "transparency", "xmp"),
+    *(
+        "exif",
+        "gamma",
+        "icc_profile",
+        "interlace",
+        "loop",
+        "photoshop",
+        "srgb",
+        "transparency",
+        "xmp",
+        "bbox",
+    ),
 }
+PNG_KEYS = RESERVED - {"comment", XMP_IN_PNG}  # of which a text in a PNG is neither a comment nor XMP
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +182,17 @@ def of_image(image: Image.Image) -> tuple[Text, tuple[str, ...]]:
 def chunks_of(image: Image.Image) -> tuple[tuple[TextChunk, ...], list[str]]:
     """The texts, and the keys of texts that are no keywords, or that Pillow gives another meaning.
 
-    The texts of a PNG are its text chunks whose keys are still in `info`. Those of other images are the
-    strings in `info`.
+    The texts of a PNG are its text chunks whose keys are still in `info`, or never were. Those of other
+    images are the strings in `info`.
     """
-    texts: dict[str, str] = {k: v for k, v in image.info.items() if isinstance(k, str) and isinstance(v, str)}
     if isinstance(image, PngImagePlugin.PngImageFile):
-        texts = {key: value for key, value in image.text.items() if key in image.info}
+        texts = {key: value for key, value in image.text.items() if key in image.info or key in PNG_KEYS}
+    else:
+        strings = {k: v for k, v in image.info.items() if isinstance(k, str) and isinstance(v, str)}
+        texts = {key: value for key, value in strings.items() if key not in NO_TEXT}
     chunks, odd = [], []
     for key, value in texts.items():
-        if key in NO_TEXT or key == "comment" or key.startswith(PROFILE):
+        if key in (XMP_IN_PNG, "comment") or key.startswith(PROFILE):
             continue
         if key in RESERVED or not is_keyword(key):
             odd.append(key)

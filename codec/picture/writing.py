@@ -29,7 +29,7 @@ OPAQUE_FORMATS = ("BMP", "JPEG")
 LONGEST_SIDES = {"AVIF": 65536, "JPEG": 65500, "WEBP": 16383}  # pixels; that of JPEG is libjpeg's
 JPEG_QUALITY = 95  # 1 to 100: above it files grow fast and hardly look better
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "AVIF": {"quality": 95},
     "JPEG": {"subsampling": "4:4:4", "optimize": True},
     "WEBP": {"lossless": True, "exact": True},
 }
@@ -117,6 +117,8 @@ def encode_image(image: Image.Image, format: str, jpeg_quality: int = JPEG_QUALI
     options = SAVE_OPTIONS.get(format, {})
     if format == "JPEG":
         options = {**options, "quality": jpeg_quality}
+    elif format == "AVIF":
+        options = {**options, "subsampling": "4:0:0" if image.mode in ("L", "LA") else "4:4:4"}
     elif format == "PNG" and image.width * image.height > SMALL:
         options = fast_png(image)
     data = saved(image, format, options)
