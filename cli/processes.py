@@ -16,10 +16,12 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
-from aecodec.training.interrupts import first_interrupt_only
+from aecodec.training.interrupts import HANG_UP, first_interrupt_only
 
 if TYPE_CHECKING:
     from aecodec.cli.jobs import Job, Record
+
+LEFT_TO_PARENT = (signal.SIGINT, *HANG_UP)  # signals that a terminal sends to all processes of a command
 
 
 def outcomes_in(
@@ -32,11 +34,8 @@ def outcomes_in(
     from aecodec.model.parallel import thread_count
 
     threads = max(1, thread_count() // count)  # the processes share the cores
-    pending, context = iter(jobs), get_context("spawn")
-    with (
-        first_interrupt_only(),
-        ProcessPoolExecutor(count, context, initializer=prepare, initargs=(threads,)) as pool,
-    ):
+    pending = iter(jobs)
+    with first_interrupt_only(), pool_of(count, threads) as pool:
         running = {submit(pool, attempt, job): job for job in islice(pending, count)}
         try:
             while running:
@@ -50,12 +49,19 @@ def outcomes_in(
             raise
 
 
+def pool_of(count: int, threads: int) -> ProcessPoolExecutor:
+    """A pool of processes of so many threads, and what Python watches their semaphores by."""
+    with held_back_interrupts():
+        return ProcessPoolExecutor(count, get_context("spawn"), initializer=prepare, initargs=(threads,))
+
+
 def prepare(threads: int) -> None:
-    """Limit this process to a number of threads, leave Ctrl-C to its parent, and end with that."""
+    """Limit this process to a number of threads, leave Ctrl-C and SIGHUP to its parent, and end with that."""
     from aecodec.model.parallel import end_with_parent
 
     os.environ["AECODEC_THREADS"] = str(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in LEFT_TO_PARENT:
+        signal.signal(number, signal.SIG_IGN)
     end_with_parent()
 
 
@@ -74,11 +80,11 @@ def submit(
 
 @contextmanager
 def held_back_interrupts() -> Iterator[None]:
-    """A context that holds Ctrl-C back. A process that is started in it never gets it."""
+    """A context that holds Ctrl-C and SIGHUP back. A process that is started in it never gets them."""
     if not hasattr(signal, "pthread_sigmask"):  # as on Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)
     try:
         yield
     finally:

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from contextlib import suppress
-from copy import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from numbers import Real
 from typing import IO, Any
@@ -155,7 +155,8 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     try:
         options = CompressOptions(**{name: arguments[name] for name in OPTIONS if name in arguments})
         given = metadata_among(arguments)
-        picture = from_pillow(as_it_lies(image, given), options)
+        with lying_as(image, given):
+            picture = from_pillow(image, options)
         picture = strip(with_metadata(picture, given, "icc_profile" in arguments), options.strip)
         for note in picture.notes:
             warnings.warn(note, stacklevel=4)
@@ -182,15 +183,18 @@ def plain(key: str, value: Any) -> Any:
     return bytes(value)
 
 
-def as_it_lies(image: Image.Image, given: dict[str, Any]) -> Image.Image:
-    """The image, whose own EXIF and XMP do not say how its pixels lie if EXIF is given: that does."""
-    if "exif" not in given:
-        return image
-    lying = copy(image)
-    own = {key: value for key, value in image.info.items() if key not in ORIENTING}
-    lying.info = own | {key: given[key] for key in ORIENTING if key in given}
-    lying._exif = None  # so that it is read anew
-    return lying
+@contextmanager
+def lying_as(image: Image.Image, given: dict[str, Any]) -> Iterator[None]:
+    """A context in which EXIF that is given says how the pixels of an image lie, not its own EXIF and XMP."""
+    info, own = image.info, image._exif
+    if "exif" in given:  # a copy would not know its file, which tells its depth and its colours
+        image.info = {key: value for key, value in info.items() if key not in ORIENTING}
+        image.info |= {key: given[key] for key in ORIENTING if key in given}
+        image._exif = None  # so that it is read anew
+    try:
+        yield
+    finally:
+        image.info, image._exif = info, own
 
 
 def with_metadata(picture: Picture, given: dict[str, Any], other_profile: bool) -> Picture:

@@ -216,6 +216,17 @@ def test_interrupts_leave_the_files_in_work_their_time(
     assert psutil.wait_procs(workers, 10)[1] == []
 
 
+def test_a_terminal_that_closes_leaves_the_files_in_work_their_time(
+    batch_in_processes: tuple[subprocess.Popen[str], list[psutil.Process]],
+) -> None:
+    batch, workers = batch_in_processes
+    os.killpg(batch.pid, signal.SIGHUP)  # it sends it to all
+    _, stderr = batch.communicate(timeout=60)
+    assert batch.returncode == 128 + signal.SIGHUP
+    assert [" kB -> " in line for line in stderr.splitlines() if line] == [True, True], stderr
+    assert psutil.wait_procs(workers, 10)[1] == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_processes_end_with_the_one_that_started_them(
     batch_in_processes: tuple[subprocess.Popen[str], list[psutil.Process]], number: signal.Signals

@@ -83,3 +83,14 @@ def test_blocks_are_read_as_far_as_they_go() -> None:
         gif.blocks_of(data[:length])
         with suppress(ImageError):
             read_picture(io.BytesIO(data[:length]), ReadOptions(tolerant=True))
+
+
+def test_what_the_caller_has_drawn_or_resized_is_seen() -> None:
+    data = part_of_screen(gradient("P"))
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        image.paste(7, (0, 0, 2, 2))
+        assert from_pillow(image).alpha is None
+    with Image.open(io.BytesIO(data)) as image:
+        image.thumbnail((12, 12))
+        assert from_pillow(image).alpha is None

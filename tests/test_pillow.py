@@ -14,6 +14,7 @@ import aecodec
 import aecodec.pillow
 from aecodec.container import Box
 from tests.common import METADATA, ORIENTATION, picture_of_mode, psnr_of
+from tests.fuzz.pictures import deep_png, png_chunk
 
 ICC, EXIF, XMP = (METADATA[box] for box in (Box.ICC, Box.EXIF, Box.XMP))
 
@@ -207,3 +208,20 @@ def test_text_is_taken_for_metadata_that_are_text() -> None:
     data = saved(picture_of_mode("RGB", 20, 20), xmp=XMP.decode(), comment="hello")
     with Image.open(io.BytesIO(data)) as opened:
         assert (opened.info["xmp"], opened.info["comment"]) == (XMP, b"hello")
+
+
+@pytest.mark.parametrize("given", [{}, {"exif": EXIF}], ids=["plain", "exif"])
+def test_the_file_of_an_image_counts_beside_metadata_of_the_call(
+    given: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "deep.png").write_bytes(deep_png(2, 3))
+    plain = io.BytesIO()
+    picture_of_mode("RGB", 20, 20).save(plain, "PNG")
+    chunk, data = png_chunk(b"cICP", bytes([12, 13, 0, 1])), plain.getvalue()
+    (tmp_path / "p3.png").write_bytes(data[:33] + chunk + data[33:])
+    with Image.open(tmp_path / "deep.png") as deep, pytest.raises(OSError, match="convert it to 8 bits"):
+        saved(deep, **given)
+    with Image.open(tmp_path / "p3.png") as image:
+        info = dict(image.info)
+        assert "colour" in aecodec.info(saved(image, lossless=True, **given)).metadata
+        assert image.info == info

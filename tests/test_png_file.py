@@ -13,11 +13,13 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from aecodec.container import Box
+from aecodec.options import ReadOptions
 from aecodec.picture.png_file import PngFile
 from aecodec.picture.reading import from_pillow, read_picture
 from aecodec.picture.text import MOST_BYTES, PNG_KEYS
 from aecodec.picture.writing import encode_image, to_pillow
 from tests.common import METADATA, XMP, assert_same_picture, make_exif, make_icc, noise, png_chunk
+from tests.fuzz.pictures import deep_png
 
 EXIF = make_exif(6)
 CHUNKS = (
@@ -92,6 +94,7 @@ UNREAD = {
     "zTXt": (b"zTXt", b"Long\0\0" + zlib.compress(LONG)),
     "iTXt": (b"iTXt", b"Long\0\1\0\0\0" + zlib.compress(LONG)),
     "unknown compression": (b"zTXt", b"Long\0\x07words"),
+    **{key: (b"zTXt", key.encode() + b"\0\0" + zlib.compress(LONG)) for key in sorted(PNG_KEYS)},
 }
 
 
@@ -131,3 +134,11 @@ def test_a_profile_without_end_is_left_out_with_a_note() -> None:
     picture = read_picture(io.BytesIO(png_of(bomb)))
     assert picture.metadata == {}
     assert picture.notes == ("its ICC profile cannot be read and is left out",)
+
+
+def test_deep_samples_of_the_callers_image_are_rounded_beside_such_a_text() -> None:
+    chunk, data = png_chunk(b"tEXt", b"exif\0words"), deep_png(2, 3)
+    data = data[:33] + chunk + data[33:]
+    image = from_pillow(Image.open(io.BytesIO(data)), ReadOptions(depth=8))
+    assert_same_picture(image, read_picture(io.BytesIO(data), ReadOptions(depth=8)))
+    assert "has 16 bits a sample, rounded to 8" in image.notes

@@ -348,6 +348,7 @@ PLACES = {
     "Description": "lat=50.12345, lon=8.65432",
     "geo": "somewhere",
     "Note": "taken at 50.12345, 8.65432",
+    "Place": "N51 30.5 W0 7.2",
     "com.apple.quicktime.location.ISO6709": "x",
     "ISO": "+50.1234+008.6543/",
     "Title": "48°51'30\"N 2°17'40\"E",
@@ -355,6 +356,8 @@ PLACES = {
 HARMLESS = {
     "Software": "aecodec 1.0.0",
     "Author": "J. Latimer, 12.5 x 8.25 cm",
+    "Comment 2": "Latest: scale 1.0000 0.5000",
+    "Source": "http://example.com/1.0000/2.000",
     "Lens": "50mm f/1.8, 0.35-1.2 m",
     "Creation Time": "2020:01:02 03:04:05",
 }

@@ -274,3 +274,18 @@ def test_an_image_by_name_is_turned_as_its_file_is(tmp_path: Path, mode: str, or
         assert opened.filename == str(path)
     np.testing.assert_array_equal(picture.pixels, expected.pixels)
     np.testing.assert_array_equal(picture.alpha, expected.alpha)
+
+
+def test_a_palette_that_the_caller_has_put_stays() -> None:
+    narrow = tiff_of(GRAY.tobytes(), t262=(3,), t320=tuple(range(256)) * 3)
+    with Image.open(io.BytesIO(narrow)) as image:
+        image.load()
+        image.putpalette([255 - level for level in range(256) for _ in range(3)])
+        np.testing.assert_array_equal(from_pillow(image).pixels[:, :, 0], 255 - GRAY)
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_one_plane_is_no_plane_apart(mode: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(GRAY).convert(mode).save(file, "TIFF", tiffinfo={284: 2})
+    assert read(file.getvalue(), ReadOptions(depth=8)).gray

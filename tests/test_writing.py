@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import aecodec
 from aecodec.arrays import Pixels
 from aecodec.container import Box
 from aecodec.picture import avif
-from aecodec.picture.reading import read_picture
+from aecodec.picture.reading import from_pillow, read_picture
 from aecodec.picture.writing import (
     FAST_PNG,
     LONGEST_SIDES,
@@ -180,3 +181,15 @@ def test_a_format_says_how_long_a_side_it_holds(
         with pytest.raises(aecodec.ImageError, match=f"{size[0]}x{size[1]} .*: {format} holds {longest} "):
             encode_image(Image.new("L", size), format)
     assert capfd.readouterr().err == ""  # where libjpeg would write
+
+
+def test_colours_that_the_caller_draws_on_a_gray_avif_stay(tmp_path: Path) -> None:
+    gray = picture_of_mode("LA", 40, 30)
+    (tmp_path / "a.avif").write_bytes(encode_image(gray, "AVIF"))
+    with Image.open(tmp_path / "a.avif") as image:
+        assert from_pillow(image).gray
+        image.load()
+        image.paste((255, 0, 0, 255), (5, 5, 20, 20))
+        picture = from_pillow(image)
+    assert not picture.gray
+    assert picture.pixels[10, 10].tolist() == [255, 0, 0]

@@ -21,6 +21,7 @@ def profile_of(file: IO[bytes]) -> bytes | None:
     if header[COLOURS] not in (EMBEDDED, LINKED):
         return None
     place, size = struct.unpack_from("<II", header, PROFILE)
+    if header[COLOURS] == LINKED or start + place + size > file.seek(0, 2):
+        return b""
     file.seek(start + place)
-    profile = file.read(size) if header[COLOURS] == EMBEDDED else b""
-    return profile if len(profile) == size else b""
+    return file.read(size)

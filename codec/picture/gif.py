@@ -63,9 +63,14 @@ def with_uncovered(
     Pillow gives the first colour there. None where all is opaque.
     """
     frames = blocks_of(content).frames[: image.tell() + 1]
+    if struct.pack("<2H", *image.size) != content[6:10]:  # the screen's, unless the caller has resized it
+        return alpha
     drawn = np.zeros((image.height, image.width), bool)
     for left, top, right, bottom in frames:
         drawn[top:bottom, left:right] = True
     if not frames or drawn.all():
+        return alpha
+    untouched = np.asarray(image)[~drawn]
+    if (untouched != untouched[0]).any():  # the caller has drawn there
         return alpha
     return np.where(drawn, 255 if alpha is None else alpha, 0).astype(np.uint8)

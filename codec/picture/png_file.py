@@ -60,6 +60,7 @@ class TextStream(PngImagePlugin.PngStream):
                 return content
         except (SyntaxError, ValueError):  # one that is too long, or compressed in an unknown way
             self.im_info.pop(keyword, None)
+            self.im_info.update(before)
             self.im_text.pop(keyword, None)
             self.text_memory += PngImagePlugin.MAX_TEXT_CHUNK  # so that many do not take for ever
         self.fp.seek(pos)
@@ -82,14 +83,15 @@ def with_true_info(image: Image.Image, content: bytes) -> Image.Image:
     """
     if isinstance(image, PngFile) or not CLASHING.search(content):
         return image
-    right = PngFile(io.BytesIO(content))
+    right, whole = PngFile(io.BytesIO(content)), PngFile(io.BytesIO(content))
     right.seek(image.tell())
-    right.load()
-    texts = {key: (text, text.encode("latin-1", "replace")) for key, text in right.text.items()}
+    whole.load()  # as there may be texts behind the pixels; those of the other tell their depth until loaded
+    texts = {key: (text, text.encode("latin-1", "replace")) for key, text in whole.text.items()}
     replaced = {key for key in PNG_KEYS & texts.keys() if image.info.get(key) in texts[key]}
     kept = {key: value for key, value in image.info.items() if key not in replaced}
-    right.info = kept | {key: right.info[key] for key in replaced if key in right.info}
+    right.info = kept | {key: whole.info[key] for key in replaced if key in whole.info}
     if not getattr(image, "tile", None):
+        right.load()
         right.im, right._mode, right._size, right.palette = image.im, image.mode, image.size, image.palette
     if not replaced & {"exif", "xmp"}:
         right._exif = image._exif

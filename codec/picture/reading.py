@@ -17,7 +17,7 @@ from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture, avif, check_input, depth, exif, gif, png, tiff
+from aecodec.picture import Picture, avif, check_input, depth, exif, gif, is_achromatic, png, tiff
 from aecodec.picture.colour import rgb_of_cmyk
 from aecodec.picture.frames import at_frame, count_of
 from aecodec.picture.metadata import read_metadata, upright
@@ -186,7 +186,7 @@ def picture_of(
         left.append(inks)
     gray, alpha = shallow.mode in ("1", "L", "LA"), None
     if image.format in UNLIKE_THEIR_MODE:
-        gray = is_gray(image, gray, content, Box.ICC in metadata)
+        gray = is_gray(image, shallow, content, Box.ICC in metadata)
     if shallow.has_transparency_data or "transparency" in image.info:
         shallow, alpha = with_alpha(image, shallow)
     if image.format == "GIF":
@@ -195,11 +195,14 @@ def picture_of(
     return Picture(pixels, gray, alpha, metadata, (*(frame or ()), *how, *left))
 
 
-def is_gray(image: Image.Image, of_gray_mode: bool, content: bytes, has_profile: bool) -> bool:
-    """Whether an image of a format of UNLIKE_THEIR_MODE is gray."""
-    if image.format == "AVIF":
-        return of_gray_mode or avif.is_monochrome(io.BytesIO(content))
-    return of_gray_mode and not has_profile  # all of which are of RGB
+def is_gray(image: Image.Image, shallow: Image.Image, content: bytes, has_profile: bool) -> bool:
+    """Whether an image of a format of UNLIKE_THEIR_MODE, now `shallow`, is gray."""
+    of_gray_mode = shallow.mode in ("1", "L", "LA")
+    if image.format != "AVIF":
+        return of_gray_mode and not has_profile  # all of which are of RGB
+    if of_gray_mode or not avif.is_monochrome(io.BytesIO(content)):
+        return of_gray_mode
+    return is_achromatic(np.asarray(shallow.convert("RGB")))  # unless the caller has drawn on it
 
 
 def upright_with_metadata(

@@ -26,13 +26,13 @@ FINEST = (10_000, 100, 1)  # denominators of pixels an inch; one a metre is 127 
 IPTC_IN_TIFF, PHOTOSHOP_IN_TIFF = 33723, 34377
 PROFILE = "Raw profile type "  # how ImageMagick names metadata that it writes into a PNG as hexadecimal text
 LOCATION = re.compile(r"gps|latitude|longitude|location|coordinate|iso.?6709|\bgeo", re.IGNORECASE)
-COORDINATES = (
-    re.compile(  # in texts and comments: by name, of ISO 6709, as two decimals, in degrees and minutes
-        r"gps|latitude|longitude|\blat\w*\s*[=:]|[+-]\d{1,7}\.\d+[+-]\d{1,8}\.\d+"
-        r"|\d\.\d{3,}\s?°?\s?[NS]?\s?[,;/\s]\s?-?\d{1,3}\.\d{3}|\d\s?°\s?\d{1,2}(?:\.\d+)?\s?['′]",
-        re.IGNORECASE,
-    )
+# In texts and comments: by name, of ISO 6709, as two decimals, with N or S, in degrees and minutes.
+LOOKS_LIKE_COORDINATES = (
+    r"gps|latitude|longitude|\blat\s*[=:]|[+-]\d{1,7}\.\d+[+-]\d{1,8}\.\d+"
+    r"|\d\.\d{3,}\s?[,;]\s?-?\d{1,3}\.\d{3}|\d\.\d{2,}\s?°?\s?[NS]\b|\b[NS]\s?\d{1,2}\s\d{1,2}\.\d"
+    r"|\d\s?°\s?\d{1,2}(?:\.\d+)?\s?['′]"
 )
+COORDINATES = re.compile(LOOKS_LIKE_COORDINATES, re.IGNORECASE)
 XMP_IN_PNG = "XML:com.adobe.xmp"
 NO_TEXT = {"compression", XMP_IN_PNG}  # strings in `info` that no one wrote
 KEYS = {"comment", "dpi", "photoshop"}  # of `info` that hold what belongs here, besides texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -75,6 +76,8 @@ def with_right_palette(image: Image.Image) -> Image.Image:
     colours = getattr(image, "tag_v2", {}).get(COLOR_MAP)
     if image.mode not in ("P", "PA") or not colours or not 0 < max(colours) < 256:
         return image
+    if any(image.getpalette() or ()):  # which the caller has put right
+        return image
     right = image.copy()
     right.putpalette(np.reshape(colours, (3, -1)).T.astype(np.uint8).tobytes())
     right.format = image.format
@@ -82,10 +85,12 @@ def with_right_palette(image: Image.Image) -> Image.Image:
 
 
 def planes_are_read(mode: str, tags: Any) -> bool:
-    """Whether Pillow reads planes right, as found by comparing with interleaved samples of each layout."""
+    """Whether Pillow reads planes right, as 13.0 was found to by comparing with interleaved samples."""
     extra = tags.get(EXTRA_SAMPLES, ())
     if tags.get(ExifTags.Base.Compression, UNCOMPRESSED) != UNCOMPRESSED:
         return mode not in ("LA", "PA") and (mode != "RGBA" or len(extra) == 1)
+    if mode in ("F", "I"):  # of one plane
+        return bool(tags.prefix == (b"II" if sys.byteorder == "little" else b"MM"))
     return (
         mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB")
         and (mode == "1" or bits_of(tags) == 8)
