@@ -206,8 +206,8 @@ def largest_sum(values: Plane, size: tuple[int, int], part: tuple[int, int]) -> 
     """
     (height, width), (tall, wide) = size, part
     sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    # a picture thinner than a block of BITS_BLOCK has fewer places than that
-    down, across = (min(side // BLOCK, places) for side, places in zip(part, values.shape, strict=True))
+    # A picture that is thinner than a BITS_BLOCK has fewer values than that.
+    down, across = (min(side // BLOCK, length) for side, length in zip(part, values.shape, strict=True))
     total = sums[down:, across:] - sums[:-down, across:] - sums[down:, :-across] + sums[:-down, :-across]
     step = BITS_BLOCK // BLOCK  # so that both maps begin where the part does
     best = total[::step, ::step]
@@ -288,12 +288,12 @@ def data_uri(pixels: Pixels, profile: bytes | None = None, quick: bool = False) 
     `quick` takes a PNG, which is larger by a half or so and takes a fifth of the time.
     """
     file, image = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
-    kind = "WEBP" if max(image.size) <= LONGEST_SIDES["WEBP"] and not quick else "PNG"
-    options: dict[str, Any] = {"lossless": True, "method": 3, "quality": 50} if kind == "WEBP" else {}
+    image_format = "WEBP" if max(image.size) <= LONGEST_SIDES["WEBP"] and not quick else "PNG"
+    options: dict[str, Any] = {"lossless": True, "method": 3, "quality": 50} if image_format == "WEBP" else {}
     if quick:
         options = {"compress_level": 1}
-    image.save(file, kind, icc_profile=profile, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    image.save(file, image_format, icc_profile=profile, **options)
+    return f"data:image/{image_format.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def measure_labels(measures: tuple[str, ...] = MEASURES) -> dict[str, str]:

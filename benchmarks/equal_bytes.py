@@ -16,7 +16,7 @@ from aecodec.progress import Progress
 NEAR = 0.01  # of the size: files within it count as equal
 NEAR_ENOUGH = 0.004  # of the size: where the search ends; a trial more rarely gains what is left
 MOST_TRIALS = 12  # where sizes do not rise with quality; 4 are usual
-SLOPE = 0.03  # by which the logarithm of the size rises with a unit of quality, about, of all four
+DERIVATIVE = 0.03  # by which the logarithm of the size rises with a unit of quality, about, of all four
 FINE = 0.1  # of a unit of quality: steps of WebP and JPEG XL, which take fractions
 FINER = 0.02  # steps of JPEG, whose tables we scale ourselves
 SHOWN = {"JPEG 4:2:0": "JPEG", "WebP": "WebP", "AVIF 4:4:4": "AVIF", "JPEG XL": "JPEG XL"}
@@ -87,17 +87,17 @@ def fine(codec: ReferenceCodec) -> ReferenceCodec:
 def match_size(codec: ReferenceCodec, image: Image.Image, size: int) -> Match:
     """The file of an L or RGB image that is nearest to `size` bytes, found by the codec's quality."""
     first, last = (round(end / codec.step) for end in codec.span)
-    slope = SLOPE * codec.step
+    derivative = DERIVATIVE * codec.step
 
     def encode(step: int) -> bytes:
         return codec.encode(image, round(step * codec.step, 2))
 
-    step, data = nearest(encode, (first, last), slope, size)
+    step, data = nearest(encode, (first, last), derivative, size)
     return Match(round(step * codec.step, 2), data, len(data) / size - 1)
 
 
 def nearest(
-    encode: Callable[[int], bytes], span: tuple[int, int], slope: float, size: int
+    encode: Callable[[int], bytes], span: tuple[int, int], derivative: float, size: int
 ) -> tuple[int, bytes]:
     """The step of a span whose file is nearest to a size, by interpolating the logarithm of sizes."""
     tried: dict[int, bytes] = {}
@@ -110,19 +110,19 @@ def nearest(
         if abs(len(tried[step]) / size - 1) <= NEAR_ENOUGH:
             break
         low, high = (step, high) if len(tried[step]) < size else (low, step)
-        step = guess(tried, low, high, slope, size)
+        step = guess(tried, low, high, derivative, size)
     best = min(tried, key=lambda step: (abs(len(tried[step]) - size), step))
     return best, tried[best]
 
 
-def guess(tried: dict[int, bytes], low: int, high: int, slope: float, size: int) -> int:
+def guess(tried: dict[int, bytes], low: int, high: int, derivative: float, size: int) -> int:
     """A step between two, not these, where the size is likely what is wanted."""
     below, above = (
         (step, log(len(tried[step]) / size)) if step in tried else (step, inf) for step in (low, high)
     )
     if inf in (below[1], above[1]):
         known = below if above[1] == inf else above
-        wanted = known[0] - known[1] / slope
+        wanted = known[0] - known[1] / derivative
     else:
         wanted = below[0] + (above[0] - below[0]) * -below[1] / max(above[1] - below[1], 1e-9)
     return min(max(round(wanted), low + 1), high - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,10 @@ from aecodec.cli.files import (
     write,
 )
 from aecodec.cli.options import Force, Quiet
+
+if TYPE_CHECKING:
+    from aecodec.lab.data import Samples
+    from aecodec.lab.run import Report, Settings, Tell
 
 lab = typer.Typer(
     help="Train the networks of tutorials and compare them (needs the extra `lab`).",
@@ -78,39 +82,41 @@ def run(
 ) -> None:
     """Train networks and write models, files and one page that compares them; a stopped run is resumed."""
     require_lab()
-    from aecodec.lab.catalogue import entries
     from aecodec.lab.data import read_samples
     from aecodec.lab.page import lab_page
-    from aecodec.lab.run import (
-        Report,
-        Settings,
-        claim_folder,
-        run_pictures,
-        run_rows,
-        write_record,
-    )
+    from aecodec.lab.run import Settings, write_record
+
+    samples, settings = read_samples(data, labels, side), Settings(out, share, max_bytes)
 
     def tell(line: str) -> None:
         if not quiet:
             typer.echo(line, err=True)
 
-    chosen = entries([name for name in names or [] if name != "unet"])
-    samples = read_samples(data, labels, side)
-    settings = Settings(out, share, max_bytes)
-    if samples.pictures:
-        words, everything = not names or "unet" in names, not names
-        chosen = chosen if names != ["unet"] else []
-        report = run_pictures(samples, chosen, settings, tell, words, odd=everything)
-    else:
-        if samples.labels is None or normal is None:
-            raise UsageError("rows need --labels and --normal, by which normal ones are known: give both")
-        claim_folder(settings, samples)
-        report = Report(samples.name, len(samples.values), 0, max_bytes)
-        report.detections += run_rows(samples, normal, settings)
+    report = report_of(samples, names or [], normal, settings, tell)
     write_record(settings, report)
     page = out / "lab.html"
     page.write_text(lab_page(report), "utf-8")
     tell(f"{printable(page)}: open it in a browser")
+
+
+def report_of(
+    samples: Samples, names: list[str], normal: str | None, settings: Settings, tell: Tell
+) -> Report:
+    """What networks, all if none is named, make of pictures, or detectors of rows; raises UsageError."""
+    from aecodec.lab.catalogue import entries
+    from aecodec.lab.run import Report, claim_folder, run_pictures, run_rows
+
+    chosen = entries([name for name in names if name != "unet"])
+    if samples.pictures:
+        words, everything = not names or "unet" in names, not names
+        chosen = chosen if names != ["unet"] else []
+        return run_pictures(samples, chosen, settings, tell, words, odd=everything)
+    if samples.labels is None or normal is None:
+        raise UsageError("rows need --labels and --normal, by which normal ones are known: give both")
+    claim_folder(settings, samples)
+    report = Report(samples.name, len(samples.values), 0, settings.max_bytes)
+    report.detections += run_rows(samples, normal, settings)
+    return report
 
 
 @lab.command("list")

@@ -154,10 +154,10 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     arguments = getattr(image, "encoderinfo", {})
     try:
         options = CompressOptions(**{name: arguments[name] for name in OPTIONS if name in arguments})
-        given = metadata_among(arguments)
-        with lying_as(image, given):
+        replacements = metadata_among(arguments)
+        with lying_as(image, replacements):
             picture = from_pillow(image, options)
-        picture = strip(with_metadata(picture, given, "icc_profile" in arguments), options.strip)
+        picture = strip(with_metadata(picture, replacements, "icc_profile" in arguments), options.strip)
         for note in picture.notes:
             warnings.warn(note, stacklevel=4)
         file.write(encode(picture, options).data)
@@ -184,23 +184,23 @@ def plain(key: str, value: Any) -> Any:
 
 
 @contextmanager
-def lying_as(image: Image.Image, given: dict[str, Any]) -> Iterator[None]:
-    """A context in which EXIF that is given says how the pixels of an image lie, not its own EXIF and XMP."""
-    info, own = image.info, image._exif
-    if "exif" in given:  # a copy would not know its file, which tells its depth and its colours
-        image.info = {key: value for key, value in info.items() if key not in ORIENTING}
-        image.info |= {key: given[key] for key in ORIENTING if key in given}
+def lying_as(image: Image.Image, replacements: dict[str, Any]) -> Iterator[None]:
+    """A context in which EXIF among the replacements says how the pixels of an image lie, if it is there."""
+    info_before, exif_before = image.info, image._exif
+    if "exif" in replacements:  # a copy would not know its file, which tells its depth and its colours
+        image.info = {key: value for key, value in info_before.items() if key not in ORIENTING}
+        image.info |= {key: replacements[key] for key in ORIENTING if key in replacements}
         image._exif = None  # so that it is read anew
     try:
         yield
     finally:
-        image.info, image._exif = info, own
+        image.info, image._exif = info_before, exif_before
 
 
-def with_metadata(picture: Picture, given: dict[str, Any], other_profile: bool) -> Picture:
-    """The picture with its colours, unless there is another profile, and what is given, set to upright."""
+def with_metadata(picture: Picture, replacements: dict[str, Any], other_profile: bool) -> Picture:
+    """The picture with its colours, unless there is another profile, and replacements, set to upright."""
     holder = Image.new("1", (1, 1))
-    holder.info.update(given)
+    holder.info.update(replacements)
     added = from_pillow(holder)
     kept = set() if other_profile else COLOURS
     colours = {box: data for box, data in picture.metadata.items() if box in kept}

@@ -79,13 +79,13 @@ def application(access: Access, limits: Limits) -> ASGIApp:
 class Service:
     """The requests of the page."""
 
-    def __init__(self, limits: Limits, shown: Response) -> None:
-        self.limits, self.shown = limits, shown
+    def __init__(self, limits: Limits, page: Response) -> None:
+        self.limits, self.page = limits, page
         self.looks, self.wholes = Slots(LOOKS), Slots(WHOLES)
 
     async def show_page(self, request: Request) -> Response:
         """The page itself, which holds no secret and no picture."""
-        return self.shown
+        return self.page
 
     async def look(self, request: Request) -> Response:
         """JSON: a part of a picture by ours and another codec."""

@@ -125,8 +125,8 @@ def part_at(pixels: Pixels, place: tuple[int, int] | None) -> Part:
     if place is None:
         return most_detailed(pixels, (tall, wide))
     left, top = (
-        max(0, min(start, side - shown))
-        for start, side, shown in zip(place, (width, height), (wide, tall), strict=True)
+        max(0, min(start, side - length))
+        for start, side, length in zip(place, (width, height), (wide, tall), strict=True)
     )
     return slice(top, min(top + tall, height)), slice(left, min(left + wide, width))
 

@@ -27,7 +27,7 @@ STRIP = 64  # rows at a time
 # error, which elsewhere may not rise, counts as the bytes that it is worth.
 FREE, FREE_OF_GROUND, GROUND = 0.0025, 0.02, 0.25
 # What bytes are worth: 1 % more of them, by a higher quality, lower squared error by 1.1 %, as
-# `aecodec.encoder.rate_control.SLOPES` say.
+# `aecodec.encoder.rate_control.DERIVATIVES` say.
 EXCHANGE = 1.1
 WORTH = 0.7  # of the pixels that change without a box: what leaves more is not worth any byte
 KEPT = 0.0005  # of white or black pixels; where fewer change, the way that is worth the most is taken

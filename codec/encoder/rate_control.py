@@ -19,7 +19,10 @@ FIRST = 50.0  # quality that is tried first
 MOST_TRIALS = 12  # halving the qualities so often leaves 0.02, see CLOSEST
 ROUGH_TRIALS = 4  # of files that are not refined: they only choose where the search begins
 CLOSEST = 0.02  # qualities nearer to each other than this count as one
-SLOPES = {"bytes": 0.035, "psnr": 0.17}  # per unit of quality, of the logarithm of bytes and of dB, about
+DERIVATIVES = {
+    "bytes": 0.035,
+    "psnr": 0.17,
+}  # of the logarithm of bytes, and of dB, by quality, about
 OVERSHOOT = 1.2  # of a second step to one side, so that the aim comes to lie between
 WELL_USED = 0.97  # of a limit of bytes
 # Near the lowest quality sizes go up and down by a few bytes. So where the least that a search has found is
@@ -41,7 +44,7 @@ def search(
     encode: Callable[[float], Encoded],
     measure: Callable[[Encoded], float],
     window: tuple[float, float],
-    slope: float,
+    derivative: float,
     first: float = FIRST,
     most: int = MOST_TRIALS,
 ) -> list[Trial]:
@@ -59,18 +62,18 @@ def search(
             [trial for trial in trials if trial.value < low],
             [trial for trial in trials if trial.value > high],
             (low + high) / 2,
-            slope,
+            derivative,
         )
         if any(abs(quality - trial.quality) < CLOSEST for trial in trials):
             break
     return trials
 
 
-def next_quality(below: list[Trial], above: list[Trial], aim: float, slope: float) -> float:
+def next_quality(below: list[Trial], above: list[Trial], aim: float, derivative: float) -> float:
     """The quality at which the value should be `aim`.
 
     With trials on both sides it is interpolated. With trials on one side it is extrapolated, from one trial
-    by `slope`, from two by the slope between them. With more on one side it is the end of quality.
+    by `derivative`, from two by the derivative between them. With more on one side it is the end of quality.
     """
     if not (below and above):
         side = below or above
@@ -79,8 +82,8 @@ def next_quality(below: list[Trial], above: list[Trial], aim: float, slope: floa
             return end if len(side) > 1 else last.quality / 2
         if len(side) == 2:
             seen = (last.value - side[0].value) / (last.quality - side[0].quality)
-            slope = max(seen, slope / 3) / OVERSHOOT
-        return min(max(last.quality + (aim - last.value) / slope, 0.0), 100.0)
+            derivative = max(seen, derivative / 3) / OVERSHOOT
+        return min(max(last.quality + (aim - last.value) / derivative, 0.0), 100.0)
     first = max(below, key=lambda trial: trial.quality)
     second = min(above, key=lambda trial: trial.quality)
     share = (aim - first.value) / (second.value - first.value) if second.value < inf else 0.5
@@ -98,10 +101,10 @@ def search_roughly_first(
 
     `target` is "bytes" or "psnr".
     """
-    slope = SLOPES[target]
-    guesses = search(encode_roughly, measure, window, slope, most=ROUGH_TRIALS)
+    derivative = DERIVATIVES[target]
+    guesses = search(encode_roughly, measure, window, derivative, most=ROUGH_TRIALS)
     nearest = min(guesses, key=lambda trial: abs(trial.value - sum(window) / 2))
-    return search(encode, measure, window, slope, nearest.quality)
+    return search(encode, measure, window, derivative, nearest.quality)
 
 
 def within_bytes(

@@ -96,8 +96,8 @@ def run_pictures(
     train, held_out = samples.split()
     train_ahead(jobs_of(train, held_out, chosen, words, odd, settings), tell)
     report = Report(samples.name, len(train.values), len(held_out.values), settings.max_bytes)
-    shown = held_out.values[: strips.SHOWN]
-    report.strips.append(("Reconstructions", "held-out samples", strips.strip(shown)))
+    examples = held_out.values[: strips.SHOWN]
+    report.strips.append(("Reconstructions", "held-out samples", strips.strip(examples)))
     for number, entry in enumerate(chosen, 1):
         tell(f"{number} of {len(chosen)}: {entry.name}")
         try:
@@ -231,11 +231,11 @@ def run_words(settings: Settings, report: Report, tell: Tell) -> None:
     seconds = seconds_of(settings.out / unet.NAME)
     page, seen = unet.unseen_page()
     cleaned = unet.clean(network, seen)
-    for caption, shown in (("seen", seen), ("cleaned", cleaned), ("printed", page.clean)):
-        figure = psnr(page.clean, shown)
+    for caption, image in (("seen", seen), ("cleaned", cleaned), ("printed", page.clean)):
+        figure = psnr(page.clean, image)
         says = f"{caption}: {figure:.2f} dB" if figure else caption
         report.strips.append(
-            ("Printed words", says, Image.fromarray(np.rint(shown[:CUT] * 255).astype(np.uint8)))
+            ("Printed words", says, Image.fromarray(np.rint(image[:CUT] * 255).astype(np.uint8)))
         )
     count = sum(weights.numel() for weights in network.parameters())
     says = (

@@ -9,11 +9,7 @@ from aecodec.picture.boxes import boxes_of
 
 DESCRIPTIONS = (b"meta", b"moov")  # boxes that describe still pictures and sequences
 MOST = 2**24  # bytes of a description that are searched, so that a false length takes no memory
-DEEP, TWELVE, MONOCHROME = (
-    0x40,
-    0x20,
-    0x10,
-)  # of a configuration: over 8 bits, 12, no chroma
+DEEP, TWELVE, MONOCHROME = 0x40, 0x20, 0x10  # of a configuration: over 8 bits, 12, no chroma
 
 
 def bits_per_sample(file: IO[bytes]) -> int:

@@ -14,12 +14,11 @@ from PIL import ExifTags, Image
 from aecodec.errors import ImageError
 from aecodec.picture import avif, png
 from aecodec.picture.opening import file_of
+from aecodec.picture.tiff import SEPARATE, WHITE_IS_ZERO
 
 Samples = NDArray[Any]  # (H, W) or (H, W, C)
 
 FLOAT = 32  # bits
-SEPARATE = 2  # a TIFF's PlanarConfiguration
-WHITE_IS_ZERO = 0  # a TIFF's PhotometricInterpretation
 LAST_OF_16_BITS = 0xFFFF
 OVERSHOOT = 0.25  # above white, that floats may have: Lanczos' kernel rings by a tenth
 LEAST_OF_255 = 25.5  # floats of which the largest is between have another scale, as of scenes

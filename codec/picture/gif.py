@@ -26,14 +26,14 @@ class Blocks:
 def blocks_of(content: bytes) -> Blocks:
     """The blocks of a file, as far as it goes."""
     blocks, place = Blocks(), SCREEN + size_of_table(content[10:11])
-    while (kind := content[place : place + 1]) and kind != b";":
+    while (label := content[place : place + 1]) and label != b";":
         place += 1
-        if kind == b"," and place + 9 <= len(content):
+        if label == b"," and place + 9 <= len(content):
             left, top, width, height = struct.unpack_from("<4H", content, place)
             blocks.frames.append((left, top, left + width, top + height))
             place += 9 + size_of_table(content[place + 8 : place + 9]) + 1  # that of the least size of codes
             place = data_at(content, place)[1]
-        elif kind == b"!":
+        elif label == b"!":
             data, end = data_at(content, place + 1)
             if content[place : place + 1] == APPLICATION and data:
                 blocks.applications.setdefault(data[0][:8], b"".join(data[1:]))

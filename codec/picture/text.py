@@ -38,19 +38,9 @@ NO_TEXT = {"compression", XMP_IN_PNG}  # strings in `info` that no one wrote
 KEYS = {"comment", "dpi", "photoshop"}  # of `info` that hold what belongs here, besides texts
 RESERVED = {  # keys of `info` that Pillow gives a meaning when it reads, converts or saves
     *NO_TEXT,
-    *("adobe", "aspect", "background", "chromaticity", "cicp", "comment", "default_image", "dpi", "duration"),
-    *(
-        "exif",
-        "gamma",
-        "icc_profile",
-        "interlace",
-        "loop",
-        "photoshop",
-        "srgb",
-        "transparency",
-        "xmp",
-        "bbox",
-    ),
+    *("adobe", "aspect", "background", "bbox", "chromaticity", "cicp", "comment", "default_image", "dpi"),
+    *("duration", "exif", "gamma", "icc_profile", "interlace", "loop", "photoshop", "srgb", "transparency"),
+    "xmp",
 }
 PNG_KEYS = RESERVED - {"comment", XMP_IN_PNG}  # of which a text in a PNG is neither a comment nor XMP
 

@@ -32,12 +32,12 @@ def thumbnail_size(size: tuple[int, int], limit: int) -> tuple[int, int]:
     return width, height
 
 
-def resized(picture: Picture, size: tuple[int, int], shown: tuple[float, float]) -> Picture:
+def resized(picture: Picture, size: tuple[int, int], part: tuple[float, float]) -> Picture:
     """The picture at another size (width, height), of the part (width, height) from its top left corner."""
     image = Image.fromarray(picture.pixels)
     if picture.alpha is not None:  # Pillow weighs colours by alpha
         image.putalpha(Image.fromarray(picture.alpha))
-    samples = np.asarray(image.resize(size, Image.Resampling.BICUBIC, (0, 0, *shown)))
+    samples = np.asarray(image.resize(size, Image.Resampling.BICUBIC, (0, 0, *part)))
     alpha = None if picture.alpha is None else samples[..., 3]
     return replace(picture, pixels=samples[..., :3], alpha=alpha)
 

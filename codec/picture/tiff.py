@@ -22,7 +22,7 @@ WHITE_IS_ZERO, SENSOR = 0, (32803, 34892)  # PhotometricInterpretations, those o
 FIRST_BIT_HIGHEST, PREMULTIPLIED = 1, 1  # a FillOrder; an ExtraSamples
 UNKNOWN_UNIT, INCH, CENTIMETRE = 1, 2, 3  # ResolutionUnits
 SIGNED, FLOAT = 2, 3  # SampleFormats
-KINDS = {SIGNED: "signed ", FLOAT: "float "}
+SAMPLE_FORMAT_NAMES = {SIGNED: "signed ", FLOAT: "float "}
 UNREADABLE = ("unknown pixel mode", "Invalid value for samples per pixel")  # as Pillow says it
 IN_PLANES = "in planes apart, which Pillow misreads: interleave them"
 DEVELOP = "develop it first, or take the preview with --frame 0 (frame=0 in Python)"
@@ -141,9 +141,9 @@ def what_is_unknown(tags: Any, error: Exception) -> str | None:
         return f"has {bits_of(tags)} bits a sample {IN_PLANES}"
     if str(error) not in UNREADABLE:
         return None
-    kind = KINDS.get(max(tags.get(SAMPLE_FORMAT, (1,))), "")
+    sample_format = SAMPLE_FORMAT_NAMES.get(max(tags.get(SAMPLE_FORMAT, (1,))), "")
+    channels = tags.get(ExifTags.Base.SamplesPerPixel, 1)
     return (
-        f"has {kind}samples of {bits_of(tags)} bits, {tags.get(ExifTags.Base.SamplesPerPixel, 1)} a pixel "
-        f"(PhotometricInterpretation {photometric}), which Pillow does not know: "
-        "convert it to gray, RGB or CMYK of 8 bits first"
+        f"has {sample_format}samples of {bits_of(tags)} bits, {channels} a pixel (PhotometricInterpretation "
+        f"{photometric}), which Pillow does not know: convert it to gray, RGB or CMYK of 8 bits first"
     )
