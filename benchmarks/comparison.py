@@ -20,7 +20,7 @@ from aecodec.benchmarks.equal_bytes import NEAR, Match, match_size, reference_co
 from aecodec.benchmarks.metrics import METRICS, Pixels, measure_all
 from aecodec.benchmarks.reference_codecs import ReferenceCodec
 from aecodec.container import Box
-from aecodec.model.parallel import thread_count
+from aecodec.parallel import thread_count
 from aecodec.picture import Picture
 from aecodec.picture.writing import LONGEST_SIDES, flattened, to_pillow
 from aecodec.rate_map import rate_map

@@ -25,7 +25,7 @@ from aecodec.benchmarks.bd_rate import Curve
 from aecodec.benchmarks.metrics import Pixels, measure_all, metrics_version
 from aecodec.benchmarks.reference_codecs import ReferenceCodec
 from aecodec.errors import ImageError
-from aecodec.model.parallel import end_with_parent
+from aecodec.parallel import end_with_parent
 from aecodec.picture.reading import read_picture
 from aecodec.picture.writing import FORMATS
 

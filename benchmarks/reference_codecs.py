@@ -16,8 +16,8 @@ from PIL import Image, features
 
 import aecodec
 from aecodec.encoder.options import TUNED
-from aecodec.model.parallel import thread_count
 from aecodec.model.registry import model_named
+from aecodec.parallel import thread_count
 
 QUALITY = "QUALITY"  # stands for the quality in a codec's options
 CODE_FOLDERS = ("", "decoder", "encoder", "entropy", "model")  # of the package: code that can change a file

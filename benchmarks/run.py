@@ -34,7 +34,7 @@ from aecodec.benchmarks.metrics import all_metrics, available_metrics
 from aecodec.benchmarks.reference_codecs import JPEG, OURS, ReferenceCodec, all_codecs
 from aecodec.benchmarks.speed import Speed, speed_of
 from aecodec.errors import AecodecError
-from aecodec.model.parallel import thread_count
+from aecodec.parallel import thread_count
 from aecodec.sampling import evenly_spaced
 
 HERE = Path(__file__).parent

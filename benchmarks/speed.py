@@ -18,7 +18,7 @@ from PIL import Image
 from aecodec.benchmarks.commands import cost
 from aecodec.benchmarks.measure import Photograph, read_pixels
 from aecodec.benchmarks.reference_codecs import ReferenceCodec
-from aecodec.model.parallel import end_with_parent
+from aecodec.parallel import end_with_parent
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from PIL import Image
 from aecodec.api import compress, decompress, denoise
 from aecodec.benchmarks.metrics import LUMA, Pixels, psnr_of, psnr_rgb
 from aecodec.benchmarks.reference_codecs import JPEG, pillow_codecs
-from aecodec.model.parallel import thread_count
+from aecodec.parallel import thread_count
 from aecodec.picture import Picture, to_gray
 from aecodec.restoration import enhance, upscale
 from aecodec.restoration.denoising import non_local_means, without_noise

@@ -54,7 +54,7 @@ def benchmark(
     require_benchmarks()
     from aecodec.benchmarks.report import verdict, write
     from aecodec.benchmarks.run import KODAK, run
-    from aecodec.model.parallel import thread_count
+    from aecodec.parallel import thread_count
 
     if folder is None and not KODAK.is_dir():
         raise UsageError("the pictures of Kodak are not installed: name a folder, or run from a clone")

@@ -31,7 +31,7 @@ def outcomes_in(
 
     At most `count` jobs are handed out at a time. An interrupt is raised after those are finished.
     """
-    from aecodec.model.parallel import thread_count
+    from aecodec.parallel import thread_count
 
     threads = max(1, thread_count() // count)  # the processes share the cores
     pending = iter(jobs)
@@ -57,7 +57,7 @@ def pool_of(count: int, threads: int) -> ProcessPoolExecutor:
 
 def prepare(threads: int) -> None:
     """Limit this process to a number of threads, leave Ctrl-C and SIGHUP to its parent, and end with that."""
-    from aecodec.model.parallel import end_with_parent
+    from aecodec.parallel import end_with_parent
 
     os.environ["AECODEC_THREADS"] = str(threads)
     for number in LEFT_TO_PARENT:

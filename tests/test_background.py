@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from aecodec.model.parallel import run_in_thread
+from aecodec.parallel import run_in_thread
 
 
 def test_work_is_done_beside_the_caller() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -17,9 +18,9 @@ from aecodec.container import PATCH
 from aecodec.decoder.reconstruction import reconstruct_tile
 from aecodec.errors import AecodecError, ModelError
 from aecodec.model.network import QUALITY, SESSIONS, Network
-from aecodec.model.parallel import at_once, for_each, thread_count, tiles_at_once
 from aecodec.model.registry import Model
 from aecodec.model.tiling import DECODER_HALO, SYNTHESIS_HALO, scale_window, tiles
+from aecodec.parallel import at_once, for_each, thread_count, tiles_at_once
 from aecodec.progress import progress_listener
 
 SIDES = st.integers(1, 40)
@@ -100,7 +101,7 @@ def test_no_more_threads_than_a_container_has_cores(
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     monkeypatch.delenv("AECODEC_THREADS", raising=False)
-    monkeypatch.setattr("aecodec.model.parallel.CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr("aecodec.parallel.CONTROL_GROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)), raising=False)
     assert thread_count() == count
 
@@ -166,6 +167,17 @@ def test_each_part_is_worked_on_once(monkeypatch: pytest.MonkeyPatch, threads: s
         for_each("counting", range(20), done.append)
     assert sorted(done) == list(range(20))
     assert reports == [("counting", count, 20) for count in range(1, 21)]
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_results_are_in_the_order_of_parts(monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
+    monkeypatch.setenv("AECODEC_THREADS", threads)
+    reports: list[tuple[str, int, int]] = []
+    with progress_listener(lambda *what: reports.append(what)):
+        results = for_each(None, range(9), lambda part: time.sleep(0.002 * (part % 3)) or str(part))
+    assert results == list("012345678")
+    assert not reports  # of a task without a name
+    assert for_each("nothing", [], str) == []
 
 
 def test_parts_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

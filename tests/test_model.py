@@ -22,7 +22,6 @@ from aecodec.encoder.refinement import refined
 from aecodec.entropy.tables import read_tables, write_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import load
-from aecodec.model.parallel import loader
 from aecodec.model.registry import (
     DECODER_FILES,
     DIRECTORY,
@@ -37,6 +36,7 @@ from aecodec.model.registry import (
     model_named,
     model_with,
 )
+from aecodec.parallel import loader
 from tests.common import run_python
 
 FILES = (*DECODER_FILES, *ENCODER_FILES)
@@ -194,7 +194,7 @@ def test_networks_are_loaded_ahead_by_one_thread_which_a_child_process_lacks(cop
     assert sum(thread.name.startswith("aecodec-loader") for thread in threading.enumerate()) == 1
     script = (
         "import os, warnings; warnings.simplefilter('ignore');"  # of forks beside threads, from 3.12 on
-        "from aecodec.model.parallel import loader; loader().submit(int).result();"
+        "from aecodec.parallel import loader; loader().submit(int).result();"
         "print(os.fork() or loader().submit(lambda: 42).result(9), flush=True)"
     )
     if hasattr(os, "fork"):

@@ -150,13 +150,13 @@ def test_large_photographs_are_written_fast_and_hardly_larger() -> None:
         np.pad(part, ((0, 400 - len(part)), (0, 500 - part.shape[1]), (0, 0)), "reflect") for part in parts
     ]
     image = Image.fromarray(np.concatenate(parts)).resize((800, 2700), Image.Resampling.LANCZOS)
-    assert fast_png(image) == FAST_PNG[0]
+    assert fast_png(image) in FAST_PNG[:2]
     assert len(encode_image(image, "PNG")) < 1.06 * usual_size(image)
 
 
 def test_large_pages_of_text_are_hardly_larger() -> None:
     image = mirrored(text(), 10, 6)
-    assert fast_png(image) == FAST_PNG[1]
+    assert fast_png(image) == FAST_PNG[2]
     assert len(encode_image(image, "PNG")) < 1.25 * usual_size(image)
 
 

@@ -10,9 +10,9 @@ from aecodec.container import Box, Container
 from aecodec.decoder.reconstruction import reconstruct
 from aecodec.entropy.coder import Latents
 from aecodec.errors import LimitError, RegionError
-from aecodec.model.parallel import tiles_at_once
 from aecodec.model.registry import MEANS, Model, model_with
 from aecodec.model.tiling import cell_grid, decoder_tiles
+from aecodec.parallel import tiles_at_once
 from aecodec.picture import Picture, to_gray
 from aecodec.picture.clipping import Clipper, read_clipping
 from aecodec.picture.lossless import fits_lossless, read_pixels, tiles_have_alpha

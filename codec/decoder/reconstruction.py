@@ -16,7 +16,6 @@ from aecodec.arrays import Finish, Floats, Integers, Pixels, Places, ScaleIndice
 from aecodec.container import CELL
 from aecodec.entropy.coder import Latents
 from aecodec.entropy.context import context_passes
-from aecodec.model.parallel import for_each
 from aecodec.model.registry import MEANS, Model
 from aecodec.model.tiling import (
     CORE,
@@ -26,6 +25,7 @@ from aecodec.model.tiling import (
     overlap,
     scale_window,
 )
+from aecodec.parallel import for_each
 
 
 def decode_y(
@@ -86,11 +86,11 @@ def reconstruct_tile(model: Model, latents: Latents, tile: Tile, finish: Finish 
         spans.append((slice(first, last), slice(kept.start - first, kept.stop - first)))
     seen, inner = zip(*spans, strict=True)
     (image,) = model.synthesis(latents.quality, y_hat[:, *scale_window(seen, 2)])
-    levels = image[:, *scale_window(inner, CELL)]
-    levels = np.multiply(np.clip(levels, 0, 1, out=levels), np.float32(255), out=levels).transpose(1, 2, 0)
+    levels = image[:, *scale_window(inner, CELL)] * np.float32(255)
+    levels = np.clip(levels, 0, 255, out=levels).transpose(1, 2, 0)
     if finish:
         levels = finish(levels, scale_window(tile.place, CELL))
-    pixels: Pixels = np.rint(levels).astype(np.uint8)
+    pixels: Pixels = np.rint(levels, out=levels).astype(np.uint8, order="C")  # of other orders slower to copy
     return pixels
 
 

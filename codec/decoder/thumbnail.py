@@ -23,9 +23,9 @@ from aecodec.decoder.decoding import alpha_of, decode_picture, has_alpha, pictur
 from aecodec.decoder.reconstruction import decode_y_of_symbols
 from aecodec.entropy.coder import Latents
 from aecodec.errors import AecodecError
-from aecodec.model.parallel import for_each, tiles_at_once
 from aecodec.model.registry import MEANS, Model, model_with
 from aecodec.model.tiling import CORE, Tile, cell_grid, scale_window, tiles
+from aecodec.parallel import for_each, tiles_at_once
 from aecodec.picture import Picture
 from aecodec.picture.thumbnail import read_thumbnail, resized, thumbnail_size
 

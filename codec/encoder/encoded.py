@@ -13,9 +13,9 @@ from aecodec.container import CELL, Box, Container
 from aecodec.decoder.decoding import clipper_of, decode_samples
 from aecodec.decoder.reconstruction import reconstruct_tile
 from aecodec.entropy.coder import Latents
-from aecodec.model.parallel import for_each, tiles_at_once
 from aecodec.model.registry import MEANS, Model
 from aecodec.model.tiling import DECODER_HALO, Tile, cell_grid, decoder_tiles, scale_window, tiles
+from aecodec.parallel import for_each, tiles_at_once
 from aecodec.picture import Picture, to_gray
 from aecodec.picture import psnr as psnr_of
 
@@ -84,18 +84,16 @@ class Encoded:
         model, latents, gray = self.model, self.latents, self.container.gray
         finish = clipper_of(self.container) if Box.CLIPPING in self.container.boxes else None
         parts = sample_of(size) if sampled else decoder_tiles(size)
-        errors, samples = [], []
 
-        def compare(tile: Tile) -> None:
+        def compare(tile: Tile) -> tuple[float, int]:
             wanted = self.source.pixels[scale_window(tile.place, CELL)]
             decoded = reconstruct_tile(model, latents, tile, finish)[: wanted.shape[0], : wanted.shape[1]]
             error = wanted.astype(np.float32)
             error -= to_gray(decoded) if gray else decoded
-            errors.append(float(np.square(error, out=error).sum(dtype=np.float64)))
-            samples.append(wanted.size)
+            return float(np.square(error, out=error).sum(dtype=np.float64)), wanted.size
 
         model.load_ahead(latents.quality, *MEANS, "synthesis", together=tiles_at_once(len(parts)))
-        for_each("decoding", parts, compare)
+        errors, samples = zip(*for_each("decoding", parts, compare), strict=True)
         psnr = float(10 * np.log10(255**2 * sum(samples) / sum(errors))) if any(errors) else math.inf
         if not sampled:
             self.__dict__["psnr"] = psnr  # which is then known

@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 
 from aecodec.container import Box
-from aecodec.model.parallel import run_in_thread
+from aecodec.parallel import run_in_thread
 from aecodec.picture import Picture
 from aecodec.picture.alpha import blacken_hidden
 from aecodec.picture.lossless import LOSSLESS_EFFORTS, write_pixels

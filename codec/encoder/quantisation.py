@@ -16,7 +16,6 @@ from aecodec.decoder.reconstruction import decode_y
 from aecodec.entropy.coder import SYMBOL_LIMIT, Latents
 from aecodec.entropy.hyperprior import scale_indices
 from aecodec.entropy.tables import FrequencyTables
-from aecodec.model.parallel import for_each, tiles_at_once
 from aecodec.model.registry import MEANS, Model
 from aecodec.model.tiling import (
     ANALYSIS_CORE,
@@ -29,6 +28,7 @@ from aecodec.model.tiling import (
     scale_window,
     tiles,
 )
+from aecodec.parallel import for_each, tiles_at_once
 
 # Bits that a squared quantisation step of error is worth by quality, (quality, bits), linear in between:
 # chosen on validation pictures. Lower ones at the end of quality stretch its range, at 1 or 2 % of rate.

@@ -18,9 +18,9 @@ from aecodec.encoder.quantisation import RefinementState, quantise_all
 from aecodec.entropy.coder import Latents
 from aecodec.entropy.context import context_passes
 from aecodec.entropy.tables import FrequencyTables
-from aecodec.model.parallel import for_each
 from aecodec.model.registry import Model
 from aecodec.model.tiling import CORE, Tile, gradient_tiles, read_tile, scale_window
+from aecodec.parallel import for_each
 from aecodec.progress import as_part_of_passes
 
 # By effort: steps of refinement, the share of its way that each goes, and the damping of the first and of

@@ -17,7 +17,6 @@ are decoded by then are listed.)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from aecodec.arrays import Integers, Places, ScaleIndices, Symbols
 from aecodec.entropy.tables import SCALE_LEVELS, FrequencyTables
+from aecodec.parallel import for_each
 
 # With two passes half of the latents had no context, now a quarter (docs/experiments.md, wider networks).
 CONTEXT_PASSES = 3
@@ -118,7 +118,7 @@ def beside(values: Sums, axis: int, after: bool) -> Sums:
 
 def coded_scale_indices(
     tables: FrequencyTables, scale_index: ScaleIndices, symbols: Symbols, number: int
-) -> Iterator[tuple[Integers, ScaleIndices]]:
+) -> list[tuple[Integers, ScaleIndices]]:
     """Places (n,) of a pass's coded symbols in the flat latent, and their adapted scale indices, in parts.
 
     `scale_index` and `symbols`, of which those of earlier passes are read, are (M, 2h, 2w). The magnitudes of
@@ -131,7 +131,8 @@ def coded_scale_indices(
     row = np.arange(min(step, len(scale_index)) * height, dtype=np.int32).reshape(-1, height, 1)
     starts = on_lattice(width * row + np.arange(2, dtype=np.int32), number).reshape(-1)
     starts -= width * np.arange(len(starts), dtype=np.int32)
-    for first in range(0, len(scale_index), step):
+
+    def adapted_part(first: int) -> tuple[Integers, ScaleIndices]:
         part = scale_index[first : first + step]
         lattice = on_lattice(part, number).reshape(-1)
         coded = np.flatnonzero(lattice >= tables.skip_below)
@@ -143,7 +144,9 @@ def coded_scale_indices(
         places: Integers = coded.astype(np.int32)
         places += places + starts.take(places // (width // 2))
         places += np.int32(first * height * width)
-        yield places, adapted
+        return places, adapted
+
+    return for_each(None, range(0, len(scale_index), step), adapted_part)
 
 
 def adapt_scale_indices(

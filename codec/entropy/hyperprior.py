@@ -32,6 +32,7 @@ from threadpoolctl import ThreadpoolController
 from aecodec.arrays import Integers, Places, ScaleIndices
 from aecodec.container import QUALITY_UNITS, hundredths
 from aecodec.entropy.tables import FRACTION_BITS, SCALE_LEVELS, FrequencyTables
+from aecodec.parallel import for_each
 
 POSITIONS_AT_ONCE = 32  # of the hyper-latent each way, in one matrix product
 FULL_QUALITY = 100 * QUALITY_UNITS
@@ -66,16 +67,20 @@ def scale_indices(tables: FrequencyTables, z: Integers, quality: float) -> Scale
     offset = interpolate(tables.scale_offset, quality).astype(np.float32)[:, None, None, None, None]
     offset = (offset + 2 ** (FRACTION_BITS - 1)) / 2**FRACTION_BITS  # which divides floats exactly
     index = np.empty((len(offset), height, 2, width, 2), np.uint8)
-    # Other threads would spin for 25 ms after it. ARM's SME raises every flag of floating point, always.
-    with BLAS, LIBRARIES.limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        for row, column in product(*(range(0, side, POSITIONS_AT_ONCE) for side in (height, width))):
-            rows, columns = slice(row, row + POSITIONS_AT_ONCE), slice(column, column + POSITIONS_AT_ONCE)
-            part = neighbours[:, rows, columns]
-            inputs = part.transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1)
+
+    def map_part(corner: tuple[int, ...]) -> None:
+        rows, columns = (slice(first, first + POSITIONS_AT_ONCE) for first in corner)
+        part = neighbours[:, rows, columns]
+        inputs = part.transpose(0, 3, 4, 1, 2).reshape(9 * channels, -1)
+        with np.errstate(all="ignore"):  # ARM's SME raises every flag of floating point, always
             sums = (tables.scale_matrix @ inputs).reshape(-1, 2, 2, *part.shape[1:3])
-            sums += offset
-            levels = np.clip(sums, 0, SCALE_LEVELS - 1, out=sums).astype(np.uint8)
-            index[:, rows, :, columns] = levels.transpose(0, 3, 1, 4, 2)
+        sums += offset
+        levels = np.clip(sums, 0, SCALE_LEVELS - 1, out=sums).astype(np.uint8)
+        index[:, rows, :, columns] = levels.transpose(0, 3, 1, 4, 2)
+
+    corners = list(product(*(range(0, side, POSITIONS_AT_ONCE) for side in (height, width))))
+    with BLAS, LIBRARIES.limit(limits=1, user_api="blas"):  # other threads would spin for 25 ms after it
+        for_each(None, corners, map_part)
     return index.reshape(-1, 2 * height, 2 * width)
 
 

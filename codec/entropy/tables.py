@@ -76,6 +76,7 @@ class FrequencyTables:
     adapted_scale_index: ScaleIndices = field(init=False)  # (64, bins), as context adapts each
     y_starts: Integers = field(init=False)  # (65,), where the tables of scale indices begin and the last ends
     y_tables: list[NDArray[np.uint32]] = field(init=False)  # of each scale index, (2 L + 2,)
+    y_bits: Floats = field(init=False)  # of each entry of `y_frequencies`, an escape's 16 included
 
     def __post_init__(self) -> None:
         """Raises ModelError where sums of the scale map could leave the integers that float32 holds."""
@@ -85,6 +86,9 @@ class FrequencyTables:
             raise ModelError("weights of the scale map are too large for exact sums: export the model anew")
         shifted = np.arange(SCALE_LEVELS)[:, None] + self.scale_index_shift
         y_starts = np.append(0, np.cumsum(2 * self.y_support + 2)).astype(np.int32)
+        y_tables = np.split(self.y_frequencies, y_starts[1:-1])
+        y_bits = np.concatenate([-np.log2(table / table.sum(dtype=np.float64)) for table in y_tables])
+        y_bits[y_starts[1:] - 1] += ESCAPE_BITS
         following = {
             "channels": self.scale_offset.shape[1],
             "z_channels": self.z_in_place.shape[1],
@@ -92,19 +96,11 @@ class FrequencyTables:
             "scale_matrix": self.scale_weight.astype(np.float32) / np.float32(2**FRACTION_BITS),
             "adapted_scale_index": np.clip(shifted, 0, SCALE_LEVELS - 1).astype(np.uint8),
             "y_starts": y_starts,
-            "y_tables": np.split(self.y_frequencies, y_starts[1:-1]),
+            "y_tables": y_tables,
+            "y_bits": y_bits.astype(np.float32),
         }
         for name, value in following.items():
             object.__setattr__(self, name, value)
-
-    @cached_property
-    def y_bits(self) -> Floats:
-        """Bits of each entry of `y_frequencies`, the escape's 16 included."""
-        tables = [table.astype(np.float64) for table in self.y_tables]
-        for_escape = [np.append(np.zeros(len(table) - 1), ESCAPE_BITS) for table in tables]
-        bits_of_tables = [extra - np.log2(t / t.sum()) for t, extra in zip(tables, for_escape, strict=True)]
-        bits: Floats = np.concatenate(bits_of_tables).astype(np.float32)
-        return bits
 
     @cached_property
     def y_derivatives(self) -> Floats:

@@ -27,7 +27,7 @@ from aecodec.lab.detection import Detection
 from aecodec.lab.figures import WRITTEN, Figures, figures_of, other_codecs, psnr, through_files
 from aecodec.lab.generative import Generative
 from aecodec.lab.training import Model, encode, fit, seconds_of, write_model
-from aecodec.model.parallel import end_with_parent, thread_count
+from aecodec.parallel import end_with_parent, thread_count
 
 RECORD = "lab.json"
 ECG_STRIDE = 3  # between windows to learn from: the ECG beats every 20 values, which 3 does not divide

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 from aecodec.arrays import Floats
 from aecodec.errors import AecodecError, ModelError, one_line
 from aecodec.model.onnx_graph import with_constant
-from aecodec.model.parallel import at_once, thread_count
+from aecodec.parallel import at_once, thread_count
 
 QUALITY = "quality"  # the input of graphs that take one
 SESSIONS = 3  # of a network for its last qualities that are kept: 10 to 30 MB each
 
 
+@dataclass(eq=False)
 class Network:
     """One exported graph, at any quality or, as is faster, at one.
 
@@ -27,10 +29,11 @@ class Network:
     once.
     """
 
-    def __init__(self, graph: Callable[[], bytes], varied: bool = False) -> None:
-        self.graph, self.varied = graph, varied
-        self.sessions: OrderedDict[tuple[float | None, int], Any] = OrderedDict()
-        self.lock = Lock()
+    graph: Callable[[], bytes]
+    varied: bool = False
+    # By quality, unless it varies, and number of threads:
+    sessions: OrderedDict[tuple[float | None, int], Any] = field(default_factory=OrderedDict, init=False)
+    lock: Any = field(default_factory=Lock, init=False)
 
     def at(self, quality: float, together: int | None = None) -> Any:
         """The engine's session of the graph at a quality; raises ModelError where it cannot load it.

@@ -15,8 +15,8 @@ from aecodec.entropy.tables import FORMAT, read_tables
 from aecodec.errors import ModelError, UnknownModelError
 from aecodec.model.network import Network
 from aecodec.model.onnx_graph import with_shared
-from aecodec.model.parallel import loader
 from aecodec.model.released import directory_in_package, released, remedy
+from aecodec.parallel import loader
 
 DIRECTORY = Path(__file__).parents[1] / "models"
 MORE_MODELS = "AECODEC_MODELS"  # environment variable that names one more folder of model directories

@@ -18,7 +18,7 @@ from aecodec.container import CELL
 
 CORE = 34  # cells per tile at most, each way, without the halo: 1088 pixels
 LARGE = 2 * CORE**2  # cells of a picture above which the decoder's tiles are smaller
-LARGE_CORE = 26  # cells per tile, two of which at a time take as much memory as one of 34
+LARGE_CORE = 28  # cells per tile; with 26, 24 MP take 0.15 s more to decode and 35 MB less, of 610
 ANALYSIS_CORE = 30  # cells, which is faster, as more of a tile stays in the processor's caches
 GRADIENT_CORE = 16  # cells per tile of gradients, which take more memory
 GRADIENT_WHOLE = 24  # cells each way, up to which a picture is one tile of them

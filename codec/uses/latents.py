@@ -10,9 +10,9 @@ from aecodec.arrays import Floats, Integers, Pixels
 from aecodec.container import MAX_PIXELS, PATCH, parse
 from aecodec.decoder.reconstruction import decode_y_of_symbols
 from aecodec.encoder.quantisation import analyse
-from aecodec.model.parallel import for_each
 from aecodec.model.registry import Model, model_named, model_with
 from aecodec.model.tiling import CORE, DECODER_HALO, Tile, cell_grid, scale_window, tiles
+from aecodec.parallel import for_each
 
 MODEL = "visual"  # the default model of `compress`, and so that of most files
 STRIDE = PATCH  # pixels per latent position, each way

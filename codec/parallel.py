@@ -81,27 +81,30 @@ def tiles_at_once(count: int) -> int:
     return max(1, min(thread_count(), count, MOST_AT_ONCE))
 
 
-def for_each(task: str, parts: Sequence[Part], work: Callable[[Part], object]) -> None:
-    """Do some work for each part of a picture, several at once in threads, and tell how far it has come.
+def for_each(task: str | None, parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
+    """The results of some work for each part of a picture, several at once in threads.
 
-    Networks that it runs share the cores. What the work raises is raised here, and no other part is begun.
+    Tells how far the task has come, if it is named. Networks that it runs share the cores. What the work
+    raises is raised here, and no other part is begun.
     """
-    together, lock, pending = tiles_at_once(len(parts)), Lock(), iter(parts)
-    progress = Progress(task, len(parts)) if current_listener.get() else None
+    together, lock, pending = tiles_at_once(len(parts)), Lock(), enumerate(parts)
+    results: dict[int, Result] = {}
+    progress = Progress(task, len(parts)) if task and current_listener.get() else None
 
     def run() -> None:
         nonlocal pending
         at_once.set(together)
         while True:
             with lock:
-                part = next(pending, None)
-            if part is None:
+                numbered = next(pending, None)
+            if numbered is None:
                 return
+            number, part = numbered
             try:
-                work(part)
+                results[number] = work(part)
             except BaseException:
                 with lock:
-                    pending = iter(())
+                    pending = enumerate(())
                 raise
             if progress:
                 with lock:
@@ -115,6 +118,7 @@ def for_each(task: str, parts: Sequence[Part], work: Callable[[Part], object]) -
             other.exception()  # which waits for it
     for other in others:
         other.result()
+    return [results[number] for number in range(len(parts))]
 
 
 def thread_count() -> int:
