@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from skimage.metrics import peak_signal_noise_ratio
 from tifffile import imwrite
 
@@ -217,6 +217,22 @@ def test_orientation_is_applied_once(tmp_path: Path, format: str, orientation: i
     assert tags.get(ORIENTATION, 1) == 1
     assert tags[MAKE] == "maker"
     assert ImageOps.exif_transpose(to_pillow(picture)).size == to_pillow(picture).size
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF"])
+def test_resolutions_follow_the_pixels(tmp_path: Path, format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    if format != "TIFF":  # where these are those of the file
+        exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = 200, 100
+    path = saved(tmp_path / "a", Image.fromarray(noise(9, 5)), format, exif=exif, dpi=(300, 150))
+    shown = to_pillow(read_picture(path))
+    assert tuple(map(round, shown.info["dpi"])) == ((300, 150) if orientation < 5 else (150, 300))
+    tags = shown.getexif()
+    if format != "TIFF":
+        kept = tags[ExifTags.Base.XResolution], tags[ExifTags.Base.YResolution]
+        assert kept == ((200, 100) if orientation < 5 else (100, 200))
 
 
 @pytest.mark.parametrize("of_exif", [1, 6, None])

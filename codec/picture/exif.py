@@ -24,6 +24,7 @@ SHORT = 3  # type of a value of 2 bytes
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by type
 MOST_DIRECTORIES = 16  # of a chain; in EXIF it has two
 TURNED = range(2, 9)  # orientations of pixels that are not upright
+SIDEWAYS = range(5, 9)  # those whose rows become columns
 SAID = (269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316)  # tags of TIFF, among those of its layout
 LAYOUT = set(range(254, 533)).difference(SAID)  # tags that describe a TIFF file's samples (TIFF 6.0)
 DESCRIPTIVE_TAGS = {
@@ -148,13 +149,26 @@ def is_readable(block: bytes) -> bool:
         return False
 
 
-def upright(block: bytes) -> bytes:
-    """The block with orientation 1 wherever its first directory has one, otherwise byte for byte the same."""
+def upright(block: bytes, sideways: bool = False) -> bytes:
+    """The block with orientation 1 wherever its first directory has one, otherwise byte for byte the same.
+
+    Pixels that lay `sideways` have the horizontal resolution where the vertical one was, and the other way
+    round.
+    """
     order, entries = first_directory(block)
-    tag, changed = struct.pack(order + "H", ExifTags.Base.Orientation), bytearray(block)
+    changed, places = bytearray(block), dict[int, int]()
     for place in entries:
-        if block[place : place + 2] == tag and place + ENTRY <= len(block):
-            struct.pack_into(order + "HIH", changed, place + 2, SHORT, 1, 1)  # type, count, value
+        if place + ENTRY <= len(block):
+            (tag,) = struct.unpack_from(order + "H", block, place)
+            places[tag] = place
+            if tag == ExifTags.Base.Orientation:
+                struct.pack_into(order + "HIH", changed, place + 2, SHORT, 1, 1)  # type, count, value
+    if sideways and places.keys() >= {ExifTags.Base.XResolution, ExifTags.Base.YResolution}:
+        across, down = (
+            slice(places[tag] + 2, places[tag] + ENTRY)
+            for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+        )
+        changed[across], changed[down] = block[down], block[across]
     return bytes(changed)
 
 

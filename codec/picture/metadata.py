@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from PIL import Image
@@ -113,9 +114,13 @@ def colour_of(image: Image.Image, content: bytes) -> Colour | None:
     return colour if colour and not colour.is_srgb else None
 
 
-def upright(boxes: Mapping[Box, bytes]) -> dict[Box, bytes]:
-    """The boxes of pixels that were turned, whose orientation is 1 now; may raise ValueError of EXIF."""
-    edits = {Box.EXIF: exif.upright, Box.XMP: xmp.upright}
+def upright(boxes: Mapping[Box, bytes], sideways: bool) -> dict[Box, bytes]:
+    """The boxes of pixels that were turned, whose orientation is 1 now; may raise ValueError of EXIF.
+
+    Those that lay `sideways` have their resolutions exchanged.
+    """
+    edits = {Box.EXIF: partial(exif.upright, sideways=sideways), Box.XMP: xmp.upright}
+    edits |= {Box.TEXT: text.sideways} if sideways else {}
     return {box: edits[box](data) if box in edits else data for box, data in boxes.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -211,13 +211,16 @@ def upright_with_metadata(
     """The image `shallow` as the EXIF of `image` turns it, its metadata, and notes of what is left out."""
     has_some = image.info or image.format is not None
     metadata, left, readable = read_metadata(image, content) if has_some else ({}, [], True)
+    sideways = False
+    with suppress(*MALFORMED):
+        sideways = image.getexif().get(ExifTags.Base.Orientation) in exif.SIDEWAYS
     shallow.load()  # by itself: an error is one of pixels, and a second attempt might pass over it
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # also by XMP
         if orientation in exif.TURNED:
             shallow = turned_upright(image, shallow, orientation)
         if orientation in exif.TURNED or image.format == "TIFF":  # which Pillow turns as it loads it
-            metadata = upright(metadata)
+            metadata = upright(metadata, sideways)
     except MALFORMED:
         readable = False
     if not readable:

@@ -78,6 +78,12 @@ def pack(text: Text) -> bytes:
     return bytes([ZLIB]) + packed if len(packed) < len(plain) else bytes([STORED]) + plain
 
 
+def sideways(box: bytes) -> bytes:
+    """The sound box of pixels that were turned by a quarter: its resolutions are exchanged."""
+    text, _ = unpack(box)
+    return pack(replace(text, dpi=text.dpi and text.dpi[::-1]))
+
+
 def pack_chunk(chunk: TextChunk) -> bytes:
     parts = chunk.keyword, chunk.language, chunk.translated, chunk.value
     return b"\0".join(part.encode() for part in parts)
