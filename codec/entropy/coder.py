@@ -11,7 +11,6 @@ Everything that selects a frequency table is an integer here, so machines agree.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +51,18 @@ class Coder:
         self.built: dict[int | None, dict[int, Any]] = {}  # by CDF set and context, or by scale index
 
     def groups(
-        self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]], cdf_set: int | None = None
+        self, parts: list[tuple[NDArray[Any], NDArray[Any]]], cdf_set: int | None = None
     ) -> list[tuple[int, Any, NDArray[Any]]]:
         """What is coded under each table: its key, the coder's table, and places (n,); keys ascend.
 
         `parts` are places (N,) and their keys (N,): contexts of the hyper-latent in a CDF set, or else scale
-        indices. Places that have a key stay in their order.
+        indices. Places that have a key stay in their order. The list is emptied, as parts take memory.
         """
         frequencies = self.tables.y_tables if cdf_set is None else self.tables.z_frequencies[cdf_set]
         built, groups = self.built.setdefault(cdf_set, {}), defaultdict[int, list[NDArray[Any]]](list)
-        for places, keys in parts:
+        parts.reverse()
+        while parts:
+            places, keys = parts.pop()
             ordered, counts = places[np.argsort(keys, kind="stable")], np.bincount(keys)
             seen = np.flatnonzero(counts)
             ends = np.cumsum(counts[seen]).tolist()

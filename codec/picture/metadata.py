@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -119,8 +119,8 @@ def upright(boxes: Mapping[Box, bytes], sideways: bool) -> dict[Box, bytes]:
 
     Those that lay `sideways` have their resolutions exchanged.
     """
-    edits = {Box.EXIF: partial(exif.upright, sideways=sideways), Box.XMP: xmp.upright}
-    edits |= {Box.TEXT: text.sideways} if sideways else {}
+    edits: dict[Box, Callable[[bytes], bytes]] = {Box.EXIF: partial(exif.upright, sideways=sideways)}
+    edits |= {Box.XMP: xmp.upright} | ({Box.TEXT: text.sideways} if sideways else {})
     return {box: edits[box](data) if box in edits else data for box, data in boxes.items()}
 
 
