@@ -23,7 +23,7 @@ from aecodec.errors import TargetError
 from aecodec.model.registry import model_named
 from aecodec.picture import Picture
 from aecodec.picture.lossless import write_pixels
-from tests.common import noise, photograph, psnr_of
+from tests.common import noise, photograph, psnr_of, shipped_photograph
 
 PICTURE = photograph(220, 180)
 
@@ -192,6 +192,21 @@ def test_text_that_would_be_poor_is_lossless() -> None:
     assert aecodec.info(aecodec.compress(noise(100, 90), 10)).coding == "learned"
 
 
+@pytest.mark.parametrize("beside", ["metadata", "alpha"])
+def test_what_is_beside_the_pixels_makes_no_file_lossless(beside: str) -> None:
+    """A learned file is poor here, and a lossless one over three times as large."""
+    image = Image.fromarray(photograph(48, 96) // 2 + noise(48, 96) // 5).convert("L")
+    plain = aecodec.compress(image)
+    lossless = aecodec.compress(image, lossless=True)
+    assert aecodec.info(plain).coding == "learned"
+    assert len(lossless) > 3 * len(plain)
+    if beside == "metadata":
+        image.info["icc_profile"] = noise(100, 100)[:, :, 0].tobytes()
+    else:
+        image.putalpha(Image.fromarray(noise(48, 96)[:, :, 0] | 1))  # as seen everywhere
+    assert aecodec.info(aecodec.compress(image)).coding == "learned"
+
+
 def test_metadata_and_alpha_count() -> None:
     image = Image.fromarray(PICTURE)
     image.putalpha(Image.fromarray(noise(220, 180)[:, :, 0]))
@@ -262,7 +277,7 @@ class Files:
 def test_the_search_is_short_and_never_over(steepness: float, jump: float, limit: int) -> None:
     files = Files(steepness, jump)
     reachable = max(size for n in range(101) if (size := files.size(n)) <= limit)
-    file = within_bytes(files.write, files.guess, limit)
+    file = within_bytes(files.write, files.guess, files.write, limit)
     assert 0.9 * reachable <= len(file.data) <= limit
     assert files.guessed <= 4
     assert files.written <= (3 if jump == 1 else 12)
@@ -275,7 +290,7 @@ def test_rough_sizes_that_are_far_off_cost_time_but_no_bytes(error: float) -> No
     def guess(quality: float) -> Any:
         return File(round(error * files.size(quality)))
 
-    file = within_bytes(files.write, guess, 2000)
+    file = within_bytes(files.write, guess, files.write, 2000)
     assert 0.97 * 2000 <= len(file.data) <= 2000
     assert files.written <= 6
 
@@ -285,10 +300,10 @@ def test_flat_curves_are_searched_to_their_ends() -> None:
         size = round(1022 + quality)
         return File(size, 42.26 - 0.001 * (1122 - size))
 
-    assert len(within_bytes(encode, encode, 1022).data) == 1022
-    assert 0.97 * 122 <= len(within_bytes(encode, encode, 1122, fixed=1000).data) - 1000 <= 122
+    assert len(within_bytes(encode, encode, encode, 1022).data) == 1022
+    assert 0.97 * 122 <= len(within_bytes(encode, encode, encode, 1122, fixed=1000).data) - 1000 <= 122
     with pytest.raises(TargetError, match="smallest file has 1022"):
-        within_bytes(encode, encode, 1021)
+        within_bytes(encode, encode, encode, 1021)
     assert of_psnr(encode, encode, 42.26).psnr >= 42.26
     with pytest.raises(TargetError, match=r"best is 42\.26"):
         of_psnr(encode, encode, 42.27)
@@ -323,9 +338,17 @@ def test_the_lowest_qualities_are_tried_before_bytes_are_out_of_reach() -> None:
     def write(quality: float) -> Any:
         return File(sizes.get(quality, round(115 + 3 * quality)))
 
-    assert len(within_bytes(write, write, 111).data) == 111
+    assert len(within_bytes(write, write, write, 111).data) == 111
+    assert len(within_bytes(write, write, lambda quality: File(80), 80).data) == 80
     with pytest.raises(TargetError, match="110 bytes are out of reach: the smallest file has 111"):
-        within_bytes(write, write, 110)
+        within_bytes(write, write, write, 110)
+
+
+@pytest.mark.parametrize("effort", [0, 2])
+def test_the_file_of_quality_0_is_within_reach(effort: int) -> None:
+    for picture in (PICTURE, shipped_photograph("rocket")[:300, :308]):
+        least = len(aecodec.compress(picture, quality=0, effort=effort))
+        assert len(aecodec.compress(picture, max_bytes=least, effort=effort)) <= least
 
 
 def test_the_psnr_that_is_called_the_best_can_be_had() -> None:

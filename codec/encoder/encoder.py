@@ -81,7 +81,9 @@ def encode(picture: Picture, options: CompressOptions, measured: bool = False) -
     encoded = encoder.encode_at(quality)
     if encoder.scale > 1 or not encoded.container.learned:
         return encoded
-    lossless = encoder.lossless_within(int(POOR_LOSSLESS_WORTH * len(encoded.data)))
+    boxes = encoded.container.boxes.items()
+    beside = sum(len(data) for box, data in boxes if box is not Box.CLIPPING)  # the same in both files
+    lossless = encoder.lossless_within(beside + int(POOR_LOSSLESS_WORTH * (len(encoded.data) - beside)))
     return lossless if lossless and is_poor(quality, encoded.psnr) else encoded
 
 
@@ -195,6 +197,12 @@ class Encoder:
         enhance = bool(encoded.container.stages.enhance)
         return self.seal(payload, header, {**alpha, Box.CLIPPING: clipping}, enhance, latents)
 
+    def encode_alone(self, quality: float) -> Encoded:
+        """The same by networks loaded for this quality, whose last bits differ from those for many."""
+        alone = copy(self)
+        alone.model, alone.quantised = model_named(self.options.model_name), None
+        return alone.encode_at(quality)
+
     def encode_to_psnr(self, decibels: float) -> Encoded:
         """The smallest file of at least a PSNR in dB."""
         try:
@@ -222,7 +230,7 @@ class Encoder:
         """The best learned file of at most `limit` bytes, or that of the first of the scales that fits."""
         fixed = len(self.seal(b"", None, self.candidate.alpha).data)
         try:
-            return within_bytes(self.encode_at, self.encode_roughly, limit, fixed)
+            return within_bytes(self.encode_at, self.encode_roughly, self.encode_alone, limit, fixed)
         except TargetError:
             if not scales:
                 raise

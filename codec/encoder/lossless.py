@@ -1,7 +1,8 @@
 """A picture that is kept exactly, as a candidate beside its learned files: coded once, where it may serve.
 
 It takes a learned file's place where it is larger by LOSSLESS_WORTH at most, or where that file is poor and
-the lossless one at most POOR_LOSSLESS_WORTH times as large. `aecodec.encoder.encoder` goes by these rules.
+the lossless one at most POOR_LOSSLESS_WORTH times as large, metadata and alpha apart.
+`aecodec.encoder.encoder` goes by these rules.
 """
 
 from __future__ import annotations

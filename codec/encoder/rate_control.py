@@ -26,7 +26,7 @@ DERIVATIVES = {
 OVERSHOOT = 1.2  # of a second step to one side, so that the aim comes to lie between
 WELL_USED = 0.97  # of a limit of bytes
 # Near the lowest quality sizes go up and down by a few bytes. So where the least that a search has found is
-# over a limit by this factor at most, these qualities are tried too.
+# over a limit by this factor at most, these qualities are tried too, and else the first alone.
 NEARLY, LOWEST = 1.05, (0.0, 0.05, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 DECIBELS = 0.05  # by which a PSNR may be better than what was asked for
 
@@ -108,11 +108,16 @@ def search_roughly_first(
 
 
 def within_bytes(
-    encode: Callable[[float], Encoded], encode_roughly: Callable[[float], Encoded], limit: int, fixed: int = 0
+    encode: Callable[[float], Encoded],
+    encode_roughly: Callable[[float], Encoded],
+    encode_alone: Callable[[float], Encoded],
+    limit: int,
+    fixed: int = 0,
 ) -> Encoded:
     """The best file tried that has at most `limit` bytes, of which `fixed` do not depend on quality.
 
-    `encode_roughly` makes about what `encode` makes, in less time. Raises TargetError where the smallest has
+    `encode_roughly` makes about what `encode` makes, in less time. `encode_alone` makes what a file of one
+    quality is without a search, which may be a few bytes smaller. Raises TargetError where the smallest has
     more.
     """
     spare = max(limit - fixed, 1)
@@ -124,8 +129,8 @@ def within_bytes(
     if fitting:
         return max(fitting, key=lambda trial: trial.quality).encoded
     least = min(len(trial.encoded.data) for trial in trials)
-    for quality in LOWEST if least <= NEARLY * limit else ():
-        if len((encoded := encode(quality)).data) <= limit:
+    for quality in LOWEST if least <= NEARLY * limit else LOWEST[:1]:
+        if len((encoded := encode_alone(quality)).data) <= limit:
             return encoded
         least = min(least, len(encoded.data))
     raise TargetError(f"{limit} bytes are out of reach: the smallest file has {least}")
