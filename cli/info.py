@@ -34,9 +34,6 @@ def info(
     files = [file for path in paths for file in files_of(path, recursive)]
     if not files:
         raise UsageError(f"{', '.join(map(str, paths))}: no file of ours is in there: name one")
-    if len(files) == 1 and not files[0][1]:
-        show(files[0][0], as_json)
-        return
     sizes, failures = [], 0
     for path, failure in files:
         try:
@@ -44,10 +41,14 @@ def info(
                 raise AecodecError(failure)
             sizes.append(show(path, as_json))
         except AecodecError as error:
-            failures += 1
-            typer.echo(f"aecodec: {error}", err=True)
             if as_json:
                 typer.echo(json.dumps({"input": str(path), "error": str(error)}))
+            if len(files) == 1:  # whose error has an exit code of its own
+                raise
+            failures += 1
+            typer.echo(f"aecodec: {error}", err=True)
+    if len(files) == 1:
+        return
     failed = f", {failures} failed" if failures else ""
     typer.echo(f"{len(sizes)} of {len(files)} files: {readable_size(sum(sizes))}{failed}", err=True)
     if failures:
