@@ -57,7 +57,7 @@ def benchmark(
     from aecodec.parallel import thread_count
 
     if folder is None and not KODAK.is_dir():
-        raise UsageError("the pictures of Kodak are not installed: name a folder, as benchmarks/kodak of a clone")
+        raise UsageError("the pictures of Kodak are not installed: name a folder, like benchmarks/kodak")
     command = ["aecodec", *sys.argv[1:]]
     results = run(folder or KODAK, output, quick, jobs or thread_count(), command, show_progress, effort)
     page = write(results, output)

@@ -96,6 +96,8 @@ def compress(image: ImageLike, quality: float | None = None, **options: Any) -> 
 def encode_image(image: ImageLike, options: CompressOptions = CompressOptions()) -> Encoded:  # noqa: B008
     """The same with options as one object, and with all that is known of the file beside its bytes.
 
+    An array is copied, so that it may be filled anew.
+
     >>> from PIL import Image
     >>> import aecodec
     >>> options = aecodec.CompressOptions(quality=30)
@@ -103,6 +105,9 @@ def encode_image(image: ImageLike, options: CompressOptions = CompressOptions())
     >>> encoded.container.width, encoded.pixels.shape, encoded.data == aecodec.compress(encoded.source, 30)
     (64, (48, 64, 3), True)
     """
+    if not isinstance(options, CompressOptions):
+        raise AecodecError(f"{type(options).__name__} is no CompressOptions: make one of keyword arguments")
+    image = image.copy() if isinstance(image, np.ndarray) else image
     return encode(to_picture(image, options, options.strip), options)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aecodec.container import Container
 from aecodec.decoder.decoding import has_alpha
@@ -24,7 +24,8 @@ class Info:
     enhanced: bool  # whether the decoder removes artefacts
     scale: int  # by which the decoder enlarges the coded picture; 1 for not at all
     size: int  # bytes of the file
-    metadata: Mapping[str, int]  # bytes of each kind, boxes that this release does not know among them
+    # Bytes of each kind, boxes that this release does not know among them:
+    metadata: Mapping[str, int] = field(hash=False)
 
     @property
     def bpp(self) -> float:

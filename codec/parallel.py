@@ -23,6 +23,7 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # Of version 2 and version 1 of Linux's control groups: microseconds of the processor that are granted in each
 # period, and those of a period.
 QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+MOST_THREADS = 1024  # with which networks take some seconds to load; with 100 000 they take hours
 MOST_AT_ONCE = 4  # tiles, as each takes about 0.2 GB; cores beyond work within them
 
 at_once: ContextVar[int] = ContextVar("at_once", default=1)  # tiles that share the cores with this one
@@ -125,11 +126,13 @@ def thread_count() -> int:
     """Threads to compute with: AECODEC_THREADS, else as many as this process may keep busy.
 
     These are the cores that it may run on, or fewer where a container has a smaller share of the processor.
-    Raises AecodecError for an AECODEC_THREADS that is no positive number.
+    Raises AecodecError for an AECODEC_THREADS that is no number from 1 to MOST_THREADS.
     """
     if chosen := os.environ.get("AECODEC_THREADS"):
-        if not chosen.isdecimal() or int(chosen) == 0:
-            raise AecodecError(f"AECODEC_THREADS is {chosen!r}: set it to a number of threads from 1")
+        if not chosen.isdecimal() or not 1 <= int(chosen) <= MOST_THREADS:
+            raise AecodecError(
+                f"AECODEC_THREADS is {chosen!r}: set it to a number of threads, 1 to {MOST_THREADS}"
+            )
         return int(chosen)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for names in QUOTA_FILES:

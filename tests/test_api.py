@@ -369,3 +369,40 @@ def test_examples_of_the_documentation(module: types.ModuleType) -> None:
     results = doctest.testmod(module)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_encoded_pictures_are_equal_as_their_files_are() -> None:
+    pixels = noise(24, 40)
+    one, same, other = (
+        aecodec.encode_image(pixels, aecodec.CompressOptions(quality=q)) for q in (40, 40, 41)
+    )
+    assert one == same != other
+    assert len({one, same, other}) == 2
+    assert one in [other, same]
+    infos = {aecodec.info(encoded.data) for encoded in (one, same, other)}
+    assert len(infos) == 2
+
+
+def test_an_encoded_picture_knows_what_it_was_made_of() -> None:
+    """A caller may fill an array anew."""
+    pixels = photograph(40, 60)
+    encoded = aecodec.encode_image(pixels, aecodec.CompressOptions(quality=40))
+    expected = psnr_of(pixels, encoded.pixels)
+    pixels[:] = 0
+    assert encoded.psnr == pytest.approx(expected)
+    with pytest.raises(ValueError, match="read-only"):
+        encoded.pixels[0] = 0
+
+
+def test_an_array_is_one_frame() -> None:
+    pixels = noise(24, 40)
+    assert aecodec.compress(pixels, frame=0) == aecodec.compress(pixels)
+    for frame in (1, -1):
+        with pytest.raises(ImageError, match=f"no frame {frame}: it is 1 frame, which is 0"):
+            aecodec.compress(pixels, frame=frame)
+
+
+@pytest.mark.parametrize("options", [None, {"quality": 5}, 50])
+def test_options_are_compress_options(options: Any) -> None:
+    with pytest.raises(errors.AecodecError, match="is no CompressOptions"):
+        aecodec.encode_image(noise(8, 8), options)

@@ -67,7 +67,7 @@ def test_thread_count_is_chosen(monkeypatch: pytest.MonkeyPatch, chosen: str, co
     assert thread_count() == count
 
 
-@pytest.mark.parametrize("chosen", ["0", "many", "-2"])
+@pytest.mark.parametrize("chosen", ["0", "many", "-2", "1025"])
 def test_a_wrong_thread_count_is_refused(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
     monkeypatch.setenv("AECODEC_THREADS", chosen)
     with pytest.raises(AecodecError, match=chosen):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,38 +34,49 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A file and what it holds; its pixels are decoded when they are first asked for, once."""
+    """A file and what it holds; its pixels are decoded when they are first asked for, once.
+
+    Two are equal if their files are.
+    """
 
     data: bytes
-    container: Container
-    latents: Latents | None  # None for lossless coding, and where they are no longer kept
-    model: Model
-    source: Picture  # that it was made of
-    keeps_hidden: bool  # whether the colours of invisible pixels count
+    container: Container = field(compare=False)
+    latents: Latents | None = field(compare=False)  # None if lossless, and where they are no longer kept
+    model: Model = field(compare=False)
+    source: Picture = field(compare=False)  # that it was made of
+    keeps_hidden: bool = field(compare=False)  # whether the colours of invisible pixels count
+    known: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
         """Bytes of the file."""
         return len(self.data)
 
-    @cached_property
+    # Before Python 3.12 a `cached_property` has one lock for all files: threads would wait for each other.
+    @property
     def pixels(self) -> Pixels:
         """The pixels (H, W, 3) that a decoder shows, which may not be changed."""
-        full_window = slice(0, self.container.height), slice(0, self.container.width)
-        samples = decode_samples(self.container, full_window, self.latents, self.model)[..., :3]
-        return to_gray(samples) if self.container.gray else samples
+        if "pixels" not in self.known:
+            full_window = slice(0, self.container.height), slice(0, self.container.width)
+            samples = decode_samples(self.container, full_window, self.latents, self.model)[..., :3]
+            pixels = to_gray(samples) if self.container.gray else samples
+            pixels.setflags(write=False)
+            self.known["pixels"] = pixels
+        return np.asarray(self.known["pixels"])
 
-    @cached_property
+    @property
     def psnr(self) -> float:
         """PSNR in dB to the source, weighted by alpha unless invisible pixels count; infinite if equal."""
-        alpha = None if self.keeps_hidden else self.source.alpha
-        figure = psnr_of(self.source.pixels, self.pixels, alpha)
-        return math.inf if figure is None else figure
+        if "psnr" not in self.known:
+            alpha = None if self.keeps_hidden else self.source.alpha
+            figure = psnr_of(self.source.pixels, self.pixels, alpha)
+            self.known["psnr"] = math.inf if figure is None else figure
+        return float(self.known["psnr"])
 
     def slim(self) -> Encoded:
         """The same without latents and pixels, which take some 8 bytes a pixel."""
         slim = replace(self, latents=None)
-        if "psnr" in self.__dict__:
-            slim.__dict__["psnr"] = self.psnr
+        if "psnr" in self.known:
+            slim.known["psnr"] = self.known["psnr"]
         return slim
 
     def fidelity(self, exact: bool = False) -> Fidelity:
@@ -76,7 +87,7 @@ class Encoded:
         """
         size = self.container.height, self.container.width
         sampled = size[0] * size[1] > MEASURED_WHOLE and not exact
-        known = "psnr" in self.__dict__ or ("pixels" in self.__dict__ and not sampled)
+        known = "psnr" in self.known or ("pixels" in self.known and not sampled)
         staged = self.container.stages.enhance or self.container.stages.upscale
         weighted = self.source.alpha is not None and not self.keeps_hidden
         if known or self.latents is None or staged or weighted:
@@ -96,7 +107,7 @@ class Encoded:
         errors, samples = zip(*for_each("decoding", parts, compare), strict=True)
         psnr = float(10 * np.log10(255**2 * sum(samples) / sum(errors))) if any(errors) else math.inf
         if not sampled:
-            self.__dict__["psnr"] = psnr  # which is then known
+            self.known["psnr"] = psnr
         return Fidelity(psnr, sampled)
 
 

@@ -62,11 +62,16 @@ class LosslessCandidate:
             self.alpha[Box.ALPHA] = write_pixels(picture.alpha)
             picture = picture if keeps_hidden else blacken_hidden(picture)
         self.picture = picture
+        self.coded: Lossless | None = None
 
-    @cached_property
+    @property
     def lossless(self) -> Lossless:
-        """The pixels, and alpha with them or beside them, as takes fewer bytes."""
-        return self.encode(LOSSLESS_EFFORTS)
+        """The pixels, and alpha with them or beside them, as takes fewer bytes; coded when first asked for.
+
+        (Before Python 3.12 a `cached_property` has one lock for all pictures: threads would wait.)
+        """
+        self.coded = self.coded or self.encode(LOSSLESS_EFFORTS)
+        return self.coded
 
     @cached_property
     def quick_try(self) -> Future[int]:

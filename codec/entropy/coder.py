@@ -11,7 +11,7 @@ Everything that selects a frequency table is an integer here, so machines agree.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ END_MARK = 2**ESCAPE_BITS - 1
 SYMBOL_LIMIT = 2 ** (ESCAPE_BITS - 1) - 1  # largest magnitude of a symbol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Latents:
     """The content of a stream, at a quality."""
 
@@ -41,14 +41,14 @@ class Latents:
     y_hat: Floats | None = None  # (M, 2h, 2w), as the decoder computes it, where an encoder has it already
 
 
+@dataclass(frozen=True, eq=False)
 class Coder:
     """The tables as those of an ANS coder, the installed one by default; each is built when first needed."""
 
-    def __init__(self, tables: FrequencyTables, ans: Ans | None = None) -> None:
-        self.tables = tables
-        self.ans = ans or installed_ans()
-        self.escape_table = self.ans.uniform(2**ESCAPE_BITS)  # of values of 16 bits
-        self.built: dict[int | None, dict[int, Any]] = {}  # by CDF set and context, or by scale index
+    tables: FrequencyTables
+    ans: Ans = field(default_factory=installed_ans)
+    # By CDF set and context, or by scale index:
+    built: dict[int | None, dict[int, Any]] = field(default_factory=dict, init=False)
 
     def groups(
         self, parts: list[tuple[NDArray[Any], NDArray[Any]]], cdf_set: int | None = None
@@ -78,8 +78,8 @@ class Coder:
 
     def encode(self, latents: Latents, cdf_set: int) -> bytes:
         """The stream of latents, with one CDF set of the hyper-latent."""
-        coder = self.ans.stack()
-        coder.encode_reverse(np.array([END_MARK], np.int32), self.escape_table)
+        coder, escape_table = self.ans.stack(), self.ans.uniform(2**ESCAPE_BITS)  # of values of 16 bits
+        coder.encode_reverse(np.array([END_MARK], np.int32), escape_table)
         support, flat = self.tables.y_support.tolist(), latents.symbols.reshape(-1)
         for number in reversed(range(CONTEXT_PASSES)):
             parts = coded_scale_indices(self.tables, latents.scale_index, latents.symbols, number)
@@ -87,7 +87,7 @@ class Coder:
             escaped = np.concatenate(
                 [np.empty(0, np.int16), *(values[np.abs(values) > most] for most, _, values in groups)]
             )
-            coder.encode_reverse(escaped.astype(np.int32) + SYMBOL_LIMIT + 1, self.escape_table)
+            coder.encode_reverse(escaped.astype(np.int32) + SYMBOL_LIMIT + 1, escape_table)
             for most, table, values in reversed(groups):
                 codes = np.where(np.abs(values) > most, most + 1, values)
                 coder.encode_reverse(codes.astype(np.int32) + most, table)
@@ -131,7 +131,7 @@ class Coder:
     def decode_symbols(self, coder: Stack, scale_index: ScaleIndices) -> Symbols:
         """Pop the symbols (M, 2h, 2w), pass after pass, and the end mark."""
         symbols = np.zeros(scale_index.shape, np.int16)
-        flat = symbols.reshape(-1)
+        flat, escape_table = symbols.reshape(-1), self.ans.uniform(2**ESCAPE_BITS)
         for number in range(CONTEXT_PASSES):
             escapes = [np.empty(0, np.int32)]
             parts = coded_scale_indices(self.tables, scale_index, symbols, number)
@@ -141,11 +141,11 @@ class Coder:
                 flat[places] = codes - support
                 escapes.append(places[codes == 2 * support + 1])
             if len(escaped := np.concatenate(escapes)):
-                values = coder.decode(self.escape_table, len(escaped)) - SYMBOL_LIMIT - 1
+                values = coder.decode(escape_table, len(escaped)) - SYMBOL_LIMIT - 1
                 if (values < -SYMBOL_LIMIT).any():
                     raise BitstreamError("payload holds a symbol out of range: the file is damaged")
                 flat[escaped] = values
-        if coder.decode(self.escape_table, 1)[0] != END_MARK or not coder.is_empty():
+        if coder.decode(escape_table, 1)[0] != END_MARK or not coder.is_empty():
             raise BitstreamError("payload does not end with the picture: the file is damaged")
         return symbols
 

@@ -20,6 +20,7 @@ corners in the second pass, the four at the sides in the third, all of which are
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -48,6 +49,8 @@ EXPECTED_RANGE = (-6, 16)  # beyond it the context stays the same
 CONTEXTS = (EXPECTED_RANGE[1] - EXPECTED_RANGE[0]) * CONTEXTS_PER_UNIT  # of each pass
 LIBRARIES = ThreadpoolController()  # those with threads of their own that numpy uses
 BLAS = Lock()  # on its number of threads
+if hasattr(os, "register_at_fork"):  # in a child nobody would release it
+    os.register_at_fork(before=BLAS.acquire, after_in_parent=BLAS.release, after_in_child=BLAS.release)
 
 
 def interpolate(rows: Integers, quality: float) -> NDArray[np.int64]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -34,6 +36,9 @@ class Network:
     # By quality, unless it varies, and number of threads:
     sessions: OrderedDict[tuple[float | None, int], Any] = field(default_factory=OrderedDict, init=False)
     lock: Any = field(default_factory=Lock, init=False)
+
+    def __post_init__(self) -> None:
+        networks.add(self)
 
     def at(self, quality: float, together: int | None = None) -> Any:
         """The engine's session of the graph at a quality; raises ModelError where it cannot load it.
@@ -72,6 +77,24 @@ class Network:
             return [output[0] for output in session.run(None, feed)]
         except Exception as error:
             raise AecodecError(f"a network cannot be run ({one_line(error)}): free memory") from error
+
+
+networks: WeakSet[Network] = WeakSet()
+abandoned: list[Any] = []  # sessions of a parent process
+
+
+def abandon_sessions() -> None:
+    """In a child process, make networks forget the sessions of its parent, whose threads it has not got.
+
+    They are not destroyed, as that would wait for these threads.
+    """
+    for network in list(networks):
+        abandoned.append(network.sessions)
+        network.sessions, network.lock = OrderedDict(), Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=abandon_sessions)
 
 
 def load(graph: bytes, threads: int) -> Any:

@@ -19,7 +19,7 @@ from aecodec.errors import ImageError, LimitError
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """One upright picture, 8 bits a sample; gray pixels have three equal channels."""
 

@@ -7,6 +7,7 @@ another, and all are muted. The filter here matches in threads that are in the c
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import warnings
@@ -49,6 +50,8 @@ class Within(local):
 
 
 lock, within = Lock(), Within()
+if hasattr(os, "register_at_fork"):  # in a child nobody would release it
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 users = 0  # threads that are within
 FILTER: Any = ("ignore", within, Warning, None, 0)
 process: Any = warnings  # whose list of filters has a type that says it is not changed

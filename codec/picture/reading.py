@@ -93,6 +93,8 @@ def from_array(array: NDArray[Any], reading: ReadOptions) -> Picture:
         shapes = "(H, W) or (H, W, C) of 1 to 4 channels"
         raise ImageError(f"array of {array.dtype} {array.shape}: expected bytes of shape {shapes}")
     check_input(array.shape[1], array.shape[0], reading.max_pixels)
+    if reading.frame:
+        raise ImageError(f"array has no frame {reading.frame}: it is 1 frame, which is 0")
     notes: tuple[str, ...] = ()
     if array.dtype != np.uint8:
         if reading.depth is None:
