@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
+PACKAGE = {"benchmarks", "cli", "codec"}  # its folders, see pyproject.toml
 SCRIPT = """
 import aecodec.benchmarks, aecodec.cli, aecodec.pillow
 from PIL import Image
@@ -29,3 +31,12 @@ def test_nothing_but_one_name_is_installed() -> None:
     script = f"from importlib.util import find_spec; print([bool(find_spec(n)) for n in {names}])"
     result = subprocess.run([sys.executable, "-c", script], cwd="/", capture_output=True, text=True)
     assert result.stdout == "[True, False, False, False]\n", result.stderr
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
+def test_the_source_distribution_has_every_folder() -> None:
+    """Tests need some that are no part of the package."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    folders = {name.split("/")[0] for name in files.stdout.splitlines() if "/" in name}
+    grafted = {line.split()[1] for line in (ROOT / "MANIFEST.in").read_text().splitlines() if "graft" in line}
+    assert folders - PACKAGE - {".github"} <= grafted

@@ -75,11 +75,12 @@ def header_of(image: Image.Image) -> tuple[int, int] | None:
 def right_key(image: Image.Image) -> int | tuple[int, ...] | None:
     """The transparent gray or colour of a PNG on the scale of its pixels; None where Pillow's is right.
 
-    Pillow scales grays of 2 and 4 bits to 0 to 255, but gives the transparent one as it stands in the file.
+    Pillow scales grays of 2 and 4 bits to 0 to 255, but gives the transparent one as it stands in the file,
+    before 12.1 that of 1 bit too.
     Bits above those of the samples count for nothing (PNG, third edition, 11.3.1.1).
     """
     key, header = image.info.get("transparency"), header_of(image) if image.format == "PNG" else None
-    if header is None or header[0] > 8 or image.mode not in ("L", "RGB"):
+    if header is None or header[0] > 8 or image.mode not in ("1", "L", "RGB"):
         return None
     most = (1 << header[0]) - 1
     if isinstance(key, int):
