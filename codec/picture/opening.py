@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
@@ -120,8 +120,11 @@ def open_heif(file: IO[bytes]) -> Image.Image:
 
 def open_tiff(file: IO[bytes]) -> Image.Image:
     """The image in a TIFF; raises ImageError for one of a kind that Pillow does not know."""
+    if file.read(4) == tiff.BIG_ENDIAN_BIG_TIFF:
+        raise ImageError("is a big-endian BigTIFF, which Pillow does not know: save it as little-endian")
+    file.seek(0)
     try:
-        return TiffImagePlugin.TiffImageFile(file, "")
+        return tiff.TiffFile(file, "")
     except MALFORMED as error:
         clause = None
         with suppress(*MALFORMED):
