@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
-from aecodec.picture import check_input, tiff
+from aecodec.picture import bmp, check_input, tiff
 from aecodec.picture.pillow_errors import MALFORMED
 from aecodec.picture.png_file import PngFile
 from aecodec.signatures import is_bmp, is_dib
@@ -105,6 +105,10 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     else:
         importlib.import_module(PLUGINS[format_name])
         image = Image.OPEN[format_name][0](file, "")
+    if format_name in ("BMP", "DIB"):
+        file.seek(0)
+        if bmp.has_bit_of_alpha(file):
+            bmp.read_bit_of_alpha(image)
     check_input(*image.size, max_pixels)
     return image
 
