@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL import BmpImagePlugin, ExifTags, Image, ImageOps, PngImagePlugin
 from skimage.metrics import peak_signal_noise_ratio
 from tifffile import imwrite
 
 from aecodec.container import Box
 from aecodec.errors import AecodecError, BitstreamError, ImageError
+from aecodec.options import ReadOptions
 from aecodec.picture import Picture, psnr
 from aecodec.picture.lossless import LOSSLESS_MAX_SIDE, read_lossless, write_pixels
 from aecodec.picture.reading import from_pillow, read_picture
@@ -178,6 +179,30 @@ def test_bmp_of_sixteen_bits_a_pixel_is_read(masks: tuple[int, ...]) -> None:
     file = b"BM" + struct.pack("<IHHI", 14 + len(head) + len(rows), 0, 0, 14 + len(head)) + head + rows
     expected = [[(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 0)]]
     np.testing.assert_array_equal(read_picture(io.BytesIO(file)).pixels, expected)
+
+
+@pytest.mark.parametrize("header", [56, 108, 124])
+@pytest.mark.parametrize("height", [2, -2])
+@pytest.mark.parametrize("format", ["BMP", "DIB"])
+def test_a_bit_of_alpha_of_bmp_is_read(format: str, height: int, header: int) -> None:
+    rows = struct.pack("<4H", 0xFC00, 0x7C00, 0x8000, 0x7FFF)  # red, white and black
+    masks = 0x7C00, 0x3E0, 0x1F, 0x8000
+    head = struct.pack("<IiiHHIIiiII4I", header, 2, height, 1, 16, 3, len(rows), 0, 0, 0, 0, *masks)
+    head = head.ljust(header, b"\0")
+    front = b"BM" + struct.pack("<IHHI", 14 + header + len(rows), 0, 0, 14 + header)
+    data = (front if format == "BMP" else b"") + head + rows
+    picture = read_picture(io.BytesIO(data))
+    colours, alpha = [[(255, 0, 0)] * 2, [(0, 0, 0), (255, 255, 255)]], [[255, 0], [255, 0]]
+    order = slice(None, None, -1 if height > 0 else 1)
+    np.testing.assert_array_equal(picture.pixels, colours[order])
+    np.testing.assert_array_equal(picture.alpha, alpha[order])
+    assert (picture.gray, picture.notes) == (False, ())
+    cut = read_picture(io.BytesIO(data[:-4]), ReadOptions(tolerant=True))
+    assert cut.alpha is not None
+    assert cut.notes == ("is damaged or ends too early: about 50 % of its pixels are missing",)
+    plugins = {"BMP": BmpImagePlugin.BmpImageFile, "DIB": BmpImagePlugin.DibImageFile}
+    left = "its alpha, which Pillow does not read, is left out: give its file"
+    assert from_pillow(plugins[format](io.BytesIO(data))).notes == (left,)
 
 
 def test_sixteen_bit_tiff_is_refused(tmp_path: Path) -> None:

@@ -353,7 +353,24 @@ def test_floats_a_little_above_white_are_white() -> None:
     assert picture.notes == ("has float samples, rounded to 8 bits with 1 for white, those up to 1.1 too",)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.5, 20, 255.1, np.nan, np.inf])
+@pytest.mark.parametrize("high", [0.5, 1, 1.1])
+def test_floats_a_little_below_black_are_black(high: float) -> None:
+    low = -0.24 * min(high, 1)
+    values = np.array([[low, -0.02, 0, 0.5, high]], np.float32)
+    picture = read(saved(Image.fromarray(values), "TIFF"), TO_8)
+    assert picture.pixels[0, :, 0].tolist() == [0, 0, 0, 128, 128 if high == 0.5 else 255]
+    above = ", those up to 1.1 too" if high > 1 else ""
+    note = f"has float samples, rounded to 8 bits with 1 for white{above}"
+    assert picture.notes == (f"{note}, with 0 for black those down to {low:g} too",)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 1), (-0.3, 1.2), (-0.1, 0.1), (-0.2, 0), (-0.5, 255)])
+def test_floats_of_both_signs_are_refused(low: float, high: float) -> None:
+    with pytest.raises(ImageError, match=r"has float samples from .*: scale them to 0 to 1 first"):
+        from_pillow(Image.fromarray(np.array([[low, 0, high]], np.float32)), TO_8)
+
+
+@pytest.mark.parametrize("value", [-0.2, 1.5, 20, 255.1, np.nan, np.inf, -np.inf])
 def test_floats_whose_white_nobody_knows_are_refused(value: float) -> None:
     with pytest.raises(ImageError, match=r"has float samples from .*: scale them to 0 to 1 first"):
         from_pillow(Image.fromarray(np.array([[0.5, value]], np.float32)), TO_8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image, TiffImagePlugin
 from aecodec.container import Box
 from aecodec.errors import ImageError
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture
+from aecodec.picture import Picture, tiff
 from aecodec.picture.reading import from_pillow, read_picture
 from tests.common import METADATA, make_icc, photograph, picture_of_mode
 
@@ -30,19 +31,20 @@ def read(data: bytes, options: ReadOptions = ReadOptions()) -> Picture:  # noqa:
     return read_picture(io.BytesIO(data), options)
 
 
-def tiff_of(strip: bytes, mark: bytes = b"", **tags: tuple[int, ...]) -> bytes:
+def tiff_of(strip: bytes, mark: bytes = b"", order: str = "<", **tags: tuple[int, ...]) -> bytes:
     """A TIFF of 29x18 pixels in a strip, 8-bit gray but for `tags`: numbers of 16 bits, by t and tag."""
     start = 8 + len(mark)
     plain = {"t256": (29,), "t257": (18,), "t258": (8,), "t259": (1,), "t262": (1,), "t277": (1,)}
     all_tags = {**plain, "t273": (start,), "t278": (18,), "t279": (len(strip),), **tags}
     entries, values, place = b"", b"", start + len(strip)
     for name, numbers in sorted(all_tags.items(), key=lambda item: int(item[0][1:])):
-        value = struct.pack(f"<{len(numbers)}H", *numbers)
+        value = struct.pack(f"{order}{len(numbers)}H", *numbers)
         if len(value) > 4:
-            value, values = struct.pack("<I", place + len(values)), values + value
-        entries += struct.pack("<HHI", int(name[1:]), 3, len(numbers)) + value.ljust(4, b"\0")
-    directory = struct.pack("<H", len(all_tags)) + entries + bytes(4)
-    return struct.pack("<4sI", b"II*\0", place + len(values)) + mark + strip + values + directory
+            value, values = struct.pack(order + "I", place + len(values)), values + value
+        entries += struct.pack(order + "HHI", int(name[1:]), 3, len(numbers)) + value.ljust(4, b"\0")
+    directory = struct.pack(order + "H", len(all_tags)) + entries + bytes(4)
+    head = struct.pack(order + "2sHI", {"<": b"II", ">": b"MM"}[order], 42, place + len(values))
+    return head + mark + strip + values + directory
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_smaller_pictures_in_subifds_do_not_make_a_raw_file() -> None:
 # Layouts
 
 
-UNCOMPRESSED, DEFLATED = 1, 8
+UNCOMPRESSED, DEFLATED, PACK_BITS, WEBP = 1, 8, 32773, 50001
 PILLOW = tuple(map(int, PIL.__version__.split(".")[:2]))
 KNOWN_SINCE = {"gray and more": (13, 0), "RGB and more": (12, 2)}  # releases of Pillow
 PLANES: dict[str, tuple[dict[str, tuple[int, ...]], int, tuple[int, ...]]] = {
@@ -172,6 +174,34 @@ def test_a_later_page_of_a_kind_that_pillow_does_not_know_is_named() -> None:
     np.testing.assert_array_equal(first.pixels, photograph(16, 12))
 
 
+def test_a_compression_that_libtiff_was_built_without_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiff_of(GRAY.tobytes() * 3, t258=(8,) * 3, t262=(2,), t277=(3,), t259=(WEBP,))
+    image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+    monkeypatch.setattr(tiff, "is_known", lambda _: False)
+    for reading in (lambda: read(data), lambda: from_pillow(image)):
+        with pytest.raises(ImageError, match=f"^has compression {WEBP}, which Pillow does not know: save it"):
+            reading()
+
+
+@pytest.mark.parametrize("compression", tiff.OPTIONAL)
+def test_compressions_are_known_by_whether_they_can_be_written(compression: int) -> None:
+    file, name = io.BytesIO(), TiffImagePlugin.COMPRESSION_INFO[compression]
+    try:
+        Image.fromarray(photograph(29, 18)).save(file, "TIFF", compression=name)
+    except OSError:
+        assert not tiff.is_known(compression)
+    else:
+        assert tiff.is_known(compression)
+        assert not read(file.getvalue()).gray
+
+
+def test_a_big_endian_big_tiff_is_named() -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, GRAY, bigtiff=True, byteorder=">")
+    with pytest.raises(ImageError, match="is a big-endian BigTIFF, which Pillow does not know: "):
+        read(file.getvalue())
+
+
 EXTRA = [  # photometric, colours, ExtraSamples, and channels that are left out
     pytest.param(
         (1, 1, (0,), 1),
@@ -229,6 +259,68 @@ def test_floats_whose_white_is_zero() -> None:
 def test_signed_bytes_are_refused() -> None:
     with pytest.raises(ImageError, match="has signed samples of 8 bits, which Pillow misreads: convert them"):
         read(tiff_of(GRAY.tobytes(), t339=(2,)))
+
+
+# Orders of bytes
+
+FOREIGN_ORDER = ">" if sys.byteorder == "little" else "<"
+DEEP = {"f4": (3, GRAY / 255), "i2": (2, GRAY * 128.0), "i4": (2, GRAY * 257.0)}  # SampleFormat, samples
+
+
+def deep_tiff(kind: str, order: str, compression: int, predictor: int = 1) -> bytes:
+    """GRAY as samples of a kind, big-endian for the order >."""
+    sample_format, values = DEEP[kind]
+    samples = values.astype(order + kind)
+    rows = samples.view(np.uint8)
+    if predictor == 2:
+        integers = samples.view(f"{order}u{kind[1]}")
+        rows = np.diff(integers, axis=1, prepend=integers[:, :1] * 0).astype(integers.dtype).view(np.uint8)
+    elif predictor == 3:  # of floats: the highest bytes of a row come first, in files of both orders
+        highest_first = values.astype(">" + kind).view(np.uint8).reshape(18, 29, -1)
+        rows = np.diff(highest_first.transpose(0, 2, 1).reshape(18, -1), axis=1, prepend=np.uint8(0))
+    pack = {UNCOMPRESSED: bytes, DEFLATED: zlib.compress, PACK_BITS: packed_bits}[compression]
+    bits = 8 * samples.itemsize
+    tags = {"t258": (bits,), "t259": (compression,), "t317": (predictor,), "t339": (sample_format,)}
+    return tiff_of(pack(rows.tobytes()), order=order, **tags)
+
+
+def packed_bits(data: bytes) -> bytes:
+    """Bytes as PackBits writes those that do not repeat; 29 fit into any row of these samples."""
+    return b"".join(bytes([28]) + data[place : place + 29] for place in range(0, len(data), 29))
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("kind", "compression", "predictor"),
+    [
+        *((kind, compression, 1) for kind in DEEP for compression in (UNCOMPRESSED, DEFLATED, PACK_BITS)),
+        *((kind, DEFLATED, 2) for kind in DEEP),
+        ("f4", DEFLATED, 3),
+    ],
+)
+def test_signed_integers_and_floats_of_both_orders(
+    kind: str, compression: int, predictor: int, order: str
+) -> None:
+    data = deep_tiff(kind, order, compression, predictor)
+    expected = (GRAY * 128.0 * 255 / 65535 if kind == "i2" else GRAY).round()
+    for frame in (None, 0):
+        picture = read(data, ReadOptions(depth=8, frame=frame))
+        np.testing.assert_array_equal(picture.pixels[:, :, 0], expected)
+
+
+@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("loaded", [False, True])
+def test_what_pillow_swaps_is_refused(kind: str, loaded: bool) -> None:
+    for order in "<>":
+        for compression in (UNCOMPRESSED, DEFLATED):
+            with Image.open(io.BytesIO(deep_tiff(kind, order, compression))) as image:
+                if loaded:
+                    image.load()
+                if (order, compression) == (FOREIGN_ORDER, DEFLATED):
+                    with pytest.raises(ImageError, match="-endian samples, whose bytes Pillow swaps: give"):
+                        from_pillow(image, ReadOptions(depth=8))
+                else:
+                    assert from_pillow(image, ReadOptions(depth=8)).gray
 
 
 # Pages

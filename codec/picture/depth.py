@@ -20,7 +20,7 @@ Samples = NDArray[Any]  # (H, W) or (H, W, C)
 
 FLOAT = 32  # bits
 LAST_OF_16_BITS = 0xFFFF
-OVERSHOOT = 0.25  # above white, that floats may have: Lanczos' kernel rings by a tenth
+OVERSHOOT = 0.25  # above white, and below black, that floats may have: Lanczos' kernel rings by a tenth
 LEAST_OF_255 = 25.5  # floats of which the largest is between have another scale, as of scenes
 DEEP_RAW_MODE = re.compile(";16[BLN]|SGI16")  # as Pillow names what stands in a file
 REMEMBERED = "bits_of_aecodec"  # an attribute of images
@@ -107,15 +107,17 @@ def rounded(samples: Samples, white: int) -> NDArray[np.uint8]:
 def of_floats(samples: Samples) -> tuple[NDArray[np.uint8], str]:
     """Floats as the nearest of 256 levels, and a note. White is 1, or 255 where they rise to that scale.
 
-    What is a little above 1 alone is cut off. Raises ImageError for floats of other ranges.
+    What is a little above 1 alone, or below 0, is cut off. Raises ImageError for floats of other ranges.
     """
     low, high = (float(bound(samples, initial=0)) for bound in (np.min, np.max))
     white = 1 if high <= 1 + OVERSHOOT else 255
-    if not (low >= 0 and (white == 1 or LEAST_OF_255 <= high <= 255)):  # also where there is a NaN
+    least = -OVERSHOOT * min(high, 1) if white == 1 else 0  # as differences, however small, go as far down
+    if not (low >= least and (white == 1 or LEAST_OF_255 <= high <= 255)):  # also where there is a NaN
         raise ImageError(f"has float samples from {low:g} to {high:g}: scale them to 0 to 1 first")
     levels = np.rint(samples.clip(0, white) * (255 / white)).astype(np.uint8)
     beyond = f", those up to {high:g} too" if high > white else ""
-    return levels, f"has float samples, rounded to 8 bits with {white} for white{beyond}"
+    below = f", with 0 for black those down to {low:g} too" if low < 0 else ""
+    return levels, f"has float samples, rounded to 8 bits with {white} for white{beyond}{below}"
 
 
 def of_integers(samples: Samples) -> Samples:

@@ -7,7 +7,8 @@ from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
-from aecodec.picture import code_points, exif, gif, photoshop, png, text, xmp
+from aecodec.picture import bmp, code_points, exif, gif, photoshop, png, text, xmp
+from aecodec.picture.opening import file_of
 
 PNG_READ = {  # or said by pixels
     *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP"),
@@ -27,6 +28,7 @@ JPEG_READ = {  # how segments begin that are read, that concern decoding, or tha
 }
 GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 TIFF_READ = {*exif.LAYOUT, *exif.DESCRIPTIVE_TAGS, 700, 34675, 34665, 34853, text.IPTC_IN_TIFF, 282, 283, 296}
+BIT_OF_ALPHA = "its alpha, which Pillow does not read, is left out: give its file"
 UNREADABLE_PROFILE = "its ICC profile cannot be read and is left out"
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 END_OF_IMAGE = 0xD9
@@ -49,6 +51,9 @@ def notes(image: Image.Image, content: bytes) -> list[str]:
         texts.append("its gain map, depth or other pictures beside the one that is shown are left out")
     elif image.format == "GIF" and gif.XMP in gif.blocks_of(content).applications:
         texts.append("its XMP, as GIF holds it, is left out")
+    elif image.format in ("BMP", "DIB") and image.mode == "RGB":
+        with file_of(image) as file:
+            texts += [BIT_OF_ALPHA] if file and bmp.has_bit_of_alpha(file) else []
     if not_square(image.info):
         texts.append("its pixels are not square: their shape is left out")
     if "icc_profile" in image.info and image.info["icc_profile"] is None:

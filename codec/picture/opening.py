@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
 from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
-from aecodec.picture import check_input, tiff
+from aecodec.picture import bmp, check_input, tiff
 from aecodec.picture.pillow_errors import MALFORMED
 from aecodec.picture.png_file import PngFile
 from aecodec.signatures import is_bmp, is_dib
@@ -105,6 +105,10 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     else:
         importlib.import_module(PLUGINS[format_name])
         image = Image.OPEN[format_name][0](file, "")
+    if format_name in ("BMP", "DIB"):
+        file.seek(0)
+        if bmp.has_bit_of_alpha(file):
+            bmp.read_bit_of_alpha(image)
     check_input(*image.size, max_pixels)
     return image
 
@@ -120,8 +124,11 @@ def open_heif(file: IO[bytes]) -> Image.Image:
 
 def open_tiff(file: IO[bytes]) -> Image.Image:
     """The image in a TIFF; raises ImageError for one of a kind that Pillow does not know."""
+    if file.read(4) == tiff.BIG_ENDIAN_BIG_TIFF:
+        raise ImageError("is a big-endian BigTIFF, which Pillow does not know: save it as little-endian")
+    file.seek(0)
     try:
-        return TiffImagePlugin.TiffImageFile(file, "")
+        return tiff.TiffFile(file, "")
     except MALFORMED as error:
         clause = None
         with suppress(*MALFORMED):

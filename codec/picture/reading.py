@@ -178,6 +178,8 @@ def picture_of(
     if not tile or image.mode not in MODES or depth.DEEP_RAW_MODE.search(str(tile)):
         shallow, how = of_8_bits(image, options.depth)
         shallow = tiff.with_right_palette(shallow)
+    if image.format == "GIF":
+        shallow = gif.as_shown(image, content)
     if image.format == "PNG":
         image.load()  # as there may be metadata behind the pixels
     if not bare:
@@ -191,8 +193,6 @@ def picture_of(
         gray = is_gray(image, shallow, content, Box.ICC in metadata)
     if shallow.has_transparency_data or "transparency" in image.info:
         shallow, alpha = with_alpha(image, shallow)
-    if image.format == "GIF":
-        alpha = gif.with_uncovered(alpha, image, content)
     pixels = np.asarray(shallow if shallow.mode == "RGB" else shallow.convert("RGB"))
     return Picture(pixels, gray, alpha, metadata, (*(frame or ()), *how, *left))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import IO, Any
 
 import numpy as np
@@ -15,17 +17,39 @@ from aecodec.errors import ImageError
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706  # tags
 COLOR_MAP, EXTRA_SAMPLES, SAMPLE_FORMAT = 320, 338, 339
 BIG_TIFF = 43  # a byte of the head, as Pillow asks for it
+BIG_ENDIAN_BIG_TIFF = b"MM\0+"
+NATIVE_ORDER = b"II" if sys.byteorder == "little" else b"MM"
 REDUCED = 1  # a bit of NewSubfileType: the picture is another one at a lower resolution
 CANON_RAW = slice(8, 10), b"CR"  # where a CR2 says what it is
 SEPARATE, UNCOMPRESSED = 2, 1  # a PlanarConfiguration; a Compression
+OPTIONAL = (34925, 50000, 50001)  # Compressions that libtiff may be built without: LZMA, Zstandard, WebP
 WHITE_IS_ZERO, SENSOR = 0, (32803, 34892)  # PhotometricInterpretations, those of a camera's raw samples
 FIRST_BIT_HIGHEST, PREMULTIPLIED = 1, 1  # a FillOrder; an ExtraSamples
 UNKNOWN_UNIT, INCH, CENTIMETRE = 1, 2, 3  # ResolutionUnits
 SIGNED, FLOAT = 2, 3  # SampleFormats
 SAMPLE_FORMAT_NAMES = {SIGNED: "signed ", FLOAT: "float "}
 UNREADABLE = ("unknown pixel mode", "Invalid value for samples per pixel")  # as Pillow says it
+NATIVE = {  # Pillow's raw modes, and those of the same samples in the machine's order of bytes
+    **dict.fromkeys(("I;16S", "I;16BS"), "I;16NS"),
+    **dict.fromkeys(("I;32S", "I;32BS"), "I;32NS"),
+    **dict.fromkeys(("F;32F", "F;32BF"), "F;32NF"),
+}
 IN_PLANES = "in planes apart, which Pillow misreads: interleave them"
 DEVELOP = "develop it first, or take the preview with --frame 0 (frame=0 in Python)"
+
+
+class TiffFile(TiffImagePlugin.TiffImageFile):
+    """A TIFF as Pillow opens it, but for the order of bytes of compressed signed integers and floats.
+
+    libtiff gives these in the machine's order, where Pillow takes them to be in that of the file.
+    """
+
+    def _setup(self) -> None:
+        super()._setup()
+        if self.use_load_libtiff:
+            tile: Any = self.tile[0]
+            raw_mode, *others = tile.args
+            self.tile = [tile._replace(args=(NATIVE.get(raw_mode, raw_mode), *others))]
 
 
 @contextmanager
@@ -59,13 +83,25 @@ def refuse_previews(image: Image.Image, file: IO[bytes] | None) -> None:
 
 def refuse_misread(image: Image.Image) -> None:
     """Raise ImageError where Pillow decodes the samples of the current page wrongly."""
-    tags = getattr(image, "tag_v2", {})
+    tags: Any = getattr(image, "tag_v2", {})
+    compression = tags.get(ExifTags.Base.Compression, UNCOMPRESSED)
+    if compression in OPTIONAL and not is_known(compression):
+        raise ImageError(unknown_compression(compression))
+    if compression != UNCOMPRESSED and is_swapped(image, tags):
+        order = {b"II": "little", b"MM": "big"}[tags.prefix]
+        what = f"compressed {order}-endian samples, whose bytes Pillow swaps"
+        raise ImageError(f"has {what}: give its file, not the image that Pillow opened")
     if max(tags.get(SAMPLE_FORMAT, (1,))) == SIGNED and image.mode == "L":
         raise ImageError(
             "has signed samples of 8 bits, which Pillow misreads: convert them to 0 to 255 first"
         )
     if tags.get(ExifTags.Base.PlanarConfiguration) == SEPARATE and not planes_are_read(image.mode, tags):
         raise ImageError(f"has {bits_of(tags)} bits a sample {IN_PLANES}")
+
+
+def is_swapped(image: Image.Image, tags: Any) -> bool:
+    """Whether Pillow takes the bytes of compressed samples in the wrong order, as 13.0 was found to."""
+    return image.mode in ("F", "I") and tags.prefix != NATIVE_ORDER and not isinstance(image, TiffFile)
 
 
 def with_right_palette(image: Image.Image) -> Image.Image:
@@ -90,7 +126,7 @@ def planes_are_read(mode: str, tags: Any) -> bool:
     if tags.get(ExifTags.Base.Compression, UNCOMPRESSED) != UNCOMPRESSED:
         return mode not in ("LA", "PA") and (mode != "RGBA" or len(extra) == 1)
     if mode in ("F", "I"):  # of one plane
-        return bool(tags.prefix == (b"II" if sys.byteorder == "little" else b"MM"))
+        return bool(tags.prefix == NATIVE_ORDER)
     return (
         mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB")
         and (mode == "1" or bits_of(tags) == 8)
@@ -133,7 +169,7 @@ def what_is_unknown(tags: Any, error: Exception) -> str | None:
     """A clause of what a directory has that Pillow does not know; None where the error is of another kind."""
     compression = tags.get(ExifTags.Base.Compression, UNCOMPRESSED)
     if compression not in TiffImagePlugin.COMPRESSION_INFO:
-        return f"has compression {compression}, which Pillow does not know: save it with LZW or with none"
+        return unknown_compression(compression)
     photometric = tags.get(ExifTags.Base.PhotometricInterpretation)
     if photometric in SENSOR:
         return "is a camera's raw file: develop it first"
@@ -147,3 +183,18 @@ def what_is_unknown(tags: Any, error: Exception) -> str | None:
         f"has {sample_format}samples of {bits_of(tags)} bits, {channels} a pixel (PhotometricInterpretation "
         f"{photometric}), which Pillow does not know: convert it to gray, RGB or CMYK of 8 bits first"
     )
+
+
+def unknown_compression(compression: int) -> str:
+    return f"has compression {compression}, which Pillow does not know: save it with LZW or with none"
+
+
+@cache
+def is_known(compression: int) -> bool:
+    """Whether libtiff was built with a compression, which Pillow tells only by an error as it writes one."""
+    name = TiffImagePlugin.COMPRESSION_INFO[compression]
+    try:
+        Image.new("RGB", (1, 1)).save(io.BytesIO(), "TIFF", compression=name)
+    except OSError:
+        return False
+    return True
