@@ -32,7 +32,11 @@ from aecodec.cli.web import upload, work
 from aecodec.cli.web.application import Limits, application
 from aecodec.cli.web.guard import Access
 from aecodec.cli.web.page import page, policy
-from tests.common import make_exif, photograph, picture_of_mode
+from aecodec.container import Box
+from aecodec.picture import Picture
+from aecodec.picture.reading import read_picture
+from aecodec.picture.writing import encode_image, to_pillow
+from tests.common import make_exif, make_icc, photograph, picture_of_mode
 from tests.fuzz import files, pictures
 
 TOKEN = "a-token"
@@ -153,6 +157,25 @@ def test_a_part_of_a_large_picture_is_looked_at_where_it_is_asked_for(
 
 
 @pytest.mark.parametrize("size", [(300, 1), (2, 300), (300, 3), (8, 200), (200, 9), (10, 200)])
+@pytest.mark.parametrize("box", [Box.ICC, Box.COLOUR])
+def test_all_pictures_of_the_page_say_what_the_colours_are(
+    box: Box, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MOST_SHOWN", 1000)
+    colours = {box: {Box.ICC: make_icc() + bytes(2**15), Box.COLOUR: bytes([9, 16, 0, 1])}[box]}
+    source = encode_image(to_pillow(Picture(photograph(96, 64), metadata=colours)), "PNG")
+    first = client.post("/look", content=source).json()
+    crop = base64.b64decode(first["comparison"]["original"].split(",")[1])
+    again = client.post("/look?whole=6144", content=crop).json()
+    whole = events_of(client.post("/whole", content=source).text)[-1]["result"]
+    uris = [found["source"]["thumbnail"] for found in (first, again)]
+    for comparison in (first["comparison"], again["comparison"], whole["comparison"]):
+        uris += [comparison["original"], *(one["image"] for one in comparison["codecs"])]
+    assert len(uris) == 11
+    for uri in uris:
+        assert read_picture(io.BytesIO(base64.b64decode(uri.split(",")[1]))).metadata == colours
+
+
 def test_of_a_thin_picture_a_part_is_looked_at(
     size: tuple[int, int], client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
