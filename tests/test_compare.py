@@ -472,6 +472,28 @@ def test_space_flickers_after_a_click_and_presses_what_has_the_focus(tab: Any) -
     assert tab.get_attribute("[data-view=panes]", "aria-pressed") == "true"
 
 
+def test_letters_belong_to_the_list_that_has_the_focus(tab: Any) -> None:
+    for where, key, chosen in (("left", "w", "WebP"), ("left", "p", "WebP"), ("right", "a", "AVIF")):
+        tab.focus(f"#{where}")
+        press(tab, key)
+        assert tab.eval_on_selector(f"#{where}", "one => one.selectedOptions[0].text") == chosen
+    press(tab, *"pgfmv", "Space", "2", "[", "+")
+    assert tab.get_attribute("[data-view=slider]", "aria-pressed") == "true"
+    assert tab.input_value("#picture") == "0"
+    assert tab.input_value("#slider") == "50"
+    tab.eval_on_selector("#right", "one => one.blur()")
+    press(tab, "p")
+    assert tab.input_value("#picture") == "1"
+
+
+def test_space_opens_the_list_of_keys_that_has_the_focus(tab: Any) -> None:
+    chosen = tab.input_value("#left")
+    tab.focus("summary")
+    press(tab, "Space")
+    assert tab.is_visible("#keys dl")
+    assert tab.input_value("#left") == chosen
+
+
 def test_maps_are_drawn_over_the_codecs_that_have_them(tab: Any) -> None:
     press(tab, "g", "m")
     codecs = tab.locator("#rows tr").count()
