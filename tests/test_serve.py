@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import struct
 import sys
 import tempfile
@@ -440,6 +441,15 @@ def test_help_says_where_it_listens(capsys: pytest.CaptureFixture[str]) -> None:
     assert "127.0.0.1" in capsys.readouterr().out
 
 
+# Of a file that is refused, has changed or is gone.
+REASONS = (
+    "the server responded with a status of 422",
+    "net::ERR_UPLOAD_FILE_CHANGED",
+    "net::ERR_FILE_NOT_FOUND",
+)
+SAID_BY_CHROMIUM = tuple(f"Failed to load resource: {reason}" for reason in REASONS)
+
+
 @pytest.fixture
 def tab(browser: Any, client: httpx.Client) -> Iterator[Any]:
     """The page; afterwards it had no error, and asked nobody but the server."""
@@ -454,8 +464,7 @@ def tab(browser: Any, client: httpx.Client) -> Iterator[Any]:
         )
         opened.goto(f"{base}/?token={TOKEN}")
         yield opened
-        refusals = "Failed to load resource: the server responded with a status of 422"
-        assert [text for text in wrong if not text.startswith(refusals)] == []  # which Chromium says itself
+        assert [text for text in wrong if not text.startswith(SAID_BY_CHROMIUM)] == []
 
 
 def drop(tab: Any, *given: tuple[str, bytes]) -> None:
@@ -469,6 +478,14 @@ def drop(tab: Any, *given: tuple[str, bytes]) -> None:
         }""",
         [[name, base64.b64encode(data).decode()] for name, data in given],
     )
+
+
+def drop_from_disk(tab: Any, *paths: Path) -> None:
+    """Drop files and folders on the page as a file manager does."""
+    session = tab.context.new_cdp_session(tab)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 100, "data": data})
 
 
 def saved(tab: Any, kind: str) -> tuple[str, bytes]:
@@ -513,6 +530,76 @@ def test_a_bad_file_is_said_and_the_next_is_taken(tab: Any) -> None:
     tab.wait_for_selector("#wrong:has-text('ends')")
     drop(tab, ("good.png", PHOTO))
     tab.wait_for_selector("[data-save=aec]:enabled")
+    assert not tab.is_visible("#wrong")
+
+
+def test_a_folder_is_said_to_be_one(tab: Any, tmp_path: Path) -> None:
+    folder, picture = tmp_path / "holiday", tmp_path / "a.png"
+    folder.mkdir()
+    picture.write_bytes(PHOTO)
+    drop_from_disk(tab, folder)
+    tab.wait_for_selector("#wrong:visible")
+    assert tab.inner_text("#wrong") == "holiday is a folder: give the pictures in it."
+    assert not tab.is_visible("#desk")
+    drop_from_disk(tab, folder, picture)
+    tab.click("[data-save=aec]:enabled")
+    tab.wait_for_selector("[data-save=aec]:has-text('zip')")
+    assert tab.inner_text("#list tr:first-child td.note") == "holiday is a folder: give the pictures in it."
+    assert tab.inner_text("#status") == "1 of 2 files are in the zip."
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.aec"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_is_no_longer_what_was_given_is_said(
+    gone: bool, name: str, tab: Any, tmp_path: Path
+) -> None:
+    given, other = tmp_path / name, tmp_path / "other.png"
+    said = f"{name} cannot be read, as it has changed or is gone: give it again."
+
+    def change() -> None:
+        os.utime(given, (1, 1))
+        if gone:
+            given.unlink()
+
+    for path in (given, other):
+        path.write_bytes(PHOTO if path.suffix == ".png" else AEC)
+    tab.set_input_files("#files", [given, other])
+    change()
+    tab.click("[data-save=aec]:enabled")
+    tab.wait_for_selector("[data-save=aec]:has-text('zip')")
+    assert tab.inner_text("#list tr:first-child td.note") == said
+    given.write_bytes(PHOTO if given.suffix == ".png" else AEC)
+    tab.set_input_files("#files", given)
+    tab.wait_for_selector("[data-save=jpeg]:enabled")
+    change()
+    if name == "a.png":
+        tab.select_option("#other", "WebP")
+    else:
+        tab.click("[data-save=jpeg]")
+    tab.wait_for_selector("#wrong:visible")
+    assert tab.inner_text("#wrong") == said
+
+
+@pytest.mark.parametrize("shown_whole", [True, False])
+def test_no_figures_stay_where_an_answer_failed(
+    shown_whole: bool, tab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MOST_SHOWN", 2**19 if shown_whole else 1000)
+    monkeypatch.setattr(work, "WIDE", 64)
+    drop(tab, ("a.png", PHOTO))
+    tab.wait_for_selector("[data-save=aec]:enabled")
+    tab.check("[name=mode][value=bytes]")
+    tab.fill("#kilobytes", "0.9")
+    tab.wait_for_selector("[data-save=aec]:enabled")
+    assert "B" in tab.inner_text("#bytes")
+    tab.fill("#kilobytes", "0.005")
+    tab.wait_for_selector("#wrong:has-text('5 bytes')")
+    assert tab.inner_text("#bytes").strip() == tab.inner_text("#figures").strip() == ""
+    assert not tab.is_visible("#rows")
+    tab.fill("#kilobytes", "0.9")
+    tab.wait_for_selector("[data-save=aec]:enabled")
+    assert "B" in tab.inner_text("#bytes")
+    assert tab.is_visible("#rows")
     assert not tab.is_visible("#wrong")
 
 
