@@ -582,8 +582,10 @@ def test_votes_are_blind_counted_and_saved(tab: Any) -> None:
 
 def check_tally(record: dict[str, Any]) -> None:
     """The tally of a saved record is what its votes say."""
-    votes = record["votes"]
+    votes, seen = record["votes"], record["pictures"]
     assert len(votes) == 11
+    assert [one["name"] for one in seen] == ["a.png", HOSTILE]
+    assert all(seen[vote["place"]]["name"] == vote["picture"] for vote in votes)
     assert {vote["picture"] for vote in votes} == {"a.png", HOSTILE}
     assert {vote["a"] == "aecodec" for vote in votes} == {True, False}
     for one in record["tally"]:

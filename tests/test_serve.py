@@ -157,7 +157,6 @@ def test_a_part_of_a_large_picture_is_looked_at_where_it_is_asked_for(
     assert (last["left"], last["top"], last["width"]) == (10, 3, 300)
 
 
-@pytest.mark.parametrize("size", [(300, 1), (2, 300), (300, 3), (8, 200), (200, 9), (10, 200)])
 @pytest.mark.parametrize("box", [Box.ICC, Box.COLOUR])
 def test_all_pictures_of_the_page_say_what_the_colours_are(
     box: Box, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +176,7 @@ def test_all_pictures_of_the_page_say_what_the_colours_are(
         assert read_picture(io.BytesIO(base64.b64decode(uri.split(",")[1]))).metadata == colours
 
 
+@pytest.mark.parametrize("size", [(300, 1), (2, 300), (300, 3), (8, 200), (200, 9), (10, 200)])
 def test_of_a_thin_picture_a_part_is_looked_at(
     size: tuple[int, int], client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -601,6 +601,34 @@ def test_no_figures_stay_where_an_answer_failed(
     assert "B" in tab.inner_text("#bytes")
     assert tab.is_visible("#rows")
     assert not tab.is_visible("#wrong")
+
+
+def test_votes_are_saved_with_what_was_voted_on(tab: Any) -> None:
+    shown, sizes = "", []
+    for name, quality in (("a.png", 50), ("a.png", 10), ("b.png", 10), ("a.png", 50)):
+        if name != shown:
+            drop(tab, (name, PHOTO))
+        shown = name
+        tab.fill("#quality", str(quality))
+        tab.wait_for_selector("[data-save=aec]:enabled")
+        sizes.append(tab.inner_text("#rows tr:first-child td:nth-child(3)"))
+        tab.click("[data-view=blind]")
+        tab.click("[data-vote=a]")
+        tab.click("#end")
+    drop(tab, ("never voted on.png", PHOTO))
+    tab.wait_for_selector("[data-save=aec]:enabled")
+    with tab.expect_download() as download:
+        tab.click("#save")
+    record = json.loads(Path(download.value.path()).read_text())
+    seen = [record["pictures"][vote["place"]] for vote in record["votes"]]
+    names = [vote["picture"] for vote in record["votes"]]
+    assert [one["name"] for one in seen] == names == ["a.png", "a.png", "b.png", "a.png"]
+    assert len(record["pictures"]) == 3
+    ours = [one["codecs"][0] for one in seen]
+    assert [one["setting"] for one in ours] == [f"quality {quality}" for quality in (50, 10, 10, 50)]
+    assert [f"{one['bytes']:,}" for one in ours] == sizes
+    assert all(one["bpp"] == 8 * one["bytes"] / (96 * 64) for one in ours)
+    assert {vote["nearer"] for vote in record["votes"]} <= {"aecodec", "JPEG"}
 
 
 def test_an_aec_file_is_shown(tab: Any) -> None:
