@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +21,9 @@ from aecodec.benchmarks.reference_codecs import ReferenceCodec
 from aecodec.container import Box
 from aecodec.parallel import thread_count
 from aecodec.picture import Picture
-from aecodec.picture.writing import LONGEST_SIDES, flattened, to_pillow
+from aecodec.picture.colour import fits
+from aecodec.picture.metadata import info_of
+from aecodec.picture.writing import LONGEST_SIDES, flattened, saved, to_pillow
 from aecodec.rate_map import rate_map
 
 OURS = "aecodec"
@@ -33,7 +34,6 @@ MOST_SHOWN = 2**19  # pixels: what is larger is shown in part, so that its page 
 ONE_BY_ONE = 2**21  # pixels above which codecs follow each other: measures take 0.4 GB a megapixel
 ERROR_UNITS = 8  # per level, in which errors are given
 OVER_WHITE = "transparency is laid over white, as JPEG has none"
-LARGEST_PROFILE = 2**14  # bytes of an ICC profile that is put into each picture of the page; most have 3 kB
 
 Plane = NDArray[np.float64]
 
@@ -130,8 +130,7 @@ def compare(
     notes += [failure for failure in outcomes if isinstance(failure, str)]
     notes += [f"{codec} is absent: {reason}" for codec, reason in absent.items()]
     part = shown_part(pixels, [one.pixels for one in coded])
-    profile = None if picture.gray else picture.metadata.get(Box.ICC)
-    return page_of(name, pixels, part, coded, rate_map(ours.data), notes, usable(profile), quick)
+    return page_of(name, pixels, part, coded, rate_map(ours.data), notes, colours_of(picture), quick)
 
 
 def opaque(picture: Picture) -> Image.Image:
@@ -141,9 +140,14 @@ def opaque(picture: Picture) -> Image.Image:
     return image
 
 
-def usable(profile: bytes | None) -> bytes | None:
-    """The profile that the page's pictures get."""
-    return profile if profile and len(profile) <= LARGEST_PROFILE else None
+def colours_of(picture: Picture) -> dict[Box, bytes]:
+    """The boxes that say what a picture's colours are, which all pictures of its page get.
+
+    A profile of other samples than the picture has is left out, as browsers go by none.
+    """
+    metadata = picture.metadata
+    boxes = [Box.ICC] if fits(metadata.get(Box.ICC, b""), picture.gray) else []
+    return {box: metadata[box] for box in (*boxes, Box.COLOUR) if box in metadata}
 
 
 def code_ours(image: Image.Image, options: CompressOptions) -> Coded:
@@ -230,7 +234,7 @@ def page_of(
     coded: list[Coded],
     bits: Plane | None,
     notes: list[str],
-    profile: bytes | None,
+    colours: Mapping[Box, bytes],
     quick: bool = False,
 ) -> Comparison:
     """What a page shows of a picture; `quick` is for one that need not be small."""
@@ -239,7 +243,7 @@ def page_of(
     with ThreadPoolExecutor(thread_count()) as pool:
         images = list(
             pool.map(
-                lambda each: data_uri(each[part], profile, quick), [pixels, *(one.pixels for one in coded)]
+                lambda each: data_uri(each[part], colours, quick), [pixels, *(one.pixels for one in coded)]
             )
         )
     shown = [
@@ -282,18 +286,23 @@ def rounded(values: Plane) -> list[int]:
     return [int(value) for value in np.rint(values).ravel()]
 
 
-def data_uri(pixels: Pixels, profile: bytes | None = None, quick: bool = False) -> str:
-    """Pixels (H, W, 3) as a data URI of a lossless WebP, or of a PNG where a side is too long for that.
+def data_uri(pixels: Pixels, colours: Mapping[Box, bytes], quick: bool = False) -> str:
+    """Pixels (H, W, 3) as a data URI of a lossless WebP, or of a PNG where that cannot hold size or colours.
 
     `quick` takes a PNG, which is larger by a half or so and takes a fifth of the time.
     """
-    file, image = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
-    image_format = "WEBP" if max(image.size) <= LONGEST_SIDES["WEBP"] and not quick else "PNG"
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    gray = fits(colours.get(Box.ICC, b""), gray=True)
+    if gray:  # as its profile asks for: of WebP's gray the channels differ by a level
+        image = image.convert("L")
+    image.info.update(info_of(colours))
+    long = max(image.size) > LONGEST_SIDES["WEBP"]
+    image_format = "PNG" if quick or long or gray or Box.COLOUR in colours else "WEBP"
     options: dict[str, Any] = {"lossless": True, "method": 3, "quality": 50} if image_format == "WEBP" else {}
     if quick:
         options = {"compress_level": 1}
-    image.save(file, image_format, icc_profile=profile, **options)
-    return f"data:image/{image_format.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    data = base64.b64encode(saved(image, image_format, options)).decode()
+    return f"data:image/{image_format.lower()};base64,{data}"
 
 
 def measure_labels(measures: tuple[str, ...] = MEASURES) -> dict[str, str]:

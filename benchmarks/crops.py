@@ -10,14 +10,16 @@ from aecodec.benchmarks.comparison import (
     MEASURES,
     Coded,
     Comparison,
+    colours_of,
     error_map,
     largest_sum,
     page_of,
 )
 from aecodec.benchmarks.equal_bytes import match_size
-from aecodec.benchmarks.measure import Photograph, read_pixels
+from aecodec.benchmarks.measure import Photograph
 from aecodec.benchmarks.metrics import Pixels, measure_all
 from aecodec.benchmarks.reference_codecs import ReferenceCodec
+from aecodec.picture.reading import read_picture
 from aecodec.rate_map import rate_map
 
 CROP = 256  # pixels each way, or the whole blocks of a side: larger crops show more, and differ less
@@ -28,7 +30,8 @@ OUR_QUALITY = 20.0
 
 def crop_comparison_of(photograph: Photograph, codecs: list[ReferenceCodec]) -> Comparison:
     """Crops of the first codec's file at OUR_QUALITY, and of the files of the others nearest to its size."""
-    pixels = read_pixels(photograph.path)
+    picture = read_picture(photograph.path)
+    pixels = picture.pixels
     image = Image.fromarray(pixels)
     first = codecs[0].encode(image, OUR_QUALITY)
     coded = [code_of(codecs[0], OUR_QUALITY, first, 0.0, pixels)]
@@ -36,7 +39,8 @@ def crop_comparison_of(photograph: Photograph, codecs: list[ReferenceCodec]) -> 
         match = match_size(codec, image.copy(), len(first))  # as Pillow keeps options in the image
         coded.append(code_of(codec, match.quality, match.data, match.off, pixels))
     part = most_different_part(pixels, [one.pixels for one in coded])
-    return page_of(photograph.name, pixels, part, coded, rate_map(first), [], None)
+    colours = {} if picture.gray else colours_of(picture)  # codecs may add colour to gray
+    return page_of(photograph.name, pixels, part, coded, rate_map(first), [], colours)
 
 
 def code_of(codec: ReferenceCodec, quality: float, data: bytes, off: float, pixels: Pixels) -> Coded:

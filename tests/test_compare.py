@@ -23,6 +23,7 @@ import aecodec
 from aecodec.benchmarks import comparison
 from aecodec.benchmarks.comparison import BITS_BLOCK, BLOCK, Comparison, compare
 from aecodec.benchmarks.comparison_page import page
+from aecodec.benchmarks.crops import crop_comparison_of
 from aecodec.benchmarks.equal_bytes import (
     NEAR,
     NEAR_ENOUGH,
@@ -31,9 +32,11 @@ from aecodec.benchmarks.equal_bytes import (
     nearest,
     reference_codecs,
 )
+from aecodec.benchmarks.measure import find_photographs
+from aecodec.benchmarks.reference_codecs import ours, pillow_codecs
 from aecodec.cli import app
 from aecodec.cli.files import UsageError
-from aecodec.container import parse
+from aecodec.container import Box, parse
 from aecodec.picture import Picture
 from aecodec.picture.reading import from_pillow
 from aecodec.rate_map import rate_map
@@ -47,12 +50,16 @@ def picture(width: int = 96, height: int = 64) -> Picture:
     return Picture(photograph(width, height))
 
 
-def pixels_of(uri: str) -> np.ndarray[Any, Any]:
-    """The pixels of a data URI."""
+def image_of(uri: str) -> Image.Image:
+    """The image of a data URI."""
     kind, content = uri.split(";base64,")
     assert kind in ("data:image/webp", "data:image/png")
-    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
-        return np.asarray(image)
+    return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
+def pixels_of(uri: str) -> np.ndarray[Any, Any]:
+    """The pixels of a data URI."""
+    return np.asarray(image_of(uri))
 
 
 def run(*arguments: object) -> None:
@@ -215,13 +222,39 @@ def test_what_is_shown_is_where_codecs_differ(monkeypatch: pytest.MonkeyPatch) -
     assert (rows, columns) == (slice(64, 128), slice(128, 192))
 
 
-def test_a_profile_is_in_all_pictures_of_the_page() -> None:
-    image = Image.fromarray(photograph(96, 64))
-    profile = image.info["icc_profile"] = make_icc()
-    found = compare(from_pillow(image), "a.png", QUALITY)
+ICC = make_icc()
+COLOURS = {
+    "a profile": ("RGB", {Box.ICC: ICC}),
+    "a large profile": ("RGB", {Box.ICC: ICC + noise(200, 200).tobytes()}),
+    "a profile of gray": ("L", {Box.ICC: ICC[:16] + b"GRAY" + ICC[20:]}),
+    "code points": ("RGB", {Box.COLOUR: bytes([9, 16, 0, 1])}),
+    "code points of gray": ("L", {Box.COLOUR: bytes([9, 16, 0, 1])}),
+    "both": ("RGBA", {Box.ICC: ICC, Box.COLOUR: bytes([12, 13, 0, 1])}),
+}
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize(("mode", "colours"), COLOURS.values(), ids=COLOURS)
+def test_all_pictures_of_the_page_say_what_the_colours_are(
+    mode: str, colours: dict[Box, bytes], quick: bool
+) -> None:
+    given = replace(from_pillow(picture_of_mode(mode, 96, 64)), metadata=colours)
+    found = compare(given, "a.png", QUALITY, quick=quick)
     for uri in (found.original, *(one.image for one in found.codecs)):
-        with Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) as shown:
-            assert shown.info["icc_profile"] == profile
+        assert from_pillow(image_of(uri)).metadata == colours
+
+
+def test_crops_of_a_benchmark_say_what_the_colours_are(tmp_path: Path) -> None:
+    Image.fromarray(photograph(96, 64)).save(tmp_path / "a.png", icc_profile=ICC)
+    [given], _ = find_photographs(tmp_path)
+    found = crop_comparison_of(given, [ours()[0], pillow_codecs()[0][0]])
+    for uri in (found.original, *(one.image for one in found.codecs)):
+        assert image_of(uri).info["icc_profile"] == ICC
+
+
+def test_a_profile_of_other_samples_is_in_no_picture_of_the_page() -> None:
+    given = replace(from_pillow(picture_of_mode("L", 96, 64)), metadata={Box.ICC: ICC})
+    assert "icc_profile" not in image_of(compare(given, "a.png", QUALITY).original).info
 
 
 def check_page(text: str) -> None:
@@ -439,6 +472,28 @@ def test_space_flickers_after_a_click_and_presses_what_has_the_focus(tab: Any) -
     assert tab.get_attribute("[data-view=panes]", "aria-pressed") == "true"
 
 
+def test_letters_belong_to_the_list_that_has_the_focus(tab: Any) -> None:
+    for where, key, chosen in (("left", "w", "WebP"), ("left", "p", "WebP"), ("right", "a", "AVIF")):
+        tab.focus(f"#{where}")
+        press(tab, key)
+        assert tab.eval_on_selector(f"#{where}", "one => one.selectedOptions[0].text") == chosen
+    press(tab, *"pgfmv", "Space", "2", "[", "+")
+    assert tab.get_attribute("[data-view=slider]", "aria-pressed") == "true"
+    assert tab.input_value("#picture") == "0"
+    assert tab.input_value("#slider") == "50"
+    tab.eval_on_selector("#right", "one => one.blur()")
+    press(tab, "p")
+    assert tab.input_value("#picture") == "1"
+
+
+def test_space_opens_the_list_of_keys_that_has_the_focus(tab: Any) -> None:
+    chosen = tab.input_value("#left")
+    tab.focus("summary")
+    press(tab, "Space")
+    assert tab.is_visible("#keys dl")
+    assert tab.input_value("#left") == chosen
+
+
 def test_maps_are_drawn_over_the_codecs_that_have_them(tab: Any) -> None:
     press(tab, "g", "m")
     codecs = tab.locator("#rows tr").count()
@@ -527,8 +582,10 @@ def test_votes_are_blind_counted_and_saved(tab: Any) -> None:
 
 def check_tally(record: dict[str, Any]) -> None:
     """The tally of a saved record is what its votes say."""
-    votes = record["votes"]
+    votes, seen = record["votes"], record["pictures"]
     assert len(votes) == 11
+    assert [one["name"] for one in seen] == ["a.png", HOSTILE]
+    assert all(seen[vote["place"]]["name"] == vote["picture"] for vote in votes)
     assert {vote["picture"] for vote in votes} == {"a.png", HOSTILE}
     assert {vote["a"] == "aecodec" for vote in votes} == {True, False}
     for one in record["tally"]:

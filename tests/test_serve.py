@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import struct
 import sys
 import tempfile
@@ -32,7 +33,11 @@ from aecodec.cli.web import upload, work
 from aecodec.cli.web.application import Limits, application
 from aecodec.cli.web.guard import Access
 from aecodec.cli.web.page import page, policy
-from tests.common import make_exif, photograph, picture_of_mode
+from aecodec.container import Box
+from aecodec.picture import Picture
+from aecodec.picture.reading import read_picture
+from aecodec.picture.writing import encode_image, to_pillow
+from tests.common import make_exif, make_icc, photograph, picture_of_mode
 from tests.fuzz import files, pictures
 
 TOKEN = "a-token"
@@ -150,6 +155,25 @@ def test_a_part_of_a_large_picture_is_looked_at_where_it_is_asked_for(
     assert (found["left"], found["top"], found["shown_width"]) == (236, 3, 64)
     last = events_of(client.post("/whole?left=10&top=3", content=source).text)[-1]["result"]["comparison"]
     assert (last["left"], last["top"], last["width"]) == (10, 3, 300)
+
+
+@pytest.mark.parametrize("box", [Box.ICC, Box.COLOUR])
+def test_all_pictures_of_the_page_say_what_the_colours_are(
+    box: Box, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MOST_SHOWN", 1000)
+    colours = {box: {Box.ICC: make_icc() + bytes(2**15), Box.COLOUR: bytes([9, 16, 0, 1])}[box]}
+    source = encode_image(to_pillow(Picture(photograph(96, 64), metadata=colours)), "PNG")
+    first = client.post("/look", content=source).json()
+    crop = base64.b64decode(first["comparison"]["original"].split(",")[1])
+    again = client.post("/look?whole=6144", content=crop).json()
+    whole = events_of(client.post("/whole", content=source).text)[-1]["result"]
+    uris = [found["source"]["thumbnail"] for found in (first, again)]
+    for comparison in (first["comparison"], again["comparison"], whole["comparison"]):
+        uris += [comparison["original"], *(one["image"] for one in comparison["codecs"])]
+    assert len(uris) == 11
+    for uri in uris:
+        assert read_picture(io.BytesIO(base64.b64decode(uri.split(",")[1]))).metadata == colours
 
 
 @pytest.mark.parametrize("size", [(300, 1), (2, 300), (300, 3), (8, 200), (200, 9), (10, 200)])
@@ -417,6 +441,15 @@ def test_help_says_where_it_listens(capsys: pytest.CaptureFixture[str]) -> None:
     assert "127.0.0.1" in capsys.readouterr().out
 
 
+# Of a file that is refused, has changed or is gone.
+REASONS = (
+    "the server responded with a status of 422",
+    "net::ERR_UPLOAD_FILE_CHANGED",
+    "net::ERR_FILE_NOT_FOUND",
+)
+SAID_BY_CHROMIUM = tuple(f"Failed to load resource: {reason}" for reason in REASONS)
+
+
 @pytest.fixture
 def tab(browser: Any, client: httpx.Client) -> Iterator[Any]:
     """The page; afterwards it had no error, and asked nobody but the server."""
@@ -431,8 +464,7 @@ def tab(browser: Any, client: httpx.Client) -> Iterator[Any]:
         )
         opened.goto(f"{base}/?token={TOKEN}")
         yield opened
-        refusals = "Failed to load resource: the server responded with a status of 422"
-        assert [text for text in wrong if not text.startswith(refusals)] == []  # which Chromium says itself
+        assert [text for text in wrong if not text.startswith(SAID_BY_CHROMIUM)] == []
 
 
 def drop(tab: Any, *given: tuple[str, bytes]) -> None:
@@ -446,6 +478,14 @@ def drop(tab: Any, *given: tuple[str, bytes]) -> None:
         }""",
         [[name, base64.b64encode(data).decode()] for name, data in given],
     )
+
+
+def drop_from_disk(tab: Any, *paths: Path) -> None:
+    """Drop files and folders on the page as a file manager does."""
+    session = tab.context.new_cdp_session(tab)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 100, "data": data})
 
 
 def saved(tab: Any, kind: str) -> tuple[str, bytes]:
@@ -491,6 +531,104 @@ def test_a_bad_file_is_said_and_the_next_is_taken(tab: Any) -> None:
     drop(tab, ("good.png", PHOTO))
     tab.wait_for_selector("[data-save=aec]:enabled")
     assert not tab.is_visible("#wrong")
+
+
+def test_a_folder_is_said_to_be_one(tab: Any, tmp_path: Path) -> None:
+    folder, picture = tmp_path / "holiday", tmp_path / "a.png"
+    folder.mkdir()
+    picture.write_bytes(PHOTO)
+    drop_from_disk(tab, folder)
+    tab.wait_for_selector("#wrong:visible")
+    assert tab.inner_text("#wrong") == "holiday is a folder: give the pictures in it."
+    assert not tab.is_visible("#desk")
+    drop_from_disk(tab, folder, picture)
+    tab.click("[data-save=aec]:enabled")
+    tab.wait_for_selector("[data-save=aec]:has-text('zip')")
+    assert tab.inner_text("#list tr:first-child td.note") == "holiday is a folder: give the pictures in it."
+    assert tab.inner_text("#status") == "1 of 2 files are in the zip."
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.aec"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_is_no_longer_what_was_given_is_said(
+    gone: bool, name: str, tab: Any, tmp_path: Path
+) -> None:
+    given, other = tmp_path / name, tmp_path / "other.png"
+    said = f"{name} cannot be read, as it has changed or is gone: give it again."
+
+    def change() -> None:
+        os.utime(given, (1, 1))
+        if gone:
+            given.unlink()
+
+    for path in (given, other):
+        path.write_bytes(PHOTO if path.suffix == ".png" else AEC)
+    tab.set_input_files("#files", [given, other])
+    change()
+    tab.click("[data-save=aec]:enabled")
+    tab.wait_for_selector("[data-save=aec]:has-text('zip')")
+    assert tab.inner_text("#list tr:first-child td.note") == said
+    given.write_bytes(PHOTO if given.suffix == ".png" else AEC)
+    tab.set_input_files("#files", given)
+    tab.wait_for_selector("[data-save=jpeg]:enabled")
+    change()
+    if name == "a.png":
+        tab.select_option("#other", "WebP")
+    else:
+        tab.click("[data-save=jpeg]")
+    tab.wait_for_selector("#wrong:visible")
+    assert tab.inner_text("#wrong") == said
+
+
+@pytest.mark.parametrize("shown_whole", [True, False])
+def test_no_figures_stay_where_an_answer_failed(
+    shown_whole: bool, tab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MOST_SHOWN", 2**19 if shown_whole else 1000)
+    monkeypatch.setattr(work, "WIDE", 64)
+    drop(tab, ("a.png", PHOTO))
+    tab.wait_for_selector("[data-save=aec]:enabled")
+    tab.check("[name=mode][value=bytes]")
+    tab.fill("#kilobytes", "0.9")
+    tab.wait_for_selector("[data-save=aec]:enabled")
+    assert "B" in tab.inner_text("#bytes")
+    tab.fill("#kilobytes", "0.005")
+    tab.wait_for_selector("#wrong:has-text('5 bytes')")
+    assert tab.inner_text("#bytes").strip() == tab.inner_text("#figures").strip() == ""
+    assert not tab.is_visible("#rows")
+    tab.fill("#kilobytes", "0.9")
+    tab.wait_for_selector("[data-save=aec]:enabled")
+    assert "B" in tab.inner_text("#bytes")
+    assert tab.is_visible("#rows")
+    assert not tab.is_visible("#wrong")
+
+
+def test_votes_are_saved_with_what_was_voted_on(tab: Any) -> None:
+    shown, sizes = "", []
+    for name, quality in (("a.png", 50), ("a.png", 10), ("b.png", 10), ("a.png", 50)):
+        if name != shown:
+            drop(tab, (name, PHOTO))
+        shown = name
+        tab.fill("#quality", str(quality))
+        tab.wait_for_selector("[data-save=aec]:enabled")
+        sizes.append(tab.inner_text("#rows tr:first-child td:nth-child(3)"))
+        tab.click("[data-view=blind]")
+        tab.click("[data-vote=a]")
+        tab.click("#end")
+    drop(tab, ("never voted on.png", PHOTO))
+    tab.wait_for_selector("[data-save=aec]:enabled")
+    with tab.expect_download() as download:
+        tab.click("#save")
+    record = json.loads(Path(download.value.path()).read_text())
+    seen = [record["pictures"][vote["place"]] for vote in record["votes"]]
+    names = [vote["picture"] for vote in record["votes"]]
+    assert [one["name"] for one in seen] == names == ["a.png", "a.png", "b.png", "a.png"]
+    assert len(record["pictures"]) == 3
+    ours = [one["codecs"][0] for one in seen]
+    assert [one["setting"] for one in ours] == [f"quality {quality}" for quality in (50, 10, 10, 50)]
+    assert [f"{one['bytes']:,}" for one in ours] == sizes
+    assert all(one["bpp"] == 8 * one["bytes"] / (96 * 64) for one in ours)
+    assert {vote["nearer"] for vote in record["votes"]} <= {"aecodec", "JPEG"}
 
 
 def test_an_aec_file_is_shown(tab: Any) -> None:

@@ -26,15 +26,15 @@ for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, event 
 find("panes").addEventListener("dblclick", () => { state.zoom = move() < 4 ? 4 : null; move(); });
 find("panes").addEventListener("wheel", event => { if (event.ctrlKey) { event.preventDefault(); zoomBy(event.deltaY < 0 ? 1 : -1); } }, { passive: false });
 
-// Keys are for the viewer while it is in sight, but for what is typed into a field.
+// Keys are for the viewer while it is in sight, but for what is typed into a field or a list.
 const listens = event => {
-  const box = find("screen").getBoundingClientRect(), typed = event.target.matches("input:not([type=range], [type=checkbox], [type=radio]), textarea");
+  const box = find("screen").getBoundingClientRect(), typed = event.target.matches("input:not([type=range], [type=checkbox], [type=radio]), select, textarea");
   return pictures.length && box.height && box.bottom > 0 && box.top < innerHeight && !typed && !(event.ctrlKey || event.metaKey || event.altKey);
 };
 const press = event => {
   if (!listens(event)) return;
   const key = event.key.toLowerCase(), blind = state.view === "blind", step = 40 / move();
-  if (["SELECT", "INPUT"].includes(event.target.tagName) && (key.startsWith("arrow") || key === " ")) return;
+  if (event.target.matches("input, [role=region]") && (key.startsWith("arrow") || key === " ")) return;
   const arrows = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrowdown: [0, 1] };
   const zoomed = isCut(move());
   const actions = { "+": () => zoomBy(1), "=": () => zoomBy(1), "-": () => zoomBy(-1) };
@@ -47,7 +47,7 @@ const press = event => {
   const digit = /^Digit(\d)$/.exec(event.code) ?? /^Numpad(\d)$/.exec(event.code);
   if (digit && !blind && Number(digit[1]) < shownOf(current()).length) { state[event.shiftKey ? "left" : "right"] = Number(digit[1]); draw(); }
   else if (key in arrows && zoomed) { state.x += step * arrows[key][0]; state.y += step * arrows[key][1]; move(); }
-  else if (key === " " && event.target.tagName === "BUTTON") return;
+  else if (key === " " && event.target.matches("button, summary")) return;
   else if (actions[key]) { if (!(event.repeat && blind)) actions[key](); }
   else return;
   event.preventDefault();

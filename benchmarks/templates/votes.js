@@ -22,10 +22,14 @@ const begin = () => {
   next();
   draw();
 };
+// What is voted on, as text: `serve` shows other pictures and settings later.
+const recordOf = ({ name, width, height, left, top, shown_width, shown_height, codecs }) => JSON.stringify({
+  name, width, height, left, top, shown_width, shown_height, codecs: codecs.map(({ codec, setting, bytes, bpp }) => ({ codec, setting, bytes, bpp })),
+});
 const vote = choice => {
   const picture = current(), name = place => shownOf(picture)[place].codec;
   const [a, b] = [name(trial.a), name(trial.b)];
-  votes.push({ picture: picture.name, a, b, nearer: choice === "a" ? a : choice === "b" ? b : null, seconds: Math.round((performance.now() - began) / 100) / 10 });
+  votes.push({ seen: recordOf(picture), picture: picture.name, a, b, nearer: choice === "a" ? a : choice === "b" ? b : null, seconds: Math.round((performance.now() - began) / 100) / 10 });
   unsaved = true;
   next();
   draw();
@@ -59,8 +63,9 @@ const drawTally = () => {
   }));
 };
 const save = () => {
-  const files = pictures.map(({ name, width, height, codecs }) => ({ name, width, height, codecs: codecs.map(({ codec, setting, bytes }) => ({ codec, setting, bytes })) }));
-  const record = { schema: "aecodec-votes/1", saved: new Date().toISOString(), confidence: 0.95, pictures: files, tally: tally(), votes };
+  const all = [...new Set([...given.pictures.map(recordOf), ...votes.map(one => one.seen)])];
+  const placed = votes.map(({ seen, picture, ...one }) => ({ picture, place: all.indexOf(seen), ...one }));
+  const record = { schema: "aecodec-votes/1", saved: new Date().toISOString(), confidence: 0.95, pictures: all.map(text => JSON.parse(text)), tally: tally(), votes: placed };
   const link = make("a", "", { href: URL.createObjectURL(new Blob([JSON.stringify(record, null, 1)], { type: "application/json" })), download: "votes.json" });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);

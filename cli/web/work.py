@@ -20,11 +20,11 @@ from aecodec.benchmarks.comparison import (
     Coded,
     block_means,
     code_reference,
+    colours_of,
     compare,
     largest_sum,
     opaque,
     page_of,
-    usable,
 )
 from aecodec.benchmarks.equal_bytes import reference_codecs
 from aecodec.benchmarks.metrics import measure_all
@@ -102,13 +102,14 @@ def describe(picture: Picture) -> dict[str, Any]:
 
 
 def thumbnail(picture: Picture) -> str:
-    """A small picture, a data URI of a JPEG."""
+    """A small picture, a data URI of a JPEG, or of a PNG where code points say what its colours are."""
     step = max(1, max(picture.pixels.shape) // (4 * THUMBNAIL))  # as a whole copy would take much memory
     alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha[::step, ::step])
     few = np.ascontiguousarray(picture.pixels[::step, ::step])
-    image = to_pillow(Picture(few, picture.gray, alpha))
+    image = to_pillow(Picture(few, picture.gray, alpha, colours_of(picture)))
     image.thumbnail((THUMBNAIL, THUMBNAIL), reducing_gap=1.0)
-    return uri_of(encode_image(flattened(image, "white"), "JPEG", 85), "image/jpeg")
+    name = "png" if Box.COLOUR in picture.metadata else "jpeg"
+    return uri_of(encode_image(flattened(image, "white"), name.upper(), 85), FORMATS[name])
 
 
 def uri_of(data: bytes, media_type: str) -> str:
@@ -146,10 +147,9 @@ def most_detailed(pixels: Pixels, size: tuple[int, int]) -> Part:
 
 
 def cut(picture: Picture, part: Part) -> Picture:
-    """A part of a picture, with its profile."""
+    """A part of a picture, with what says what its colours are."""
     alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha[part])
-    profile: dict[Box, bytes] = {box: content for box, content in picture.metadata.items() if box == Box.ICC}
-    return Picture(np.ascontiguousarray(picture.pixels[part]), picture.gray, alpha, profile)
+    return Picture(np.ascontiguousarray(picture.pixels[part]), picture.gray, alpha, colours_of(picture))
 
 
 def whole(
@@ -198,8 +198,8 @@ def beside(encoded: Encoded, picture: Picture, part: Part, other: str) -> dict[s
             coded, notes = ([*coded, came], notes) if isinstance(came, Coded) else (coded, [*notes, came])
     notes += [f"{codec} is absent: {reason}" for codec, reason in absent.items() if codec == other]
     measured = [replace(one, measures=measure_all(pixels[part], one.pixels[part], MEASURES)) for one in coded]
-    profile = None if picture.gray else usable(picture.metadata.get(Box.ICC))
-    return replace(page_of("", pixels, part, measured, None, notes, profile, True), part="").as_record()
+    shown = page_of("", pixels, part, measured, None, notes, colours_of(picture), True)
+    return replace(shown, part="").as_record()
 
 
 def code_of(encoded: Encoded) -> Coded:

@@ -13,11 +13,15 @@
       answer = await fetch(`${address}?${new URLSearchParams(query)}`, { method: "POST", body, signal, headers: { Authorization: `Bearer ${token}` } });
     } catch (error) {
       if (error.name === "AbortError") throw error;
+      if (body instanceof File && !(await canBeRead(body))) throw new Error(unreadable(body));
       throw new Error("The server does not answer. Is aecodec serve still running?");
     }
     if (!answer.ok) throw new Error(sentence(await answer.text()));
     return answer;
   };
+  const canBeRead = file => file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+  const folders = new WeakSet(); // of what was dropped, which comes as files that cannot be read
+  const unreadable = file => folders.has(file) ? `${file.name} is a folder: give the pictures in it.` : `${file.name} cannot be read, as it has changed or is gone: give it again.`;
   const sentence = text => { const [first, ...rest] = text || "it failed"; return `${first.toUpperCase()}${rest.join("")}.`; };
   const sized = bytes => bytes < 1000 ? `${bytes} B` : bytes < 999500 ? `${(bytes / 1000).toPrecision(3)} kB` : `${(bytes / 1e6).toPrecision(3)} MB`;
   const stem = name => name.replace(/\.[^.]*$/, "") || name;
@@ -54,6 +58,7 @@
     } catch (error) {
       if (job !== mine) return;
       if (!mine.source) { forget(error.message); return; }
+      clear();
       tell(`Of the part: ${error.message}`, 0);
     } finally {
       looking = null;
@@ -87,10 +92,17 @@
     const { width, height, notes } = mine.source;
     const shown = { ...comparison, name: mine.file.name, width, height, left: mine.place[0], top: mine.place[1], notes: [...new Set([...notes, ...comparison.notes])] };
     shown.part = mine.whole ? "" : `Shown are ${shown.shown_width} × ${shown.shown_height} of ${width} × ${height} pixels. Click the small picture to see another part.${said}`;
-    const keep = find("viewer").hidden === false && mine.drawn === true && pictures[0].codecs.length === shown.codecs.length;
+    const keep = mine.drawn === true && pictures[0].codecs.length === shown.codecs.length;
     find("viewer").hidden = false;
     setPictures([shown], keep);
     mine.drawn = true;
+  };
+  // Where an answer failed, the last one is not to be taken for it.
+  const clear = () => {
+    for (const id of ["amount", "share", "figures"]) find(id).textContent = "";
+    find("viewer").hidden = true;
+    tell("", 0);
+    complain("");
   };
   const foretell = (mine, part) => { find("amount").textContent = sized(part.bytes); find("share").textContent = shareOf(mine, part.bytes); };
   const shareOf = (mine, bytes) => `${(100 * bytes / mine.file.size).toPrecision(2)} % of ${sized(mine.file.size)}`;
@@ -108,7 +120,7 @@
       }
     } catch (error) {
       if (coding !== control) return;
-      tell("", 0);
+      clear();
       complain(error.message);
     } finally {
       control.abort();
@@ -177,8 +189,10 @@
     if (file.size > given.most_bytes) return forget(`${file.name} has ${sized(file.size)}: at most ${sized(given.most_bytes)} are taken.`);
     find("name").textContent = file.name;
     find("size").textContent = sized(file.size);
-    if (await isOurs(file)) return see(mine, file);
+    const readable = await canBeRead(file), isPicture = readable && !(await isOurs(file));
     if (job !== mine) return;
+    if (!readable) return forget(unreadable(file));
+    if (!isPicture) return see(mine, file);
     mine.file = file;
     look();
   };
@@ -280,13 +294,18 @@
     }
   };
 
+  const filesOf = ({ items }) => [...items].filter(item => item.kind === "file").map(item => {
+    const file = item.getAsFile();
+    if (item.webkitGetAsEntry()?.isDirectory) folders.add(file);
+    return file;
+  });
   find("files").addEventListener("change", () => { take([...find("files").files]); find("files").value = ""; });
   let inside = 0;
   addEventListener("dragenter", event => { event.preventDefault(); inside++; document.body.classList.add("over"); });
   addEventListener("dragleave", () => { if (--inside <= 0) { inside = 0; document.body.classList.remove("over"); } });
   addEventListener("dragover", event => event.preventDefault());
-  addEventListener("drop", event => { event.preventDefault(); inside = 0; document.body.classList.remove("over"); take([...event.dataTransfer.files]); });
-  addEventListener("paste", event => take([...event.clipboardData.files]));
+  addEventListener("drop", event => { event.preventDefault(); inside = 0; document.body.classList.remove("over"); take(filesOf(event.dataTransfer)); });
+  addEventListener("paste", event => take(filesOf(event.clipboardData)));
   find("settings").addEventListener("submit", event => event.preventDefault());
   find("settings").addEventListener("input", change);
   find("chooser").addEventListener("click", event => {
