@@ -135,16 +135,47 @@ def test_a_gamma_that_changes_nothing_is_not_noted(
 
 
 def test_beside_a_profile_gamma_is_not_noted(tmp_path: Path) -> None:
-    assert notes_of_gamma(tmp_path, 100_000, icc_profile=METADATA[Box.ICC]) == ()
+    more = ((b"cHRM", chromaticity()),)
+    assert notes_of_gamma(tmp_path, 100_000, more, icc_profile=METADATA[Box.ICC]) == ()
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), [(1, 13), (12, 13), (1, 1), (2, 13), (2, 2)])
+def test_cicp_goes_before_gamma(tmp_path: Path, primaries: int, transfer: int) -> None:
+    more = ((b"cICP", bytes([primaries, transfer, 0, 1])), (b"cHRM", chromaticity()))
+    notes = notes_of_gamma(tmp_path, 100_000, more)
+    assert len(notes) == (2 if (primaries, transfer) == (2, 2) else 0)
+
+
+def test_cicp_of_a_narrow_range_is_the_only_note(tmp_path: Path) -> None:
+    [note] = notes_of_gamma(tmp_path, 100_000, ((b"cICP", b"\1\15\0\0"),))
+    assert note.startswith("its cICP, not of RGB in its full range, is left out")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_gray_has_no_primaries_that_could_be_noted(tmp_path: Path, mode: str) -> None:
+    gray = mode in ("1", "L", "LA")
+    image = Image.fromarray(noise(9, 7)).convert(mode)
+    assert len(notes_of_gamma(tmp_path, 45_455, ((b"cHRM", chromaticity()),), image)) == (not gray)
+    another_white = chromaticity((34_567, 35_850))
+    assert len(notes_of_gamma(tmp_path, 45_455, ((b"cHRM", another_white),), image)) == 1
+
+
+def chromaticity(white: tuple[int, int] = (31_270, 32_900)) -> bytes:
+    """A cHRM of Display P3's primaries."""
+    return struct.pack(">8I", *white, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
 
 
 def notes_of_gamma(
-    tmp_path: Path, gamma: int, more: tuple[tuple[bytes, bytes], ...] = (), **options: object
+    tmp_path: Path,
+    gamma: int,
+    more: tuple[tuple[bytes, bytes], ...] = (),
+    image: Image.Image | None = None,
+    **options: object,
 ) -> tuple[str, ...]:
     chunks = PngImagePlugin.PngInfo()
     for chunk_type, content in ((b"gAMA", struct.pack(">I", gamma)), *more):
         chunks.add(chunk_type, content)
-    image = Image.fromarray(noise(9, 7))
+    image = image or Image.fromarray(noise(9, 7))
     return read_picture(saved(tmp_path / "a.png", image, pnginfo=chunks, **options)).notes
 
 

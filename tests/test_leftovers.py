@@ -276,6 +276,19 @@ def test_a_profile_fits_the_mode_it_is_written_with(format: str, gray: bool) -> 
         assert written[Box.ICC] == make_icc()
 
 
+@pytest.mark.parametrize("format", ["JPEG", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("primaries", [1, 5, 9, 12, 4, 11])
+def test_gray_under_the_white_of_srgb_looks_right_in_all_primaries(format: str, primaries: int) -> None:
+    pixels = np.repeat(noise(16, 8)[:, :, :1], 3, axis=2)
+    for transfer in (1, 13):
+        metadata = {Box.COLOUR: code_points.pack(code_points.Colour(primaries, transfer))}
+        notes = notes_of_writing(to_pillow(Picture(pixels, True, metadata=metadata)), format)
+        assert len(notes) == (primaries in (4, 11) and format != "WEBP")  # which gets a profile
+    hdr = {Box.COLOUR: code_points.pack(code_points.Colour(primaries, 16))}
+    [note] = notes_of_writing(to_pillow(Picture(pixels, True, metadata=hdr)), format)
+    assert note.endswith("with PQ: they will look wrong")
+
+
 def test_profiles_made_of_code_points_look_right() -> None:
     wide = code_points.profile(code_points.Colour(12, 13))
     assert wide

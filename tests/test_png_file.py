@@ -13,8 +13,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from aecodec.container import Box
+from aecodec.errors import ImageError
 from aecodec.options import ReadOptions
-from aecodec.picture.png_file import PngFile
+from aecodec.picture import png_file
+from aecodec.picture.png_file import PngFile, is_cut
 from aecodec.picture.reading import from_pillow, read_picture
 from aecodec.picture.text import MOST_BYTES, PNG_KEYS
 from aecodec.picture.writing import encode_image, to_pillow
@@ -142,3 +144,147 @@ def test_deep_samples_of_the_callers_image_are_rounded_beside_such_a_text() -> N
     image = from_pillow(Image.open(io.BytesIO(data)), ReadOptions(depth=8))
     assert_same_picture(image, read_picture(io.BytesIO(data), ReadOptions(depth=8)))
     assert "has 16 bits a sample, rounded to 8" in image.notes
+
+
+# Damage
+
+ANCILLARY = {
+    **{chunk[0].decode(): chunk for chunk in CHUNKS if chunk[0] != b"tRNS"},
+    "zTXt": (b"zTXt", b"Title\0\0" + zlib.compress(b"cat")),
+    "gAMA": (b"gAMA", struct.pack(">I", 100_000)),
+    "cHRM": (b"cHRM", bytes(32)),
+    "sRGB": (b"sRGB", b"\0"),
+    "cICP": (b"cICP", b"\x0c\x0d\0\1"),
+    "bKGD": (b"bKGD", bytes(6)),
+}
+MAY_BE_WRONG = "is damaged, and its pixels may be wrong"
+
+
+def with_wrong_checksum(data: bytes, chunk_type: bytes) -> bytes:
+    place = data.index(chunk_type)
+    checksum = place + 4 + int.from_bytes(data[place - 4 : place])
+    return data[:checksum] + bytes([data[checksum] ^ 1]) + data[checksum + 1 :]
+
+
+def note_of(chunk_type: bytes) -> str:
+    if chunk_type == b"iCCP":
+        return "its ICC profile cannot be read and is left out"
+    return f"its chunks {chunk_type.decode()} are damaged and left out"
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("chunk", ANCILLARY.values(), ids=ANCILLARY)
+def test_a_damaged_chunk_that_is_no_pixels_is_left_out(chunk: tuple[bytes, bytes], behind: bool) -> None:
+    data = with_wrong_checksum(png_of(behind=(chunk,)) if behind else png_of(chunk), chunk[0])
+    picture = read_picture(io.BytesIO(data))
+    np.testing.assert_array_equal(picture.pixels, noise(16, 8))
+    assert (picture.metadata, picture.notes) == ({}, (note_of(chunk[0]),))
+    if behind:  # before the pixels Pillow refuses it
+        for image in (loaded(data), Image.open(io.BytesIO(data))):
+            opened = from_pillow(image)
+            assert (opened.metadata, opened.notes) == (picture.metadata, picture.notes)
+
+
+def test_sound_chunks_beside_a_damaged_one_are_kept() -> None:
+    expected = read_picture(io.BytesIO(png_of(*CHUNKS)))
+    broken = (b"tEXt", b"Author\0cat")
+    for data in (png_of(broken, *CHUNKS), png_of(*CHUNKS, broken), png_of(*CHUNKS, behind=(broken,))):
+        place = data.index(b"tEXtAuthor")
+        picture = read_picture(io.BytesIO(data[:place] + with_wrong_checksum(data[place - 4 :], b"tEXt")[4:]))
+        assert_same_picture(picture, expected)
+        assert picture.metadata == expected.metadata
+        assert picture.notes == ("its chunks tEXt are damaged and left out",)
+
+
+@pytest.mark.parametrize("chunk_type", [b"gAMA", b"cHRM", b"sRGB", b"pHYs"])
+def test_a_chunk_that_is_too_short_is_left_out(chunk_type: bytes) -> None:
+    picture = read_picture(io.BytesIO(png_of((chunk_type, b""))))
+    np.testing.assert_array_equal(picture.pixels, noise(16, 8))
+    assert picture.notes == (note_of(chunk_type),)
+
+
+def packed(words: bytes) -> bytes:
+    """Compressed words without their last bytes, of which a part can be had."""
+    cut = zlib.compress(words)[:-6]
+    assert zlib.decompressobj().decompress(cut)
+    return cut
+
+
+NOISE = random.Random(1).randbytes(500)
+CUT = {
+    "iCCP": (b"iCCP", b"icc\0\0" + packed(make_icc())),
+    "zTXt": (b"zTXt", b"Title\0\0" + packed(NOISE)),
+    "iTXt": (b"iTXt", b"Title\0\1\0\0\0" + packed(NOISE.hex().encode())),
+    "comment": (b"zTXt", b"comment\0\0" + packed(NOISE)),
+    "XMP": (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed(XMP)),
+    "broken zTXt": (b"zTXt", b"Title\0\0junk"),
+    "iCCP of an unknown method": (b"iCCP", b"icc\0\7" + zlib.compress(make_icc())),
+    "iCCP without data": (b"iCCP", b"icc"),
+    "empty iCCP": (b"iCCP", b""),
+}
+
+
+@pytest.mark.parametrize("chunk", CUT.values(), ids=CUT)
+def test_what_is_compressed_and_cut_is_left_out(chunk: tuple[bytes, bytes]) -> None:
+    data = png_of(chunk)
+    picture = read_picture(io.BytesIO(data))
+    np.testing.assert_array_equal(picture.pixels, noise(16, 8))
+    assert picture.metadata == {}
+    [note] = picture.notes
+    assert note.startswith(note_of(b"iCCP") if chunk[0] == b"iCCP" else "1 of its texts cannot be read")
+    if chunk not in (CUT["iCCP of an unknown method"], CUT["iCCP without data"], CUT["empty iCCP"]):
+        for image in (loaded(data), Image.open(io.BytesIO(data))):  # which Pillow opens
+            opened = from_pillow(image)
+            assert (opened.metadata, opened.notes) == (picture.metadata, picture.notes)
+
+
+def test_a_profile_that_the_caller_has_set_stays_beside_a_cut_one() -> None:
+    image = loaded(png_of(CUT["iCCP"]))
+    image.info["icc_profile"] = make_icc()
+    picture = from_pillow(image)
+    assert (picture.metadata, picture.notes) == ({Box.ICC: make_icc()}, ())
+
+
+def test_damaged_pixels_are_refused_unless_one_is_tolerant() -> None:
+    for chunk_type in (b"IDAT", b"tRNS"):
+        for chunks in (CHUNKS[4:5], CHUNKS[4:]):  # with a text, too
+            data = with_wrong_checksum(png_of(*chunks), chunk_type)
+            with pytest.raises(ImageError, match=f"as a whole: it {MAY_BE_WRONG}: pass --tolerant"):
+                read_picture(io.BytesIO(data))
+            picture = read_picture(io.BytesIO(data), ReadOptions(tolerant=True))
+            assert picture.notes == (MAY_BE_WRONG,)
+            np.testing.assert_array_equal(picture.pixels, noise(16, 8))
+    opened = Image.open(io.BytesIO(with_wrong_checksum(png_of(), b"IDAT")))
+    assert from_pillow(opened).notes == (MAY_BE_WRONG,)
+
+
+def test_the_palette_and_the_header_are_refused_by_their_names() -> None:
+    file = io.BytesIO()
+    Image.fromarray(noise(16, 8)).quantize(16).save(file, "PNG")
+    for chunk_type in (b"IHDR", b"PLTE"):
+        data = with_wrong_checksum(file.getvalue(), chunk_type)
+        with pytest.raises(ImageError, match=f"cannot be read: its chunk {chunk_type.decode()} is damaged"):
+            read_picture(io.BytesIO(data), ReadOptions(tolerant=True))
+
+
+def test_the_checksum_of_the_end_says_nothing() -> None:
+    assert read_picture(io.BytesIO(with_wrong_checksum(png_of(), b"IEND"))).notes == ()
+
+
+def test_an_animation_with_a_damaged_frame_is_refused_unless_one_is_tolerant() -> None:
+    file = io.BytesIO()
+    frames = [Image.fromarray(noise(16, 8, seed)) for seed in range(2)]
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
+    for chunk_type in (b"fdAT", b"fcTL", b"acTL"):
+        data = with_wrong_checksum(file.getvalue(), chunk_type)
+        with pytest.raises(ImageError, match=MAY_BE_WRONG):
+            read_picture(io.BytesIO(data), ReadOptions(frame=1))
+        picture = read_picture(io.BytesIO(data), ReadOptions(frame=1, tolerant=True))
+        np.testing.assert_array_equal(picture.pixels, noise(16, 8, 1))
+
+
+def test_many_cut_texts_do_not_take_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    monkeypatch.setattr(png_file, "is_cut", lambda *chunk: counted.append(chunk) or is_cut(*chunk))
+    read_picture(io.BytesIO(png_of(*[CUT["zTXt"]] * 100)))
+    assert len(counted) <= 70

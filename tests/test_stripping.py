@@ -171,6 +171,16 @@ def test_a_profile_that_is_not_srgb_is_noted_as_it_goes() -> None:
     assert strip(Picture(noise(4, 4), metadata={Box.ICC: METADATA[Box.ICC]}), "icc").notes == ()
 
 
+@pytest.mark.parametrize(
+    ("colour", "same"), [((12, 13), True), ((9, 13), True), ((4, 13), False), ((12, 16), False)]
+)
+def test_gray_is_the_same_under_the_primaries_of_a_white(colour: tuple[int, int], same: bool) -> None:
+    metadata = {Box.COLOUR: code_points.pack(code_points.Colour(*colour))}
+    for gray in (True, False):
+        picture = Picture(np.repeat(noise(4, 4)[:, :, :1], 3, axis=2), gray, metadata=metadata)
+        assert len(strip(picture, "icc").notes) == (not (gray and same))
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_gps_goes_and_all_else_stays_where_it_is(order: str) -> None:
     before = located(order)

@@ -60,6 +60,11 @@ class Colour:
     def looks_like_srgb(self) -> bool:
         return self.primaries in (BT709, UNSPECIFIED) and self.transfer in (SRGB, UNSPECIFIED, *SDR)
 
+    def of_gray(self) -> Colour:
+        """Colours that have the same grays: under a white of D65 these are the same in all primaries."""
+        white = PRIMARIES[self.primaries][1][3] if self.primaries in PRIMARIES else None
+        return Colour(BT709, self.transfer) if white == D65 else self
+
     @property
     def is_hdr(self) -> bool:
         return self.transfer in HDR

@@ -5,31 +5,38 @@ from __future__ import annotations
 import io
 from itertools import product
 from math import isclose
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
+from aecodec.picture.code_points import UNSPECIFIED
 from aecodec.picture.pillow_errors import MALFORMED
 
 USUAL_GAMMA, GAMMA_TOLERANCE = 1 / 2.2, 0.05  # of a PNG; what differs less, by a share, looks the same
 SRGB_CHROMATICITY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # x, y of white, red, green, blue
 CHROMATICITY_TOLERANCE = 0.01  # of each number; rounded ones, and BT.601 (625), differ less and look the same
+UNSPECIFIED_COLOURS = bytes([UNSPECIFIED] * 2)  # of a cICP
 SPACE = slice(16, 20)  # of an ICC profile: what its samples are
 SIGNATURE = slice(36, 40)
 SAMPLES = tuple(product((0, 64, 128, 192, 255), repeat=3))  # by which profiles are compared
 SAME_COLOUR = 2  # levels of 255 by which they may differ
 
 
-def notes_of_png_colours(image: Image.Image) -> list[str]:
-    """Notes of an unusual gAMA and cHRM of a PNG that has no ICC profile and no sRGB chunk."""
-    if image.info.get("icc_profile") or "srgb" in image.info:
+def notes_of_png_colours(image: Image.Image, cicp: Any) -> list[str]:
+    """Notes of an unusual gAMA and cHRM of a PNG.
+
+    Its cICP, its ICC profile and its sRGB chunk go before them (PNG, third edition, 4.3).
+    """
+    stated = isinstance(cicp, bytes) and cicp[:2] != UNSPECIFIED_COLOURS
+    if stated or image.info.get("icc_profile") or "srgb" in image.info:
         return []
     notes, gamma, primaries = [], image.info.get("gamma"), image.info.get("chromaticity")
     if isinstance(gamma, float) and gamma and not isclose(gamma, USUAL_GAMMA, rel_tol=GAMMA_TOLERANCE):
         notes.append(f"its gamma of {gamma:g}, not 1/2.2, is left out: it may look lighter or darker")
+    usual = SRGB_CHROMATICITY[: 2 if Image.getmodebase(image.mode) == "L" else None]  # gray has a white alone
     if isinstance(primaries, tuple) and any(
-        abs(one - usual) > CHROMATICITY_TOLERANCE
-        for one, usual in zip(primaries, SRGB_CHROMATICITY, strict=False)
+        abs(one - other) > CHROMATICITY_TOLERANCE for one, other in zip(primaries, usual, strict=False)
     ):
         notes.append("its primaries, not those of sRGB, are left out: its colours may look paler or richer")
     return notes

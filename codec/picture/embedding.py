@@ -91,13 +91,12 @@ def limit_colours(carried: Carried, format: str, mode: str) -> tuple[Carried, li
     elif carried.icc and not fits(carried.icc, gray):
         notes.append(f"its ICC profile is none of {'gray' if gray else 'RGB'}, as the picture is: left out")
         carried = replace(carried, icc=b"")
-    if carried.colour and format not in ("PNG", "AVIF") and not carried.icc:
-        made = None if gray or format == "BMP" else code_points.profile(carried.colour)
-        if made is None and not carried.colour.looks_like_srgb:
-            notes.append(
-                f"{format} cannot say that its colours are {carried.colour.name}: they will look wrong"
-            )
-        if made and not carried.colour.looks_like_srgb:
+    if (colour := carried.colour) and format not in ("PNG", "AVIF") and not carried.icc:
+        made = None if gray or format == "BMP" else code_points.profile(colour)
+        usual = (colour.of_gray() if gray else colour).looks_like_srgb
+        if made is None and not usual:
+            notes.append(f"{format} cannot say that its colours are {colour.name}: they will look wrong")
+        if made and not usual:
             carried = replace(carried, icc=made)
     return carried, notes
 

@@ -9,13 +9,13 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from aecodec.picture import bmp, code_points, exif, gif, photoshop, png, text, xmp
 from aecodec.picture.opening import file_of
+from aecodec.picture.png_file import DECIDING, END, TEXTS
 
 PNG_READ = {  # or said by pixels
     *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP"),
     *(b"tEXt", b"zTXt", b"iTXt", b"bKGD", b"hIST", b"pHYs", b"sPLT", b"eXIf"),
     *(b"acTL", b"fcTL", b"fdAT"),  # of which there is one frame
 }
-PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 WEBP_READ = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
 JPEG_READ = {  # how segments begin that are read, that concern decoding, or that are noted by themselves
     "APP0": (b"JFIF", b"JFXX"),
@@ -29,6 +29,7 @@ JPEG_READ = {  # how segments begin that are read, that concern decoding, or tha
 GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 TIFF_READ = {*exif.LAYOUT, *exif.DESCRIPTIVE_TAGS, 700, 34675, 34665, 34853, text.IPTC_IN_TIFF, 282, 283, 296}
 BIT_OF_ALPHA = "its alpha, which Pillow does not read, is left out: give its file"
+MAY_BE_WRONG = "is damaged, and its pixels may be wrong"
 UNREADABLE_PROFILE = "its ICC profile cannot be read and is left out"
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 END_OF_IMAGE = 0xD9
@@ -71,7 +72,11 @@ def not_square(info: dict[Any, Any]) -> bool:
 
 def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str]:
     texts, chunks = [], png.chunks_of(content)
-    if lost := sum(chunks.counts[chunk_type] for chunk_type in PNG_TEXT) - len(image.text):
+    damaged = chunks.damaged.keys()
+    if damaged & DECIDING:
+        texts.append(MAY_BE_WRONG)
+    texts += note_of_chunks(damaged & PNG_READ - DECIDING - {b"iCCP"}, "damaged and left out")
+    if lost := sum((chunks.counts - chunks.damaged)[chunk_type] for chunk_type in TEXTS) - len(image.text):
         lost -= bool(image.info.get("xmp")) and text.XMP_IN_PNG not in image.text  # in another encoding
     if lost > 0:
         texts.append(f"{lost} of its texts cannot be read, or share a keyword with a later one: left out")
@@ -81,7 +86,7 @@ def notes_of_png(image: PngImagePlugin.PngImageFile, content: bytes) -> list[str
     profiles -= {exif.IN_PNG, text.PROFILE + "iptc"}
     if profiles:
         texts.append(f"its text {', '.join(map(repr, sorted(profiles)))} is left out")
-    rest = behind(content, chunks.end) if png.END in chunks.counts else []  # or it is cut
+    rest = behind(content, chunks.end) if END in chunks.counts else []  # or it is cut
     return texts + note_of_chunks(set(chunks.counts) - PNG_READ) + rest
 
 
@@ -137,9 +142,9 @@ def notes_of_tiff(image: Image.Image) -> list[str]:
     return texts
 
 
-def note_of_chunks(chunk_types: set[bytes]) -> list[str]:
+def note_of_chunks(chunk_types: set[bytes], state: str = "left out") -> list[str]:
     names = ", ".join(chunk_type.decode("ascii", "backslashreplace") for chunk_type in sorted(chunk_types))
-    return [f"its chunks {names} are left out"] if chunk_types else []
+    return [f"its chunks {names} are {state}"] if chunk_types else []
 
 
 def behind(content: bytes, end: int) -> list[str]:

@@ -40,14 +40,15 @@ def read_metadata(image: Image.Image, content: bytes) -> tuple[dict[Box, bytes],
         texts, odd = text.of_image(image)
         boxes[Box.TEXT] = text.pack(texts)
         notes += odd
-    if colour := colour_of(image, content):
+    cicp = cicp_of(image, content)
+    if colour := colour_of(image, content, cicp):
         boxes[Box.COLOUR] = code_points.pack(colour)
         if colour.is_hdr:
             others = "PNG and AVIF can say so again, other formats cannot"
             notes.append(f"its colours are {colour.name}: {others}")
     notes += leftovers.notes(image, content)
-    if not colour and ("gamma" in info or "chromaticity" in info):
-        notes += notes_of_png_colours(image)
+    if "gamma" in info or "chromaticity" in info:
+        notes += notes_of_png_colours(image, cicp)
     return {box: bytes(data) for box, data in boxes.items() if data}, notes, readable
 
 
@@ -104,11 +105,16 @@ def extension_in(image: Image.Image, digest: str) -> bytes:
     return extension if parts and int.from_bytes(parts[0][:4], "big") == len(extension) else b""
 
 
-def colour_of(image: Image.Image, content: bytes) -> Colour | None:
+def cicp_of(image: Image.Image, content: bytes) -> bytes | None:
+    """The cICP of an image or of its PNG, which goes before all else that a PNG says of colours."""
+    if "cicp" in image.info or image.format != "PNG":
+        return image.info.get("cicp")
+    return png.chunks_of(content).first.get(b"cICP")
+
+
+def colour_of(image: Image.Image, content: bytes, cicp: bytes | None) -> Colour | None:
     """The code points of an image's colours; None where it has none, or those of sRGB."""
-    colour = code_points.of_cicp(image.info["cicp"]) if "cicp" in image.info else None
-    if not colour and image.format == "PNG" and (cicp := png.chunks_of(content).first.get(b"cICP")):
-        colour = code_points.of_cicp(cicp)
+    colour = code_points.of_cicp(cicp)
     if not colour and image.format in ("AVIF", "HEIF") and not image.info.get("icc_profile"):
         colour = code_points.of_avif(content)
     return colour if colour and not colour.is_srgb else None

@@ -18,11 +18,10 @@ from aecodec.container import MAX_PIXELS
 from aecodec.errors import ImageError, MissingExtraError
 from aecodec.picture import bmp, check_input, tiff
 from aecodec.picture.pillow_errors import MALFORMED
-from aecodec.picture.png_file import PngFile
+from aecodec.picture.png_file import PNG_SIGNATURE, PngFile
 from aecodec.signatures import is_bmp, is_dib
 
 HEAD = 512  # bytes that tell the format, brands of ISO media files included
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIGNATURES = {
     PNG_SIGNATURE: "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -81,8 +80,8 @@ def format_of_brands(head: bytes) -> str | None:
 def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The image in a file, read from its start, as Pillow opens it: pixels are decoded later.
 
-    Raises ImageError for a file that is no picture or has too many pixels, and MissingExtraError. Errors of
-    Pillow on a damaged file pass through.
+    That of a PNG has an `outline`. Raises ImageError for a file that is no picture or has too many pixels,
+    and MissingExtraError. Errors of Pillow on a damaged file pass through.
     """
     file.seek(0)
     format_name = format_of(file.read(HEAD))
@@ -99,7 +98,9 @@ def open_image(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     elif format_name == "PNG":
         from aecodec.picture.png import outline_of  # of a module that needs this one
 
-        image = PngImagePlugin.PngImageFile(file, "") if outline_of(file).bare else PngFile(file, "")
+        outline = outline_of(file)
+        image = PngImagePlugin.PngImageFile(file, "") if outline.bare else PngFile(file, "")
+        image.outline = outline  # type: ignore[attr-defined]
     elif format_name == "TIFF":
         image = open_tiff(file)
     else:

@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import IO
 
 from PIL import Image
 
-from aecodec.picture.opening import PNG_SIGNATURE, file_of
+from aecodec.picture.opening import file_of
+from aecodec.picture.png_file import (
+    DECIDING,
+    END,
+    LENGTH_KIND_CHECKSUM,
+    OF_PIXELS,
+    PNG_SIGNATURE,
+    is_damaged,
+    places_of,
+)
 
-LENGTH_KIND_CHECKSUM = 12  # bytes of a chunk beside its content
-END = b"IEND"
 LAST_CHUNK = bytes(4) + END
 HEADER = 26  # bytes up to the colour type
-OF_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", END}  # chunks of a file that holds nothing else
+AT_ONCE = 2**20  # bytes that are read of a chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """The chunks of a file: the content of the first of each type, but of pixels, and how many there are."""
+    """The chunks of a file by their types, and where they end."""
 
-    first: dict[bytes, bytes]
+    first: dict[bytes, bytes]  # the content of the first one that is not damaged, but of pixels
     counts: Counter[bytes]
+    damaged: Counter[bytes]  # of those that are counted
     end: int  # of the last one, where the file should end
 
 
 def chunks_of(content: bytes) -> Chunks:
     """The chunks of a file, up to that which is its end."""
     first: dict[bytes, bytes] = {}
-    counts: Counter[bytes] = Counter()
-    place = len(PNG_SIGNATURE)
-    while place + LENGTH_KIND_CHECKSUM <= len(content) and not counts[END]:
-        size, chunk_type = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+    counts, damaged, end = Counter[bytes](), Counter[bytes](), len(PNG_SIGNATURE)
+    for chunk_type, place in places_of(content):
         counts[chunk_type] += 1
-        if chunk_type not in first:
-            first[chunk_type] = b"" if chunk_type == b"IDAT" else content[place + 8 : place + 8 + size]
-        place += LENGTH_KIND_CHECKSUM + size
-    return Chunks(first, counts, min(place, len(content)))
+        end = place.stop + 4
+        if is_damaged(chunk_type, memoryview(content)[place], content[place.stop : end]):
+            damaged[chunk_type] += 1
+        elif chunk_type not in first:
+            first[chunk_type] = b"" if chunk_type == b"IDAT" else content[place]
+    return Chunks(first, counts, damaged, min(end, len(content)))
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What the types and lengths of a file's chunks say."""
+    """What a file's chunks say, the content of metadata aside."""
 
     bare: bool  # it holds pixels and nothing else, neither in other chunks nor behind them
     cut: bool  # it ends before its last chunk does
+    damaged: bool = False  # a chunk that decides on pixels has a checksum of another content
 
 
 def outline_of(file: IO[bytes]) -> Outline:
@@ -53,16 +63,22 @@ def outline_of(file: IO[bytes]) -> Outline:
     position, end = file.tell(), file.seek(0, 2)
     file.seek(max(end - LENGTH_KIND_CHECKSUM, 0))
     whole = file.read(8) == LAST_CHUNK  # as nearly always
-    place, chunk_type, bare = len(PNG_SIGNATURE), b"", True
-    while place + LENGTH_KIND_CHECKSUM <= end and chunk_type != END and (bare or not whole):
+    place, chunk_type, bare, damaged = len(PNG_SIGNATURE), b"", True, False
+    while place + LENGTH_KIND_CHECKSUM <= end and chunk_type != END:
         file.seek(place)
         head = file.read(8)
-        chunk_type = head[4:]
-        place += LENGTH_KIND_CHECKSUM + int.from_bytes(head[:4])
+        chunk_type, length = head[4:], int.from_bytes(head[:4])
+        place += LENGTH_KIND_CHECKSUM + length
         bare = chunk_type in OF_PIXELS and bare
+        if chunk_type in DECIDING and chunk_type != END and place <= end:
+            checksum = zlib.crc32(chunk_type)
+            for start in range(0, length, AT_ONCE):
+                checksum = zlib.crc32(file.read(min(length - start, AT_ONCE)), checksum)
+            damaged = damaged or int.from_bytes(file.read(4)) != checksum
     file.seek(position)
     ended = chunk_type == END
-    return Outline(bare and ended and place == end, not (whole or (ended and place <= end)))
+    bare = bare and not damaged and ended and place == end
+    return Outline(bare, not (whole or (ended and place <= end)), damaged)
 
 
 def header_of(image: Image.Image) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from aecodec.container import MAX_INPUT, Box
 from aecodec.errors import ImageError
 from aecodec.fields import FileReader, rewind
 from aecodec.options import ReadOptions
-from aecodec.picture import Picture, avif, check_input, depth, exif, gif, is_achromatic, png, tiff
+from aecodec.picture import Picture, avif, check_input, depth, exif, gif, is_achromatic, leftovers, png, tiff
 from aecodec.picture.colour import rgb_of_cmyk
 from aecodec.picture.frames import at_frame, count_of
 from aecodec.picture.metadata import read_metadata, upright
@@ -55,7 +55,9 @@ def read_picture(source: str | os.PathLike[str] | IO[bytes], options: ReadOption
             file = seekable(file)
         try:
             with decoding(), open_image(file, options.max_pixels) as image:
-                outline = png.outline_of(file) if image.format == "PNG" else None
+                outline: png.Outline | None = getattr(image, "outline", None)
+                if outline and outline.damaged:
+                    raise DamagedError("cannot be read: its pixels are damaged")
                 picture = picture_of(image, options, bare=outline is not None and outline.bare)
                 if outline and outline.cut:
                     picture = replace(picture, notes=(WITHOUT_END, *picture.notes))
@@ -122,7 +124,8 @@ def read_remains(file: IO[bytes], options: ReadOptions, error: DamagedError) -> 
         remedy = "pass --tolerant (tolerant=True in Python) to read the rest"
         raise ImageError(f"cannot be read as a whole: it {what_is_missing(remains)}: {remedy}") from error
     picture = from_pillow(remains.image, options)
-    return replace(picture, notes=(what_is_missing(remains), *picture.notes))
+    others = [note for note in picture.notes if note != leftovers.MAY_BE_WRONG]
+    return replace(picture, notes=(what_is_missing(remains), *others))
 
 
 def what_is_missing(remains: Remains) -> str:
@@ -130,7 +133,7 @@ def what_is_missing(remains: Remains) -> str:
     if remains.has_all_pixels:
         return WITHOUT_END
     if not remains.missing:
-        return "is damaged, and its pixels may be wrong"
+        return leftovers.MAY_BE_WRONG
     state = "ends too early" if remains.cut else "is damaged or ends too early"
     share = 100 * max(remains.missing, LOWEST_SHARE)
     coarse = " or coarse" if remains.image.format in ("JPEG", "MPO") else ""

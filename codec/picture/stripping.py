@@ -53,8 +53,10 @@ def strip(picture: Picture, kinds: str | Iterable[str]) -> Picture:
 def notes_of_colours(picture: Picture, gone: set[Box]) -> list[str]:
     """A note where the boxes that go describe colours other than sRGB's."""
     if Box.COLOUR in picture.metadata and Box.COLOUR in gone:
-        name = code_points.unpack(picture.metadata[Box.COLOUR]).name
-        return [f"its colours are {name}, which is stripped: they will look different"]
+        colour = code_points.unpack(picture.metadata[Box.COLOUR])
+        if picture.gray and colour.of_gray().is_srgb:
+            return []
+        return [f"its colours are {colour.name}, which is stripped: they will look different"]
     profile = picture.metadata.get(Box.ICC, b"")
     if Box.ICC in gone and profile and not is_srgb(profile):
         return ["its ICC profile is not sRGB and is stripped: colours may look different"]
