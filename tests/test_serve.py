@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from random import Random
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -333,6 +335,10 @@ def test_other_hosts_and_origins_are_refused(client: httpx.Client, header: str, 
     [
         ("127.0.0.1", (), ("127.0.0.1:1", "localhost:2", "[::1]:3", "LOCALHOST"), ("192.168.0.7", "a.org")),
         ("0.0.0.0", (), ("192.168.0.7:80", "[fe80::1]", "localhost"), ("a.org", "")),
+        ("::1", ("0:0:0:0:0:0:0:2",), ("[::1]", "[0:0:0:0:0:0:0:1]:5", "[::2]"), ("[::3]", "::1")),
+        ("::ffff:127.0.0.1", (), ("[::ffff:7f00:1]", "127.0.0.1", "localhost"), ("192.168.0.7",)),
+        ("::ffff:0.0.0.0", (), ("[::ffff:7f00:1]", "192.168.0.7"), ("a.org",)),
+        ("fe80::1%lo", (), ("[fe80::1]",), ("[fe80::2]",)),
         ("192.168.0.7", ("Pictures.example",), ("192.168.0.7", "pictures.example:443"), ("127.0.0.1",)),
     ],
 )
@@ -403,6 +409,41 @@ def test_the_address_names_the_page_on_this_machine() -> None:
             listening("127.0.0.1", port)
     with pytest.raises(UsageError, match="no address of this machine"):
         listening("no such host", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "printed"),
+    [
+        ("localhost", "localhost"),
+        ("LOCALHOST", "LOCALHOST"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("127.1", "127.0.0.1"),
+        ("0", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("0::0", "[::1]"),
+        ("0:0:0:0:0:0:0:1", "[::1]"),
+        ("::ffff:127.0.0.1", "[::ffff:127.0.0.1]"),
+    ],
+)
+def test_the_address_that_is_printed_opens_the_page(
+    host: str, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def ask(app: Any, address: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+            return await client.get(address)
+
+    apps: list[Any] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: apps.append(server.config.app))
+    try:
+        command(["serve", "--host", host, "--port", "0"], standalone_mode=False)
+    except UsageError:
+        pytest.skip(f"this machine has no {host}")
+    address = capsys.readouterr().out.strip()
+    assert urlsplit(address).netloc.rpartition(":")[0] == printed
+    assert asyncio.run(ask(apps[0], address)).status_code == 200
+    by_another = asyncio.run(ask(apps[0], address.replace(printed, "192.168.0.7")))
+    assert (by_another.status_code == 200) is (host in ("0", "0.0.0.0", "::", "0::0"))
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
