@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +34,7 @@ from aecodec.cli.web import upload, work
 from aecodec.cli.web.application import Limits, application
 from aecodec.cli.web.guard import Access
 from aecodec.cli.web.page import page, policy
+from aecodec.progress import track
 from tests.common import make_exif, photograph, picture_of_mode
 from tests.fuzz import files, pictures
 
@@ -197,7 +198,9 @@ def test_what_an_aec_file_holds(client: httpx.Client) -> None:
         ("quality=nan", "out of range"),
         ("effort=10", "effort 10"),
         ("tune=ear", "no model is tuned for 'ear'"),
-        ("max_bytes=-1", "no target"),
+        ("max_bytes=-3000", "a size of -3000 bytes is no target: give a positive number"),
+        ("max_bytes=0", "a size of 0 bytes is no target: give a positive number"),
+        ("max_bytes=much", "a size of 'much' bytes is no number: give one"),
         ("max_bytes=100&lossless=1", "exclude each other"),
         ("other=GIF", "codec 'GIF' is unknown"),
         ("left=-1&top=2", "left '-1' is no number"),
@@ -262,7 +265,6 @@ def test_uploads_over_the_limits_are_refused(client: httpx.Client) -> None:
         refused(client.post(f"/{path}", content=large), 422)
     refused(client.post("/decode?format=gif", content=AEC), 400)
     refused(client.get("/nothing"), 404)
-    refused(client.get("/look"), 405)
 
 
 def test_requests_beyond_those_that_may_wait_are_refused(
@@ -518,6 +520,36 @@ def test_a_picture_is_dropped_a_quality_drawn_and_files_saved(tab: Any) -> None:
     tab.check("[name=mode][value=lossless]")
     tab.wait_for_selector("[data-save=aec]:disabled")
     assert aecodec.info(saved(tab, "aec")[1]).quality is None
+
+
+def test_a_slow_look_is_given_up_when_a_setting_changes_or_another_file_comes(
+    tab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(data: bytes, options: Any, *more: Any) -> Any:
+        begun.set()
+        while options.effort and not over.wait(0.01):
+            for _ in track("endless", range(2)):
+                pass
+        return quick(data, options, *more)
+
+    def start() -> None:
+        begun.clear()
+        tab.select_option("#effort", "6")
+        assert begun.wait(60)
+
+    begun, over, quick = Event(), Event(), work.look
+    monkeypatch.setattr(work, "look", look)
+    try:
+        drop(tab, ("a.png", PHOTO))
+        saved(tab, "aec")
+        start()
+        tab.select_option("#effort", "0")
+        saved(tab, "aec")
+        start()
+        drop(tab, ("a.aec", AEC))
+        saved(tab, "png")
+    finally:
+        over.set()
 
 
 def test_a_bad_file_is_said_and_the_next_is_taken(tab: Any) -> None:
