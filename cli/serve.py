@@ -63,11 +63,13 @@ def serve(
     token = new_token()
     limits = Limits(max_upload or MOST_BYTES, max_pixels or MOST_PIXELS)
     with listening(host, port) as bound:
-        address = address_of(host, bound.getsockname()[1], token)
+        bound_host, bound_port = bound.getsockname()[:2]
+        name = bound_host if is_address(host) and "%" not in host else host  # a zone is not told of it
+        address = address_of(name, bound_port, token)
         typer.echo(address)
         if not quiet:
             typer.echo("Open this address in a browser. Ctrl-C ends the server.", err=True)
-        app = application(Access.of(token, host, allow_host or ()), limits)
+        app = application(Access.of(token, bound_host, (name, *(allow_host or ()))), limits)
         settings = uvicorn.Config(
             app,
             access_log=False,  # which would show the token
@@ -106,7 +108,17 @@ def listening(host: str, port: int) -> socket.socket:
     return bound
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address in any spelling that the system takes, such as 127.1, and no name."""
+    try:
+        return bool(socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST))
+    except OSError:
+        return False
+
+
 def address_of(host: str, port: int, token: str) -> str:
-    """The address of the page, to open on this machine."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{name}:{port}/?token={token}"
+    """The address of the page, to open on this machine. `host` is a name, or the address that is bound."""
+    from aecodec.cli.web.guard import spelled
+
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(spelled(host), host)
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}"

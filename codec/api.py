@@ -94,9 +94,7 @@ def compress(image: ImageLike, quality: float | None = None, **options: Any) -> 
 
 
 def encode_image(image: ImageLike, options: CompressOptions = CompressOptions()) -> Encoded:  # noqa: B008
-    """The same with options as one object, and with all that is known of the file beside its bytes.
-
-    An array is copied, so that it may be filled anew.
+    """The same with options as one object, and with all that is known of the file. An array is copied.
 
     >>> from PIL import Image
     >>> import aecodec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -15,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -37,6 +39,7 @@ from aecodec.container import Box
 from aecodec.picture import Picture
 from aecodec.picture.reading import read_picture
 from aecodec.picture.writing import encode_image, to_pillow
+from aecodec.progress import track
 from tests.common import make_exif, make_icc, photograph, picture_of_mode
 from tests.fuzz import files, pictures
 
@@ -219,7 +222,9 @@ def test_what_an_aec_file_holds(client: httpx.Client) -> None:
         ("quality=nan", "out of range"),
         ("effort=10", "effort 10"),
         ("tune=ear", "no model is tuned for 'ear'"),
-        ("max_bytes=-1", "no target"),
+        ("max_bytes=-3000", "a size of -3000 bytes is no target: give a positive number"),
+        ("max_bytes=0", "a size of 0 bytes is no target: give a positive number"),
+        ("max_bytes=much", "a size of 'much' bytes is no number: give one"),
         ("max_bytes=100&lossless=1", "exclude each other"),
         ("other=GIF", "codec 'GIF' is unknown"),
         ("left=-1&top=2", "left '-1' is no number"),
@@ -284,7 +289,6 @@ def test_uploads_over_the_limits_are_refused(client: httpx.Client) -> None:
         refused(client.post(f"/{path}", content=large), 422)
     refused(client.post("/decode?format=gif", content=AEC), 400)
     refused(client.get("/nothing"), 404)
-    refused(client.get("/look"), 405)
 
 
 def test_requests_beyond_those_that_may_wait_are_refused(
@@ -357,6 +361,10 @@ def test_other_hosts_and_origins_are_refused(client: httpx.Client, header: str, 
     [
         ("127.0.0.1", (), ("127.0.0.1:1", "localhost:2", "[::1]:3", "LOCALHOST"), ("192.168.0.7", "a.org")),
         ("0.0.0.0", (), ("192.168.0.7:80", "[fe80::1]", "localhost"), ("a.org", "")),
+        ("::1", ("0:0:0:0:0:0:0:2",), ("[::1]", "[0:0:0:0:0:0:0:1]:5", "[::2]"), ("[::3]", "::1")),
+        ("::ffff:127.0.0.1", (), ("[::ffff:7f00:1]", "127.0.0.1", "localhost"), ("192.168.0.7",)),
+        ("::ffff:0.0.0.0", (), ("[::ffff:7f00:1]", "192.168.0.7"), ("a.org",)),
+        ("fe80::1%lo", (), ("[fe80::1]",), ("[fe80::2]",)),
         ("192.168.0.7", ("Pictures.example",), ("192.168.0.7", "pictures.example:443"), ("127.0.0.1",)),
     ],
 )
@@ -427,6 +435,41 @@ def test_the_address_names_the_page_on_this_machine() -> None:
             listening("127.0.0.1", port)
     with pytest.raises(UsageError, match="no address of this machine"):
         listening("no such host", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "printed"),
+    [
+        ("localhost", "localhost"),
+        ("LOCALHOST", "LOCALHOST"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("127.1", "127.0.0.1"),
+        ("0", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("0::0", "[::1]"),
+        ("0:0:0:0:0:0:0:1", "[::1]"),
+        ("::ffff:127.0.0.1", "[::ffff:127.0.0.1]"),
+    ],
+)
+def test_the_address_that_is_printed_opens_the_page(
+    host: str, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def ask(app: Any, address: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+            return await client.get(address)
+
+    apps: list[Any] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: apps.append(server.config.app))
+    try:
+        command(["serve", "--host", host, "--port", "0"], standalone_mode=False)
+    except UsageError:
+        pytest.skip(f"this machine has no {host}")
+    address = capsys.readouterr().out.strip()
+    assert urlsplit(address).netloc.rpartition(":")[0] == printed
+    assert asyncio.run(ask(apps[0], address)).status_code == 200
+    by_another = asyncio.run(ask(apps[0], address.replace(printed, "192.168.0.7")))
+    assert (by_another.status_code == 200) is (host in ("0", "0.0.0.0", "::", "0::0"))
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,6 +560,36 @@ def test_a_picture_is_dropped_a_quality_drawn_and_files_saved(tab: Any) -> None:
     tab.check("[name=mode][value=lossless]")
     tab.wait_for_selector("[data-save=aec]:disabled")
     assert aecodec.info(saved(tab, "aec")[1]).quality is None
+
+
+def test_a_slow_look_is_given_up_when_a_setting_changes_or_another_file_comes(
+    tab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(data: bytes, options: Any, *more: Any) -> Any:
+        begun.set()
+        while options.effort and not over.wait(0.01):
+            for _ in track("endless", range(2)):
+                pass
+        return quick(data, options, *more)
+
+    def start() -> None:
+        begun.clear()
+        tab.select_option("#effort", "6")
+        assert begun.wait(60)
+
+    begun, over, quick = Event(), Event(), work.look
+    monkeypatch.setattr(work, "look", look)
+    try:
+        drop(tab, ("a.png", PHOTO))
+        saved(tab, "aec")
+        start()
+        tab.select_option("#effort", "0")
+        saved(tab, "aec")
+        start()
+        drop(tab, ("a.aec", AEC))
+        saved(tab, "png")
+    finally:
+        over.set()
 
 
 def test_a_bad_file_is_said_and_the_next_is_taken(tab: Any) -> None:

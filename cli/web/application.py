@@ -19,13 +19,23 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aecodec.benchmarks.equal_bytes import SHOWN
 from aecodec.cli.web import jobs, work
 from aecodec.cli.web.guard import Access, Guard
 from aecodec.cli.web.page import page, policy
-from aecodec.cli.web.upload import Slots, body_of, check_announced
+from aecodec.cli.web.sentences import (
+    ENDED,
+    TOO_MUCH,
+    failure,
+    say_error,
+    say_failure,
+    say_refusal,
+    say_too_much,
+    sentence_of,
+)
+from aecodec.cli.web.upload import Slots, body_of, check_announced, gone
 from aecodec.encoder.options import CompressOptions
 from aecodec.errors import AecodecError, one_line
 
@@ -33,8 +43,6 @@ from aecodec.errors import AecodecError, one_line
 # 0.7 and 1.2 GB; of more at a time none would be done sooner, as each uses all cores.
 LOOKS, WHOLES = 1, 1
 NUMBERS = ("quality", "max_bytes", "effort")
-TOO_MUCH = "the picture takes more memory than there is: give a smaller one"
-NOT_UNDERSTOOD = 422  # HTTP status of a file, or of options, that cannot be worked on
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +69,8 @@ def application(access: Access, limits: Limits) -> ASGIApp:
     @asynccontextmanager
     async def warmed_up(app: Starlette) -> AsyncIterator[None]:
         """Loads models beside the first requests, so that a picture dropped a second later finds them."""
-        warming = asyncio.ensure_future(asyncio.to_thread(work.warm_up))
+        asyncio.get_running_loop().run_in_executor(None, work.warm_up)
         yield
-        await warming
 
     handlers: Mapping[Any, Any] = {
         HTTPException: say_refusal,
@@ -71,9 +78,40 @@ def application(access: Access, limits: Limits) -> ASGIApp:
         MemoryError: say_too_much,
         Exception: say_failure,
     }
-    return Guard(
-        Starlette(routes=routes, exception_handlers=handlers, lifespan=warmed_up), access, policy(text)
-    )
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=warmed_up)
+    return Guard(CutOff(app), access, policy(text))
+
+
+class CutOff:
+    """The application within. What the server cancels, as it ends, ends in peace: requests with a sentence.
+
+    The server would log it as mistakes of ours.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        async def receive_to_the_end() -> Message:
+            try:
+                return await receive()
+            except asyncio.CancelledError:
+                if scope["type"] != "lifespan":
+                    raise
+                return {"type": "lifespan.shutdown"}
+
+        try:
+            await self.app(scope, receive_to_the_end, send_noted)
+        except asyncio.CancelledError:
+            if scope["type"] == "http" and not started:
+                await PlainTextResponse(ENDED, 503)(scope, receive, send)
 
 
 class Service:
@@ -115,30 +153,28 @@ class Service:
     async def short(
         self, request: Request, work_on: Callable[[bytes], Any], slots: Slots | None = None
     ) -> Any:
-        """What comes of a body, in a thread, whose slot is free when that ends."""
-        check_announced(request, self.limits.upload)
-        async with (slots or self.looks).taken():
-            data = await body_of(request, self.limits.upload)
-            return await asyncio.to_thread(work_on, data)
+        """What comes of a body, for as long as the request waits for it."""
+        events = await self.begin(request, slots or self.looks, lambda data, job: work_on(data))
+        return await jobs.result_of(events, gone(request))
 
     async def whole(self, request: Request) -> Response:
         """Lines of JSON: how far the whole file is, and at last the file with a part of what comes of it."""
         options, other, place = self.options(request), other_codec(request), place_of(request)
+        work_on = partial(work.whole, options=options, other=other, place=place)
+        events = await self.begin(request, self.wholes, lambda data, job: work_on(data, job=job))
+        first = await anext(events)  # raises what is wrong with the picture, before the answer begins
+        return StreamingResponse(lines(first, events), media_type="application/x-ndjson")
+
+    async def begin(
+        self, request: Request, slots: Slots, work_on: Callable[[bytes, jobs.Job], Any]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Events of work on a body, in a thread, whose slot is free when that ends."""
         check_announced(request, self.limits.upload)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.wholes.taken())
+            await stack.enter_async_context(slots.taken())
             data = await body_of(request, self.limits.upload)
             release = stack.pop_all()
-        events = jobs.run(
-            lambda job: work.whole(data, options, other, place, job),
-            lambda: asyncio.ensure_future(release.aclose()),
-        )
-        try:
-            first = await anext(events)  # raises what is wrong with the picture, before the answer begins
-        except BaseException:
-            await events.aclose()  # type: ignore[attr-defined]
-            raise
-        return StreamingResponse(lines(first, events), media_type="application/x-ndjson")
+        return jobs.run(lambda job: work_on(data, job), lambda: asyncio.ensure_future(release.aclose()))
 
     def options(self, request: Request) -> CompressOptions:
         """The options in a query; raises HTTPException."""
@@ -152,7 +188,7 @@ class Service:
         try:
             return CompressOptions(**values, depth=8, max_pixels=self.limits.pixels)
         except AecodecError as error:
-            raise HTTPException(400, one_line(error)) from error
+            raise HTTPException(400, sentence_of(error)) from error
 
 
 def as_number(text: str) -> float | str:
@@ -194,36 +230,11 @@ async def lines(first: dict[str, Any], events: AsyncIterator[dict[str, Any]]) ->
             async for event in rest:
                 yield json.dumps(event) + "\n"
         except AecodecError as error:
-            yield json.dumps({"error": one_line(error)}) + "\n"
+            yield json.dumps({"error": sentence_of(error)}) + "\n"
         except MemoryError:
             yield json.dumps({"error": TOO_MUCH}) + "\n"
+        except asyncio.CancelledError:
+            yield json.dumps({"error": ENDED}) + "\n"
         except Exception as error:
             logging.getLogger(__name__).exception("a mistake of ours")  # as the server logs what it answers
             yield json.dumps({"error": failure(error)}) + "\n"
-
-
-async def say_refusal(request: Request, error: Exception) -> Response:
-    """The sentence of a refused request."""
-    assert isinstance(error, HTTPException)
-    sentences = {404: "there is no such page: open /", 405: "this address takes files by POST alone"}
-    return PlainTextResponse(sentences.get(error.status_code, error.detail), error.status_code)
-
-
-async def say_error(request: Request, error: Exception) -> Response:
-    """The sentence of a file that cannot be worked on."""
-    return PlainTextResponse(one_line(error), NOT_UNDERSTOOD)
-
-
-async def say_too_much(request: Request, error: Exception) -> Response:
-    """The sentence of a picture that is too large for this machine."""
-    return PlainTextResponse(TOO_MUCH, 413)
-
-
-async def say_failure(request: Request, error: Exception) -> Response:
-    """The sentence of a mistake of ours."""
-    return PlainTextResponse(failure(error), 500)
-
-
-def failure(error: Exception) -> str:
-    """The sentence of a mistake of ours, which shows nothing of the file."""
-    return f"aecodec failed ({type(error).__name__}): please report this file"

@@ -44,14 +44,15 @@ class Access:
 
     @classmethod
     def of(cls, token: str, host: str, allowed: Collection[str] = ()) -> Access:
-        """Access to a server that is bound to `host`, under further names that are allowed.
+        """Access to a server that is bound to the address `host`, under further names that are allowed.
 
         A name that is not listed is refused, as an attacker's own name may lead to this address (DNS
         rebinding). An address is no name, so any will do where the server listens at all of them.
         """
+        host = spelled(host)
         everywhere = host in EVERYWHERE
         names = {*allowed, *(LOCAL if everywhere or host in LOCAL else (host,))}
-        return cls(token, frozenset(name.lower() for name in names), everywhere)
+        return cls(token, frozenset(map(spelled, names)), everywhere)
 
     def refusal(self, scope: Scope) -> str:
         """A sentence that says why a request is refused; empty for one that is not."""
@@ -78,11 +79,23 @@ class Access:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, in lower case, without the port; empty for what is none."""
+    """The name in a Host header, as `spelled`, without the port; empty for what is none."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return spelled(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return ""
+
+
+def spelled(name: str) -> str:
+    """A name as names are compared: in lower case, and an IP address in the one spelling that is usual.
+
+    The zone of an IPv6 address is left out, as in a Host header.
+    """
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return name.lower()
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def authority(origin: str) -> str:

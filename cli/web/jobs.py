@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from threading import Event
 from typing import Any
+
+from starlette.exceptions import HTTPException
 
 from aecodec.progress import progress_listener
 
@@ -42,9 +44,7 @@ class Job:
         self.loop.call_soon_threadsafe(self.events.put_nowait, event)
 
 
-async def run(
-    work: Callable[[Job], dict[str, Any]], free: Callable[[], object]
-) -> AsyncIterator[dict[str, Any]]:
+async def run(work: Callable[[Job], Any], free: Callable[[], object]) -> AsyncIterator[dict[str, Any]]:
     """Events of work in a thread: shares that are done, at last {"result": ...}; raises what it raises.
 
     Whoever stops listening has the work abandoned at its next event. `free` is called when the thread ends,
@@ -53,7 +53,7 @@ async def run(
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     job = Job(asyncio.get_running_loop(), events)
 
-    def work_and_tell() -> dict[str, Any]:
+    def work_and_tell() -> Any:
         with progress_listener(job.tiles_done):
             return work(job)
 
@@ -71,3 +71,20 @@ async def run(
         yield {"result": future.result()}
     finally:
         job.abandoned.set()
+
+
+async def result_of(events: AsyncIterator[dict[str, Any]], leaving: Coroutine[Any, Any, None]) -> Any:
+    """The result of work. Where `leaving` ends first, the work is abandoned and HTTPException raised."""
+
+    async def last() -> Any:
+        return [event async for event in events][-1]["result"]
+
+    working, left = asyncio.ensure_future(last()), asyncio.ensure_future(leaving)
+    try:
+        await asyncio.wait({working, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HTTPException(400, "nobody waits for the answer: ask again")
+        return working.result()
+    finally:
+        working.cancel()
+        left.cancel()

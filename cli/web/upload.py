@@ -33,6 +33,12 @@ async def body_of(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
+async def gone(request: Request) -> None:
+    """Ends once nobody waits for the answer to a request, whose body was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def check_announced(request: Request, limit: int) -> None:
     """Raises HTTPException where the body is said to be over `limit` bytes."""
     length = request.headers.get("content-length", "0")

@@ -38,16 +38,18 @@
   };
 
   // A part, as soon as it may be: one request at a time, and the last settings win.
+  // A look takes a second, so that it follows a drag. One at an effort takes many, and ends as soon as settings change.
   const look = async () => {
     if (looking) { again = true; return; }
-    const mine = looking = job;
+    const mine = job, control = looking = new AbortController();
     try {
       do {
         again = false;
+        control.slow = find("effort").value > 0;
         tell("Coding a part …", 0);
         const place = mine.place ? { left: mine.place[0], top: mine.place[1] } : {};
         const more = mine.crop ? { whole: mine.source.width * mine.source.height } : place;
-        const found = await (await ask("/look", { ...query(), ...more }, mine.crop ?? mine.file)).json();
+        const found = await (await ask("/look", { ...query(), ...more }, mine.crop ?? mine.file, control.signal)).json();
         if (job !== mine) return;
         if (!mine.crop) meet(mine, found);
         showInViewer(mine, found.comparison, " Coded by themselves: the whole follows.");
@@ -56,13 +58,13 @@
         complain("");
       } while (again);
     } catch (error) {
-      if (job !== mine) return;
+      if (job !== mine || control.signal.aborted) return;
       if (!mine.source) { forget(error.message); return; }
       clear();
       tell(`Of the part: ${error.message}`, 0);
     } finally {
       looking = null;
-      if (job !== mine && job.file) look();
+      if ((job !== mine || control.signal.aborted) && job.file) look();
     }
     if (job === mine && !coding) timer = setTimeout(whole, PAUSE);
   };
@@ -164,12 +166,12 @@
     if (!job.whole) { find("amount").textContent = "…"; find("share").textContent = ""; }
     look();
   };
-  const stop = () => { clearTimeout(timer); coding?.abort(); coding = null; };
+  const stop = all => { clearTimeout(timer); coding?.abort(); coding = null; if (all || looking?.slow) looking?.abort(); };
 
   // Files come: one picture, one .aec file, or many.
   const take = async files => {
     if (!files.length) return;
-    stop();
+    stop(true);
     const mine = job = fresh();
     complain("");
     enable();
@@ -197,16 +199,17 @@
     look();
   };
   const isOurs = async file => { const head = new Uint8Array(await file.slice(0, given.magic.length).arrayBuffer()); return given.magic.every((byte, place) => head[place] === byte); };
-  const forget = text => { stop(); job = fresh(); complain(text); document.body.classList.remove("busy"); find("desk").hidden = true; };
+  const forget = text => { stop(true); job = fresh(); complain(text); document.body.classList.remove("busy"); find("desk").hidden = true; };
 
   // An .aec file is shown with what it holds.
   const see = async (mine, file) => {
     find("settings").hidden = true;
     document.querySelector("[data-save=aec]").hidden = true;
     tell("Decoding …", 0);
+    const { signal } = coding = new AbortController();
     try {
-      const about = await (await ask("/info", {}, file)).json();
-      const picture = await (await ask("/decode", { format: "png" }, file)).blob();
+      const about = await (await ask("/info", {}, file, signal)).json();
+      const picture = await (await ask("/decode", { format: "png" }, file, signal)).blob();
       if (job !== mine) return;
       Object.assign(mine, { aec: file, png: picture });
       if (find("whole").src) URL.revokeObjectURL(find("whole").src);
