@@ -46,7 +46,7 @@ Out = Annotated[
     typer.Option(metavar="PATH", parser=folder_of, help="Folder of the run; a checkpoint there is resumed."),
 ]
 Validation = Annotated[
-    list[Path] | None, typer.Option(metavar="PATH", parser=folder_of, help="Pictures to log figures on.")
+    list[Path] | None, typer.Option(metavar="PATH", parser=existing, help="Pictures to log figures on.")
 ]
 Hours = Annotated[float | None, typer.Option(min=0, help="Budget of training time.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Budget of steps instead.")]

@@ -130,6 +130,14 @@ def test_an_archive_that_is_cut_or_damaged_between_files_is_refused(archive: byt
             Photographs([tmp_path / "a.tar"])
 
 
+def test_a_file_that_is_not_there_is_no_damaged_archive(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Photographs([tmp_path / "none.tar"])
+    (tmp_path / "a.png").write_bytes(file_of(SMALL))
+    sources = ["--data", tmp_path, "--validation", tmp_path / "none", "--out", tmp_path / "run"]
+    refusal(run_command("train", "denoise", *sources, "--steps", 1), 2, "none does not exist")
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 and no more"])
 def test_a_damaged_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
     import torch

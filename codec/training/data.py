@@ -80,6 +80,8 @@ def archive_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, LZMAError, OSError, EOFError, zlib.error) as error:
+        if getattr(error, "errno", None):  # of the file system, not of what is in the file
+            raise
         raise AecodecError(f"{path} is no whole archive ({error}): get a sound copy") from error
 
 
