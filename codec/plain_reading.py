@@ -11,7 +11,7 @@ from aecodec.options import ReadOptions
 from aecodec.picture import Picture
 
 READING = ReadOptions(depth=8)
-OF_AN_OPTION = " in Python)"  # ends what an error says of a command's option and of an argument
+OF_AN_OPTION = " in Python)"  # stands where an error advises an option of a command, or an argument
 REMEDY = "convert it first, or leave it out"
 
 
