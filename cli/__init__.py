@@ -86,8 +86,8 @@ def main() -> None:
             signal.signal(number, lambda caught, _: sys.exit(128 + caught))  # after cleaning up
     try:
         sys.exit(app(prog_name="aecodec", standalone_mode=False))
-    except typer.Abort:
-        sys.exit("aecodec: aborted")
+    except typer.Abort as abort:  # of an EOFError, which typer takes for the end of what a user types
+        raise abort.__cause__ or abort from None
     except Exception as error:
         if (code := exit_code(error)) is None:
             raise

@@ -59,6 +59,7 @@ def fit(
     from aecodec.uses import anomaly as library
     from aecodec.uses.detector_file import to_bytes
 
+    require_share(fpr)
     bar = Bar(quiet)
     try:
         detector = library.fit(files, fpr, lambda done, of: bar.show("analysing", done, of))
@@ -153,6 +154,17 @@ def evaluate(
     typer.echo(f"found {evaluation.found:.4f} of {evaluation.bad} bad pictures")
 
 
+def require_share(fpr: float) -> None:
+    """Raise UsageError for a share of good pictures that cannot be."""
+    from aecodec import AecodecError
+    from aecodec.uses.anomaly import check_fpr
+
+    try:
+        check_fpr(fpr)
+    except AecodecError as error:
+        raise UsageError(f"--{error}") from error
+
+
 def read_detector(path: Path) -> Detector:
     """The detector in a file; raises AecodecError."""
     from aecodec.uses.detector_file import from_bytes
@@ -177,16 +189,15 @@ def attempt(detector: Detector, file: Path, as_json: bool, bar: Bar) -> Finding 
 
 def tell(row: dict[str, Any], as_json: bool, as_csv: bool) -> None:
     """Print a result."""
+    name = printable(Path(row["input"]))
     if as_json:
         typer.echo(json.dumps(row))
     elif as_csv:
         import csv
 
-        csv.writer(sys.stdout, lineterminator="\n").writerow(
-            [row["input"], f"{row['score']:.4f}", int(row["odd"])]
-        )
+        csv.writer(sys.stdout, lineterminator="\n").writerow([name, f"{row['score']:.4f}", int(row["odd"])])
     else:
-        typer.echo(f"{row['score']:.3f} {'odd ' if row['odd'] else 'good'} {printable(Path(row['input']))}")
+        typer.echo(f"{row['score']:.3f} {'odd ' if row['odd'] else 'good'} {name}")
 
 
 def maps_of(files: list[Path], folder: Path, force: bool) -> dict[Path, Path]:
@@ -213,4 +224,4 @@ def card_of(file: Path, finding: Finding) -> Any:
     """A picture with its heat map, small, for the page."""
     from aecodec.uses.pages import Card
 
-    return Card.of(file, finding)
+    return Card.of(file, printable(file), finding)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +54,7 @@ def embed(
         typer.Option("--map", metavar="MAP.html", parser=path_of, help="Write a map of the pictures."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Take vectors of unchanged files from the output.")
+        bool, typer.Option("--resume", help="Add to the output; files in it that are unchanged take no time.")
     ] = False,
     jobs: Jobs = 1,
     cluster: Cluster = None,
@@ -87,9 +89,11 @@ def embed(
     if page:
         write(page, page_of(library, groups).encode(), force)
     if not quiet:
+        done = len(files) - failures
+        earlier = f", {len(library.embeddings) - done} more kept" if len(library.embeddings) > done else ""
         failed = f", {failures} failed" if failures else ""
         grouped = f", {len(groups)} groups of near duplicates" if duplicates or page else ""
-        typer.echo(f"{len(library.embeddings)} of {len(files)} files embedded{grouped}{failed}", err=True)
+        typer.echo(f"{done} of {len(files)} files embedded{earlier}{grouped}{failed}", err=True)
     if failures:
         raise typer.Exit(1)
 
@@ -112,7 +116,10 @@ def save(path: Path, library: Library) -> None:
 def gather(
     files: list[Path], known: Library | None, target: Path | None, batch: Batch
 ) -> tuple[Library, int]:
-    """The embeddings of files, in their order, and the number of failures. Each failure is reported."""
+    """The embeddings known of other files, then those of files, in their order; and the number of failures.
+
+    Each failure is reported.
+    """
     from aecodec.uses.library import Library
 
     entries = {file: entry_of(file) for file in files}
@@ -121,7 +128,8 @@ def gather(
     failures, bar = 0, Bar(batch.quiet)
 
     def library() -> Library:
-        return Library({entry: embeddings[entry] for entry in entries.values() if entry in embeddings})
+        made = {entry: embeddings[entry] for entry in entries.values() if entry in embeddings}
+        return Library({**others(known, made), **made})
 
     bar.show("embedding", len(files) - len(jobs), len(files))
     try:
@@ -138,6 +146,18 @@ def gather(
     finally:  # an interrupt leaves no bar behind
         bar.clear()
     return library(), failures
+
+
+def others(known: Library | None, made: Collection[Entry]) -> dict[Entry, Embedding]:
+    """The known embeddings of all files but those that were embedded now, by whatever name."""
+    if known is None:
+        return {}
+    places = {os.path.abspath(entry.name) for entry in made}
+    return {
+        entry: embedding
+        for entry, embedding in known.embeddings.items()
+        if os.path.abspath(entry.name) not in places
+    }
 
 
 def entry_of(file: Path) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from math import inf, isfinite
 from os import environ
 from pathlib import Path
 from shutil import which
@@ -46,7 +46,7 @@ Out = Annotated[
     typer.Option(metavar="PATH", parser=folder_of, help="Folder of the run; a checkpoint there is resumed."),
 ]
 Validation = Annotated[
-    list[Path] | None, typer.Option(metavar="PATH", parser=folder_of, help="Pictures to log figures on.")
+    list[Path] | None, typer.Option(metavar="PATH", parser=existing, help="Pictures to log figures on.")
 ]
 Hours = Annotated[float | None, typer.Option(min=0, help="Budget of training time.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Budget of steps instead.")]
@@ -55,7 +55,7 @@ Start = Annotated[
 ]
 Crops = Annotated[int, typer.Option(min=2, help="Crops a step.")]
 Rate = Annotated[float, typer.Option(min=0, help="Learning rate.")]
-Seed = Annotated[int, typer.Option(help="Of the random crops.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the random crops.")]
 Weights = Annotated[Path, typer.Argument(parser=existing, help="weights.safetensors of a run.")]
 Tune = Annotated[str, typer.Option(help="What error is measured by, also by efforts: visual or psnr.")]
 
@@ -146,8 +146,9 @@ def require_schedule(hours: float | None, steps: int | None, rate: float) -> Non
     """Raises UsageError unless exactly one of the budgets is given and it and the rate are finite."""
     if (hours is None) == (steps is None):
         raise UsageError("give a budget: either --hours or --steps")
-    if hours is not None and not isfinite(hours):
-        raise UsageError(f"--hours {hours} never pass: give a number of hours")
+    if hours is not None and not 0 < hours < inf:
+        passes = "is no time to train" if hours == 0 else "never pass"
+        raise UsageError(f"--hours {hours:g} {passes}: give a number of hours above 0")
     if not isfinite(rate):
         raise UsageError(f"--rate {rate} is no rate: give a number, such as 1e-3")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,17 @@ def test_the_heat_map_shows_where(detector: anomaly.Detector) -> None:
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert 30 <= row < 66
     assert 30 <= column < 66
+
+
+def test_a_good_picture_has_no_odd_pixel(detector: anomaly.Detector) -> None:
+    for picture in [*GOOD, *UNSEEN]:
+        finding = detector.score(picture)
+        assert 0 <= finding.heat.min() <= finding.heat.max() <= finding.score
+    cells = np.random.default_rng(0).uniform(0, 0.999, (9, 7)).astype(np.float32)
+    cells[3:5, 3] = 0.999  # a ridge, beyond which a cubic overshoots
+    heat = anomaly.enlarged(cells, (70, 50))
+    assert anomaly.Finding(0.999, heat).levels().max() == 127
+    assert anomaly.Finding(1, heat / heat.max()).levels().max() == 128
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 5), (50, 133)])
@@ -211,6 +223,22 @@ def test_score_prints_csv_and_goes_on_after_a_bad_file(folder: Path, tmp_path: P
     assert "1 failed" in result.stderr
 
 
+def test_names_that_are_no_text_are_scored(folder: Path, tmp_path: Path) -> None:
+    name = b"\xe4.png"
+    Path(tmp_path / os.fsdecode(name)).write_bytes((folder / "bad" / "bad-0.png").read_bytes())
+    for options in (
+        ["--csv"],
+        ["--json"],
+        ["--html", tmp_path / "page.html"],
+        ["--heat-maps", tmp_path / "maps"],
+    ):
+        result = run_command("anomaly", "score", tmp_path, "-m", folder / "part.aea", *options)
+        assert result.returncode == 0, result.stderr
+        assert r"\udce4.png" in result.stdout
+    assert r"\udce4.png" in (tmp_path / "page.html").read_text("utf-8")
+    assert [os.fsencode(path.name) for path in (tmp_path / "maps").iterdir()] == [name]
+
+
 def test_eval_prints_figures(folder: Path) -> None:
     result = run_command(
         "anomaly", "eval", folder / "unseen", folder / "bad", "-m", folder / "part.aea", "--json"
@@ -225,6 +253,8 @@ def test_what_cannot_be_done_is_one_line(folder: Path, tmp_path: Path) -> None:
     refusal(run_command("anomaly", "fit", tmp_path / "no", "-o", tmp_path / "a.aea"), 2, "does not exist")
     refusal(run_command("anomaly", "fit", good / "good-0.png", "-o", tmp_path / "a.aea"), 1, "at least 2")
     refusal(run_command("anomaly", "fit", good, "-o", part), 2, "exists", "--force")
+    for fpr in ("0", "1", "-1", "nan", "inf"):
+        refusal(run_command("anomaly", "fit", good, "-o", tmp_path / "a.aea", f"--fpr={fpr}"), 2, "--fpr")
     (tmp_path / "bad.aea").write_bytes(part.read_bytes()[:-5])
     refusal(
         run_command("anomaly", "score", good, "-m", tmp_path / "bad.aea"), 3, "bad.aea: was changed or cut"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+import typer
 from PIL import Image
 
 import aecodec
@@ -347,6 +348,19 @@ def test_a_size_over_the_default_limit_is_the_fault_of_the_file(compressed: Path
     (tmp_path / "claim.aec").write_bytes(serialise(claim))
     for command in (["decompress"], ["info"], ["export-html"], ["decompress", "--max-pixels", 1000]):
         refusal(run_command(*command, tmp_path / "claim.aec"), 3, "1048576x1024 is over the limit of")
+
+
+def test_a_file_that_ends_early_is_not_taken_for_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def read() -> None:
+        raise EOFError("the data end")
+
+    monkeypatch.setattr("aecodec.cli.app", app)
+    monkeypatch.setattr(sys, "argv", ["aecodec"])
+    with pytest.raises(EOFError, match="the data end"):
+        main()
 
 
 def without(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:

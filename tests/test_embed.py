@@ -237,6 +237,29 @@ def test_resume_takes_what_is_there_and_a_bad_file_does_not_stop(folder: Path, t
         assert [bool(thumbnail.any()) for thumbnail in arrays["thumbnails"]] == [False, True, True]
 
 
+def names_in(vectors: Path) -> list[str]:
+    return library.from_bytes(vectors.read_bytes()).names
+
+
+def test_resume_adds_and_loses_nothing(folder: Path, tmp_path: Path) -> None:
+    vectors, more = tmp_path / "vectors.npz", tmp_path / "more"
+    more.mkdir()
+    photograph(NAMES[2]).save(more / "d.png")
+    assert run_command("embed", folder, "-o", vectors).returncode == 0
+    before = [str(folder / name) for name in ("a.png", "b.png", "c.aec")]
+    result = run_command("embed", more, "-o", vectors, "--resume", "--duplicates", "--json")
+    assert "1 of 1 files embedded, 3 more kept" in result.stderr
+    assert json.loads(result.stdout) == [before[0], before[2]]
+    assert names_in(vectors) == [*before, str(more / "d.png")]
+    photograph(NAMES[1]).save(more / "d.png")  # changed, and under another name
+    assert run_command("embed", "d.png", "-o", vectors, "--resume", cwd=more).returncode == 0
+    assert names_in(vectors) == [*before, "d.png"]
+    (more / "d.png").write_bytes(b"text")
+    failed = run_command("embed", more / "d.png", "-o", vectors, "--resume", cwd=more)
+    assert (failed.returncode, names_in(vectors)) == (1, [*before, "d.png"])
+    assert "0 of 1 files embedded, 4 more kept, 1 failed" in failed.stderr
+
+
 def test_a_pipe_gets_the_vectors_once(folder: Path) -> None:
     script = """
 import importlib

@@ -170,7 +170,7 @@ def read_tables(data: bytes) -> FrequencyTables:
         names = [field.name for field in fields(FrequencyTables) if field.init]
         named = {name: stored[STORED_AS.get(name, name)] for name in names}
         return FrequencyTables(**{**named, **{name: int(named[name]) for name in SCALARS}})
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"the tables are not of this release ({error}): export the model anew") from error
 
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from aecodec.errors import AecodecError
+from aecodec.picture.alpha import fill_hidden
+from aecodec.plain_reading import read_plainly
+from aecodec.signatures import READABLE_SUFFIXES
 
-SUFFIXES = {".avif", ".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 # Bytes of decoded pictures that stay in memory, about 1 400 of a megapixel. Others are decoded each time they
 # are drawn, which takes some 30 ms.
 MEMORY = 4 * 2**30
@@ -45,11 +49,11 @@ class ImageFile:
             return file.read(self.size)
 
     def decode(self, data: bytes | None = None) -> Pixels:
-        """Its pixels as RGB; raises AecodecError where it is no picture."""
+        """Its pixels as the codec gets them, of 8 bits and upright; raises AecodecError for no picture."""
         try:
-            return np.asarray(Image.open(io.BytesIO(data or self.read())).convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise AecodecError(f"{self.name} cannot be read as a picture ({error}): take it out") from error
+            return fill_hidden(read_plainly(io.BytesIO(data or self.read()))).pixels
+        except AecodecError as error:
+            raise type(error)(f"{self.name}: {error}") from error
 
     def check(self) -> tuple[Pixels, bytes]:
         """Its pixels, and the SHA-256 of its bytes."""
@@ -62,27 +66,47 @@ def image_files(sources: list[Path]) -> Iterator[ImageFile]:
     for source in sources:
         if source.is_dir():
             for path in sorted(source.rglob("*")):
-                if path.suffix.lower() in SUFFIXES and path.is_file():
+                if path.suffix.lower() in READABLE_SUFFIXES and path.is_file():
                     yield ImageFile(str(path), path)
-        elif tarfile.is_tarfile(source):
+        elif is_archive(source):
             yield from members(source)
         else:
             yield ImageFile(str(source), source)
 
 
+@contextmanager
+def archive_errors(path: Path) -> Iterator[None]:
+    """A context in which what is wrong with an archive is an AecodecError, whichever library finds it."""
+    try:
+        yield
+    except (tarfile.TarError, LZMAError, OSError, EOFError, zlib.error) as error:
+        if getattr(error, "errno", None):  # of the file system, not of what is in the file
+            raise
+        raise AecodecError(f"{path} is no whole archive ({error}): get a sound copy") from error
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a tar archive; raises AecodecError for one that is cut in its first part."""
+    with archive_errors(path):
+        return tarfile.is_tarfile(path)
+
+
 def members(path: Path) -> Iterator[ImageFile]:
-    """The image files in a tar archive."""
-    with tarfile.open(path) as archive:
+    """The image files in a tar archive; raises AecodecError for one that does not end with its mark."""
+    with archive_errors(path), tarfile.open(path) as archive:
         plain = type(archive.fileobj) is io.BufferedReader  # so that offsets are those of the file
         for member in archive:
             file = archive.extractfile(member)
-            if not file or Path(member.name).suffix.lower() not in SUFFIXES:
+            if not file or Path(member.name).suffix.lower() not in READABLE_SUFFIXES:
                 continue
             name = f"{member.name} in {path}"
             if plain and member.isreg() and not member.issparse():
                 yield ImageFile(name, path, member.offset_data, member.size)
             else:
                 yield ImageFile(name, path, data=file.read())
+        archive.fileobj.seek(archive.offset)  # where tarfile has stopped, whatever stands there
+        if archive.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it is cut or damaged between files")
 
 
 class Photographs(Sequence[Pixels]):

@@ -243,13 +243,27 @@ def begun_with(out: Path, start: Path | None) -> dict[str, Tensor] | None:
     """The weights that a run in `out` continues from: its checkpoint's, else those of `start`, else None."""
     distributed.join()
     if (checkpoint := checkpoint_in(out)).exists():
-        return with_current_names(torch.load(checkpoint, map_location="cpu", weights_only=True)["network"])
+        return with_current_names(read_checkpoint(checkpoint, torch.device("cpu"))["network"])
     return read_weights(start) if start else None
 
 
 def checkpoint_in(out: Path) -> Path:
     """The path of this process's checkpoint."""
     return out / (f"checkpoint-{distributed.rank()}.pt" if distributed.rank() else "checkpoint.pt")
+
+
+def read_checkpoint(path: Path, place: torch.device) -> dict[str, Any]:
+    """The state in a checkpoint; raises ModelError if it is damaged."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=place, weights_only=True)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # of any type: torch unpickles what it finds
+        reason = type(error).__name__
+        raise ModelError(
+            f"{path} is no sound checkpoint ({reason}): remove it, and go on from weights with --start"
+        ) from error
+    return state
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -276,7 +290,7 @@ def begin_or_resume(schedule: Schedule, task: Task, out: Path, start: Path | Non
         if start:
             raise AecodecError(f"{out} holds a checkpoint already: resume it without --start, or empty it")
         check_resumable(out, record)
-        run.load(torch.load(checkpoint, map_location=device(), weights_only=True))
+        run.load(read_checkpoint(checkpoint, device()))
     run.take_from_first()
     return run
 

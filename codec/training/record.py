@@ -50,7 +50,11 @@ def check_resumable(folder: Path, record: dict[str, Any]) -> None:
     path = folder / NAME
     if not path.exists():
         return
-    before, now = json.loads(path.read_text()), json.loads(json.dumps(record))  # where tuples are lists
+    now = json.loads(json.dumps(record))  # where tuples are lists
+    try:
+        before = dict(json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
+        raise AecodecError(f"{path} is no record of a run: empty the folder, or choose another") from error
     names = sorted((before.keys() | now.keys()) - MAY_CHANGE)
     if other := [name for name in names if before.get(name) != now.get(name)]:
         was = ", ".join(f"{name} {before.get(name)}" for name in other)

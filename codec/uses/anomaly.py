@@ -17,12 +17,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
-from aecodec.api import ImageLike, read_any
+from aecodec.api import ImageLike
 from aecodec.arrays import Floats
 from aecodec.errors import AecodecError
-from aecodec.options import ReadOptions, number
+from aecodec.options import number
 from aecodec.picture import Picture
 from aecodec.picture.alpha import fill_hidden
+from aecodec.plain_reading import read_plainly
 from aecodec.uses.cells import CELL, planes_of
 
 # These were chosen on eight textures with the defects of benchmarks/textures.py, see docs/uses.md.
@@ -37,13 +38,12 @@ MOST_FEATURES = 60_000  # of good pictures in all; more of them are analysed at 
 LEAST_PICTURES = 2  # as the threshold needs one that was held out
 FPR = 0.01
 EULER = 0.5772  # the mean of the standard Gumbel distribution
-READING = ReadOptions(depth=8)  # deeper samples are rounded to 8 bits
 AT_ONCE = 512  # features compared with the bank at a time: 6 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How odd a picture is: 1 and more is odd. `heat` (H, W) is the same measure for each pixel."""
+    """How odd a picture is: 1 and more is odd. `heat` (H, W) is the same of each pixel, up to `score`."""
 
     score: float
     heat: Floats
@@ -53,8 +53,8 @@ class Finding:
         return self.score >= 1
 
     def levels(self) -> NDArray[np.uint8]:
-        """The heat map (H, W) in levels: 128 at the threshold, 255 at twice that and above."""
-        return np.asarray(np.minimum(np.rint(self.heat * 128), 255), np.uint8)
+        """The heat map (H, W) in levels: 128 and more at the threshold and above, 255 at twice that."""
+        return np.asarray(np.minimum(self.heat * 128, 255), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Detector:
 
         Raises ImageError.
         """
-        picture = read_any(image, READING)
+        picture = read_plainly(image)
         features, visible = features_of(picture)
         queries = whitened(features, self.mean, self.deviation, self.whitening)
         far = distances(queries, self.bank, self.spread).reshape(visible.shape)
@@ -149,10 +149,10 @@ def spread_of(bank: Floats, owners: NDArray[np.intp]) -> Floats:
 
 
 def enlarged(cells: Floats, size: tuple[int, int]) -> Floats:
-    """A map (H, W) of pixels from one (h, w) of cells, interpolated; never below 0."""
+    """A map (H, W) of pixels from one (h, w) of cells, interpolated; from 0 to the highest cell."""
     height, width = cells.shape
     image = Image.fromarray(cells).resize((width * CELL, height * CELL), Image.Resampling.BICUBIC)
-    return np.maximum(np.asarray(image, np.float32)[: size[0], : size[1]], 0)
+    return np.clip(np.asarray(image, np.float32)[: size[0], : size[1]], 0, cells.max())
 
 
 def offsets(height: int, width: int, pictures: int) -> list[tuple[int, int]]:
@@ -180,10 +180,7 @@ def fit(
     Raises ImageError for an item that is no picture, AecodecError for fewer than two pictures or an fpr out
     of range.
     """
-    fpr = number("fpr", fpr, AecodecError)
-    if not 0 < fpr < 1:
-        raise AecodecError(f"fpr {fpr:g} is out of range: give a share above 0 and below 1, as 0.01")
-    images = list(good)
+    fpr, images = check_fpr(fpr), list(good)
     if len(images) < LEAST_PICTURES:
         raise AecodecError(f"{len(images)} good pictures are too few: give at least {LEAST_PICTURES}")
     features, owners, first = gather(images, progress)
@@ -200,6 +197,14 @@ def fit(
     return Detector(mean, deviation, whitening, bank, spread, threshold, fpr, len(images))
 
 
+def check_fpr(fpr: float) -> float:
+    """A share of good pictures that may be called odd; raises AecodecError for one out of range."""
+    fpr = number("fpr", fpr, AecodecError)
+    if not 0 < fpr < 1:
+        raise AecodecError(f"fpr {fpr:g} is out of range: give a share above 0 and below 1, as 0.01")
+    return fpr
+
+
 def gather(
     images: list[ImageLike], progress: Callable[[int, int], object] | None
 ) -> tuple[Floats, NDArray[np.intp], list[Floats]]:
@@ -211,7 +216,7 @@ def gather(
     every, owners, first = [], [], []
     most = max(MOST_FEATURES // len(images), 1)
     for owner, image in enumerate(images):
-        picture = read_any(image, READING)
+        picture = read_plainly(image)
         features_by_offset = []
         for offset in offsets(picture.pixels.shape[0], picture.pixels.shape[1], len(images)):
             features, visible = features_of(picture, offset)

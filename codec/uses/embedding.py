@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from aecodec.api import ImageLike, decompress_picture, read_any
+from aecodec.api import ImageLike, decompress_picture
 from aecodec.arrays import Floats
 from aecodec.model.registry import model_with
-from aecodec.options import ReadOptions
 from aecodec.picture import Picture, Pixels
 from aecodec.picture.alpha import fill_hidden
+from aecodec.plain_reading import read_plainly, without_options
 from aecodec.progress import track
 from aecodec.uses.latents import STRIDE, PictureLatents, of_file, of_pixels
 
@@ -46,7 +46,6 @@ TILE = 1000, 500  # vectors and crops that are compared at once: 2 MB of bounds,
 TOLERANCE = 1e-5  # more than what sums of 63 products of float32 are off, which must not hide a pair
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-READING = ReadOptions(depth=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Embedding:
 
 def embed(image: ImageLike) -> Embedding:
     """The embedding of a picture, which is as `aecodec.compress` takes it; raises ImageError."""
-    return of_latents(of_pixels(resized(read_any(image, READING)), QUALITY))
+    return of_latents(of_pixels(resized(read_plainly(image)), QUALITY))
 
 
 def embed_compressed(data: bytes) -> Embedding:
@@ -73,10 +72,9 @@ def embed_compressed(data: bytes) -> Embedding:
 
     Raises a BitstreamError that says what is wrong with the data, UnknownModelError.
     """
-    latents = of_file(data)
-    if latents is None:
-        return embed(decompress_picture(data))
-    return of_latents(latents)
+    with without_options():
+        latents = of_file(data)
+        return of_latents(latents) if latents else embed(decompress_picture(data))
 
 
 def resized(picture: Picture) -> Pixels:

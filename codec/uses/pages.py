@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from aecodec.api import read_any
-from aecodec.uses.anomaly import READING, Finding
+from aecodec.plain_reading import read_plainly
+from aecodec.uses.anomaly import Finding
 
 SIDE = 240  # pixels of the longer side of pictures on pages
 GLOW = 0.65  # share of the heat's colour where it is at its most
@@ -32,14 +32,14 @@ class Card:
     heat: str
 
     @classmethod
-    def of(cls, file: Path, finding: Finding) -> Card:
-        """The card of a picture file; raises ImageError."""
-        image = Image.fromarray(read_any(file, READING).pixels)
+    def of(cls, file: Path, name: str, finding: Finding) -> Card:
+        """The card of a picture file, under a name that is text; raises ImageError."""
+        image = Image.fromarray(read_plainly(file).pixels)
         image.thumbnail((SIDE, SIDE))
         levels = Image.fromarray(finding.levels()).resize(image.size)
         glow = np.asarray(levels, np.float32)[:, :, None] / 255
         red = np.asarray(image, np.float32) * (1 - GLOW * glow) + np.array([255, 40, 0]) * GLOW * glow
-        return cls(str(file), finding.score, data_url(image), data_url(Image.fromarray(red.astype(np.uint8))))
+        return cls(name, finding.score, data_url(image), data_url(Image.fromarray(red.astype(np.uint8))))
 
 
 def data_url(image: Image.Image) -> str:
