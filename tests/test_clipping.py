@@ -244,3 +244,11 @@ def test_a_malformed_box_is_refused_before_anything_is_decoded(monkeypatch: pyte
     monkeypatch.setattr(Coder, "decode", None)
     with pytest.raises(LimitError, match="says nothing"):
         aecodec.decompress(spoilt)
+
+
+@pytest.mark.parametrize("quality", [5, 10, 20, 30])
+def test_corners_of_a_white_ground_stay_white_in_small_files(quality: int) -> None:
+    picture = np.full((256, 256, 3), 255, np.uint8)
+    picture[40:100, 60:140] = photograph(80, 60)
+    decoded = np.asarray(aecodec.decompress(aecodec.compress(picture, quality)))
+    assert (decoded[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +13,7 @@ from aecodec import restoration
 from aecodec.arrays import Pixels
 from aecodec.picture import Picture
 from aecodec.restoration.traces import may_be_coded
-from tests.common import psnr_of, shipped_photograph
+from tests.common import photograph, psnr_of, shipped_photograph
 from tests.drawn import EDGED, SMOOTH, jpeg
 
 NAMES = ["astronaut", "chelsea", "coffee", "rocket"]
@@ -81,3 +83,17 @@ def test_large_pictures_are_looked_at_in_parts() -> None:
     text = np.tile(EDGED["text"](), (7, 5, 1))
     assert not may_be_coded(text)
     assert may_be_coded(jpeg(text, 60))
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_ground_of_pure_white_or_black_stays_pure(level: int) -> None:
+    picture = np.full((200, 240, 3), level, np.uint8)
+    picture[40:136, 64:160] = photograph(96, 96).clip(1, 254)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=30)
+    before = np.asarray(Image.open(file))
+    after = np.asarray(aecodec.enhance(Image.open(file)))
+    blocks = (before == level).reshape(25, 8, 30, 8, 3).all((1, 3, 4))
+    assert blocks.mean() > 0.5
+    assert (after.reshape(25, 8, 30, 8, 3)[blocks.nonzero()[0], :, blocks.nonzero()[1]] == level).all()
+    assert (after != before).any()

@@ -351,6 +351,18 @@ def test_the_file_of_quality_0_is_within_reach(effort: int) -> None:
         assert len(aecodec.compress(picture, max_bytes=least, effort=effort)) <= least
 
 
+@pytest.mark.parametrize("seed", [1, 3, 5])
+def test_a_limit_just_below_the_lossless_file_is_used(seed: int) -> None:
+    """Where a search turned to that file, which does not fit, lower qualities were the best that did."""
+    random = np.random.default_rng(seed)
+    picture = np.full((48, 64, 3), random.integers(0, 256, 3), np.uint8)
+    for _ in range(6):
+        (y, x), (height, width) = random.integers(0, (40, 56)), random.integers(4, 20, 2)
+        picture[y : y + height, x : x + width] = random.integers(0, 256, 3)
+    limit = len(aecodec.compress(picture, lossless=True)) - 1
+    assert 0.95 * limit <= len(aecodec.compress(picture, max_bytes=limit)) <= limit
+
+
 def test_the_psnr_that_is_called_the_best_can_be_had() -> None:
     def write(quality: float) -> Any:
         return File(0, 45.087 * quality / 100)

@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from aecodec.arrays import Pixels
 from aecodec.encoder.encoded import Encoded
 from aecodec.picture import pure_pixels
-from aecodec.picture.clipping import ENDS, PATCHES, Bits, Clipping, beside, draw, under, write_clipping
+from aecodec.picture.clipping import (
+    ENDS,
+    PATCHES,
+    Bits,
+    Clipping,
+    beside,
+    draw,
+    under,
+    whole_patches,
+    write_clipping,
+)
 
 LEAST_SHARE = 0.005  # of the pixels; less are highlights, where nobody takes 254 for a fault
 REACHES = (0, 1, 2, 3, 4, 6, 8, 12, 15)  # levels that are tried; the format ends at 15
@@ -26,6 +36,7 @@ STRIP = 64  # rows at a time
 # most photographs, and where they are the ground of a product or page. There what it adds to the squared
 # error, which elsewhere may not rise, counts as the bytes that it is worth.
 FREE, FREE_OF_GROUND, GROUND = 0.0025, 0.02, 0.25
+LEAST_FREE = 16  # bytes, for a ground: patches take 12 to 14 in a small picture, whose corners they keep
 # What bytes are worth: 1 % more of them, by a higher quality, lower squared error by 1.1 %, as
 # `aecodec.encoder.rate_control.DERIVATIVES` say.
 EXCHANGE = 1.1
@@ -79,7 +90,8 @@ def choose_end(source: Pixels, decoded: Pixels, level: int, error: float, size: 
     if pure.mean() < LEAST_SHARE:
         return Clipping()
     is_ground = pure.mean() >= GROUND
-    free = size * (FREE_OF_GROUND if is_ground else FREE) - BOX_FIELDS - taken
+    free = max(size * FREE_OF_GROUND, LEAST_FREE) if is_ground else size * FREE
+    free -= BOX_FIELDS + taken
     none, *ways = (way for patch in PATCHES for way in ways_with(source, decoded, level, pure, patch))
     lagrangian = EXCHANGE * error / size  # of a byte, in squared levels
     good = [none] + [
@@ -131,13 +143,6 @@ def effect(comparison: Comparison, level: int, end: Clipping) -> tuple[float, fl
         gain += float((comparison.samples[where] * (squares[0] - squares[1])[:FARTHEST]).sum())
         changed += int(comparison.pure[where][after > 0].sum())
     return changed / int(comparison.pure.sum()), gain
-
-
-def whole_patches(pure: Bits, patch: int) -> Bits:
-    """Which patches of a picture have nothing but pure pixels (H, W)."""
-    height, width = pure.shape
-    padded = np.pad(pure, ((0, -height % patch), (0, -width % patch)), mode="edge")
-    return np.asarray(padded.reshape(-(-height // patch), patch, -1, patch).all((1, 3)))
 
 
 def strips(source: Pixels) -> Iterator[slice]:

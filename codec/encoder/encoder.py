@@ -167,8 +167,8 @@ class Encoder:
         coded = self.write(unrefined.latents, checked=False)
         return self.seal(*coded, self.candidate.alpha, self.options.enhance, unrefined.latents)
 
-    def encode_at(self, quality: float) -> Encoded:
-        """The file at a quality, 0 to 100; a lossless one if it is worth having instead.
+    def encode_at(self, quality: float, tries_lossless: bool = True) -> Encoded:
+        """The file at a quality, 0 to 100; a lossless one if it `tries_lossless` and that is worth having.
 
         It is enhanced if that was asked for and raises the PSNR.
         """
@@ -180,12 +180,12 @@ class Encoder:
         if unrefined.state:
             latents = refined(self.model, self.pixels, latents, unrefined.state, self.options.effort)
         del unrefined  # whose state takes 10 bytes a pixel
-        if SMALL < self.candidate.area <= MODERATE:
+        if tries_lossless and SMALL < self.candidate.area <= MODERATE:
             _ = self.candidate.quick_try  # begins now, as networks would miss the core that it takes
         payload, header = self.write(latents)
         alpha = self.candidate.alpha
         encoded = self.seal(payload, header, alpha, latents=latents)
-        if lossless := self.lossless_within(len(encoded.data) + LOSSLESS_WORTH):
+        if tries_lossless and (lossless := self.lossless_within(len(encoded.data) + LOSSLESS_WORTH)):
             return lossless
         if self.options.enhance:
             enhanced = self.seal(payload, header, alpha, True, latents)
@@ -197,11 +197,15 @@ class Encoder:
         enhance = bool(encoded.container.stages.enhance)
         return self.seal(payload, header, {**alpha, Box.CLIPPING: clipping}, enhance, latents)
 
+    def encode_learned(self, quality: float) -> Encoded:
+        """The same, never lossless."""
+        return self.encode_at(quality, tries_lossless=False)
+
     def encode_alone(self, quality: float) -> Encoded:
         """The same by networks loaded for this quality, whose last bits differ from those for many."""
         alone = copy(self)
         alone.model, alone.quantised = model_named(self.options.model_name), None
-        return alone.encode_at(quality)
+        return alone.encode_learned(quality)
 
     def encode_to_psnr(self, decibels: float) -> Encoded:
         """The smallest file of at least a PSNR in dB."""
@@ -230,7 +234,7 @@ class Encoder:
         """The best learned file of at most `limit` bytes, or that of the first of the scales that fits."""
         fixed = len(self.seal(b"", None, self.candidate.alpha).data)
         try:
-            return within_bytes(self.encode_at, self.encode_roughly, self.encode_alone, limit, fixed)
+            return within_bytes(self.encode_learned, self.encode_roughly, self.encode_alone, limit, fixed)
         except TargetError:
             if not scales:
                 raise

@@ -149,6 +149,13 @@ def beside(end: Clipping) -> Bits | None:
     return np.asarray(tall[:, :-2] | tall[:, 1:-1] | tall[:, 2:])
 
 
+def whole_patches(pure: Bits, patch: int) -> Bits:
+    """Which patches of a picture have nothing but pure pixels (H, W)."""
+    height, width = pure.shape
+    padded = np.pad(pure, ((0, -height % patch), (0, -width % patch)), mode="edge")
+    return np.asarray(padded.reshape(-(-height // patch), patch, -1, patch).all((1, 3)))
+
+
 def under(patches: Bits, place: Window, side: int) -> Bits:
     """Patches, `side` pixels each way, as pixels (h, w, 1) of a place; the last go on beyond the picture."""
     rows, columns = (
