@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +17,7 @@ from aecodec.cli.files import (
     existing,
     folder_of,
     path_of,
+    picture_in,
     printable,
     read_bytes,
     write,
@@ -75,28 +78,78 @@ def run(
         str | None, typer.Option(help="File of labels; of a CSV file the name or number of a column.")
     ] = None,
     normal: Annotated[str | None, typer.Option(help="Label of normal rows: the others are odd.")] = None,
-    max_bytes: Annotated[int, typer.Option(min=16, help="Most bytes of a file, header and all.")] = 48,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=16, help="Most bytes of a file, header and all. Default: 48.")
+    ] = None,
     share: Annotated[float, typer.Option(min=0.001, max=100, help="Share of the usual steps.")] = 1.0,
-    side: Annotated[int, typer.Option(help="Pixels each way of pictures of a folder.")] = 28,
+    side: Annotated[
+        int | None,
+        typer.Option(min=4, max=128, help="Pixels each way of pictures of a folder. Default: 28."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train networks and write models, files and one page that compares them; a stopped run is resumed."""
     require_lab()
-    from aecodec.lab.data import read_samples
+    from aecodec.lab.figures import MAX_BYTES
     from aecodec.lab.page import lab_page
-    from aecodec.lab.run import Settings, write_record
+    from aecodec.lab.run import Settings, without_bars, write_record
 
-    samples, settings = read_samples(data, labels, side), Settings(out, share, max_bytes)
+    check_names(names or [])
+    samples = samples_of(data, labels, normal, side, names, max_bytes)
+    settings = Settings(out, share, max_bytes or MAX_BYTES)
 
     def tell(line: str) -> None:
         if not quiet:
             typer.echo(line, err=True)
 
-    report = report_of(samples, names or [], normal, settings, tell)
+    if samples.says:
+        tell(f"{samples.name}: {samples.says}")
+    with without_bars() if quiet else nullcontext():
+        report = report_of(samples, names or [], normal, settings, tell)
     write_record(settings, report)
     page = out / "lab.html"
-    page.write_text(lab_page(report), "utf-8")
+    page.write_text(lab_page(report), "utf-8", "backslashreplace")
     tell(f"{printable(page)}: open it in a browser")
+
+
+def check_names(names: list[str]) -> None:
+    """Raise UsageError for a name that no network has."""
+    from aecodec.lab.catalogue import ENTRIES
+    from aecodec.lab.unet import NAME
+
+    known = [*(entry.name for entry in ENTRIES), NAME]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{name!r} is not in the catalogue: choose of {', '.join(known)}")
+
+
+def samples_of(
+    data: Path | None,
+    labels: str | None,
+    normal: str | None,
+    side: int | None,
+    names: list[str] | None,
+    max_bytes: int | None,
+) -> Samples:
+    """The samples to learn from; raises UsageError for options that would do nothing with them."""
+    from aecodec.lab.data import SIDE, read_samples
+
+    if data is None:
+        check_used("scikit-learn's digits", {"--labels": labels, "--normal": normal, "--side": side})
+    elif not data.is_dir():
+        check_used("a file", {"--side": side})
+    samples = read_samples(data, labels, side or SIDE)
+    if samples.pictures:
+        check_used("pictures", {"--normal": normal})
+    else:
+        check_used("rows", {"names of networks": names, "--max-bytes": max_bytes})
+    return samples
+
+
+def check_used(data: str, options: dict[str, object]) -> None:
+    """Raise UsageError if any of some options is given."""
+    if unused := [name for name, value in options.items() if value not in (None, [])]:
+        raise UsageError(f"with {data}, {' and '.join(unused)} would do nothing: leave that out")
 
 
 def report_of(
@@ -105,11 +158,12 @@ def report_of(
     """What networks, all if none is named, make of pictures, or detectors of rows; raises UsageError."""
     from aecodec.lab.catalogue import entries
     from aecodec.lab.run import Report, claim_folder, run_pictures, run_rows
+    from aecodec.lab.unet import NAME
 
-    chosen = entries([name for name in names if name != "unet"])
     if samples.pictures:
-        words, everything = not names or "unet" in names, not names
-        chosen = chosen if names != ["unet"] else []
+        others = [name for name in names if name != NAME]
+        chosen = entries(others) if others or not names else []
+        words, everything = not names or NAME in names, not names
         return run_pictures(samples, chosen, settings, tell, words, odd=everything)
     if samples.labels is None or normal is None:
         raise UsageError("rows need --labels and --normal, by which normal ones are known: give both")
@@ -146,7 +200,8 @@ def encode(
     from aecodec.lab.data import read_picture
 
     trained = training.read_model(model)
-    samples = read_picture(picture, *trained.network.shape)[None]
+    with error_context(picture):
+        samples = read_picture(opened(picture), *trained.network.shape)[None]
     data = trained.coder.encode(training.encode(trained.network, samples)[0], max_bytes)
     write(target, data, force)
     typer.echo(f"{printable(target)}: {len(data)} bytes", err=True)
@@ -162,13 +217,14 @@ def decode(
     """Decode a file of latents into a gray picture."""
     check_outputs([file, model], [output])
     target = choose_output(file, output, force)
+    kind = format_of(target)
     require_lab()
     from aecodec.lab import training
 
     trained = training.read_model(model)
     with error_context(file):
         latents = trained.coder.decode(read_bytes(file))
-    write(target, gray_png(training.decode(trained.network, latents[None])[0]), force)
+    write(target, gray_file(training.decode(trained.network, latents[None])[0], kind), force)
 
 
 @lab.command()
@@ -181,20 +237,36 @@ def clean(
     """Clean a page of printed words, of any size, of lines, stains and noise."""
     check_outputs([picture, model], [output])
     target = choose_output(picture, output, force)
+    kind = format_of(target)
     require_lab()
     from aecodec.lab import unet
     from aecodec.lab.data import read_page
 
-    write(target, gray_png(unet.clean(unet.read_cleaning(model), read_page(picture))), force)
+    network = unet.read_cleaning(model)
+    with error_context(picture):
+        page = read_page(opened(picture))
+    write(target, gray_file(unet.clean(network, page), kind), force)
 
 
-def gray_png(pixels: Any) -> bytes:
-    """Pixels (H, W) in [0, 1] as a PNG."""
-    import io
+def opened(picture: Path) -> IO[bytes]:
+    """The bytes of a picture, of the standard input too; raises AecodecError."""
+    return io.BytesIO(read_bytes(picture, picture_in))
 
+
+def format_of(target: Path) -> str:
+    """Pillow's name of the format of an output, PNG where it has no suffix; raises UsageError."""
+    from aecodec.picture.writing import FORMATS
+
+    if (suffix := target.suffix.lower() or ".png") not in FORMATS:
+        raise UsageError(f"{target}: unknown suffix: choose of {' '.join(FORMATS)}")
+    return FORMATS[suffix]
+
+
+def gray_file(pixels: Any, kind: str) -> bytes:
+    """Pixels (H, W) in [0, 1] as a file of Pillow's format of that name; raises ImageError."""
     import numpy as np
     from PIL import Image
 
-    file = io.BytesIO()
-    Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
+    from aecodec.picture.writing import encode_image
+
+    return encode_image(Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)), kind)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import sys
 import warnings
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
-from aecodec.cli import app
-from aecodec.errors import AecodecError, ChecksumError, ImageError, ModelError, UnknownModelError
+from aecodec.errors import AecodecError, ModelError, UnknownModelError
 from aecodec.uses.anomaly import auroc
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from aecodec.lab import detection, documents, figures, run, training, unet
+    from aecodec.lab import detection, documents, figures, run, stopping, training, unet
     from aecodec.lab.catalogue import ENTRIES, Entry, entries
-    from aecodec.lab.data import Samples, read_samples, windows
+    from aecodec.lab.data import Samples, read_samples
     from aecodec.lab.page import lab_page
     from aecodec.lab.run import Settings
 
@@ -115,82 +113,36 @@ def test_a_model_file_that_is_damaged_is_refused(model: training.Model, folder: 
         training.read_model(unet_file)
 
 
+def test_a_network_that_is_written_again_keeps_its_file(tmp_path: Path) -> None:
+    train = split()[0]
+    [entry] = entries(["components"])
+    network = training.fit(entry, train.values, split()[1].values, tmp_path / "components")
+    files = [tmp_path / f"{number}.safetensors" for number in range(8)]
+    first = [training.write_model("components", network, train.values, file) for file in files]
+    assert len({file.read_bytes() for file in files}) == 1
+    data = files[0].read_bytes()
+    names, shape = b'"name":"components"', b'"shape":"8x8"'
+    turned = data.replace(names + b"," + shape, shape + b"," + names)  # as releases wrote it at times
+    assert turned != data
+    files[0].write_bytes(turned)
+    again = training.write_model("components", network, train.values, files[0])
+    assert files[0].read_bytes() == turned
+    coded = again.coder.encode(training.encode(network, train.values[:1])[0])
+    assert again.coder.fingerprint == training.fingerprint_of(files[0]) != first[0].coder.fingerprint
+    training.read_model(files[0]).coder.decode(coded)
+    with torch.no_grad():
+        network.mean += 0.01
+    assert training.write_model("components", network, train.values, files[1]).coder.fingerprint not in (
+        first[0].coder.fingerprint,
+        again.coder.fingerprint,
+    )
+
+
 def test_a_file_of_another_model_is_refused(model: training.Model, tmp_path: Path) -> None:
     other = learned(entries(["linear"])[0], tmp_path)
     data = other.coder.encode(training.encode(other.network, split()[1].values[:1])[0])
     with pytest.raises(UnknownModelError, match="give that model"):
         model.coder.decode(data)
-
-
-def idx(pixels: np.ndarray) -> bytes:
-    sizes = b"".join(side.to_bytes(4, "big") for side in pixels.shape)
-    return bytes([0, 0, 8, pixels.ndim]) + sizes + pixels.astype(np.uint8).tobytes()
-
-
-def test_samples_are_read_from_idx_npy_csv_and_folders(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 6, 5), dtype=np.uint8)
-    digits = np.arange(30) % 3
-    (tmp_path / "pictures.gz").write_bytes(gzip.compress(idx(pixels)))
-    (tmp_path / "labels").write_bytes(idx(digits))
-    np.save(tmp_path / "pictures.npy", pixels)
-    (tmp_path / "folder" / "a").mkdir(parents=True)
-    for number, picture in enumerate(pixels):
-        Image.fromarray(picture).save(tmp_path / "folder" / "a" / f"{number:02d}.png")
-    lines = ["x,y,kind"] + [f"{number},{number % 7},k{number % 2}" for number in range(30)]
-    (tmp_path / "rows.csv").write_text("\n".join(lines))
-    for name in ("pictures.gz", "pictures.npy"):
-        samples = read_samples(tmp_path / name, str(tmp_path / "labels"))
-        np.testing.assert_allclose(samples.values, pixels / 255, atol=1e-6)
-        assert samples.labels is not None
-        assert samples.labels.tolist() == [str(digit) for digit in digits]
-    assert read_samples(tmp_path / "folder", side=8).values.shape == (30, 8, 8)
-    for column in ("kind", "3"):
-        rows = read_samples(tmp_path / "rows.csv", column)
-        assert rows.values.shape == (30, 1, 2)
-        assert rows.labels is not None
-        assert rows.labels[:2].tolist() == ["k0", "k1"]
-    assert windows(np.arange(10, dtype=np.float32), 4, 3)[:, 0, 0].tolist() == [0, 3, 6]
-
-
-GOOD_ROW = "1,2,3"
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        ("few.csv", "\n".join([GOOD_ROW] * 3), "has 3 samples"),
-        ("empty.csv", "", "is empty"),
-        ("short.csv", "\n".join([GOOD_ROW] * 25 + ["1,2"]), "row 26 has 2 values, not 3"),
-        ("word.csv", "\n".join([GOOD_ROW] * 25 + ["1,two,3"]), "row 26 holds 'two'"),
-        ("nan.csv", "\n".join([GOOD_ROW] * 25 + ["1,nan,3"]), "no finite number"),
-        ("same.csv", "\n".join([GOOD_ROW] * 25), "all samples are equal"),
-        ("binary.csv", "\xff\x00\x01", "no rows of numbers"),
-        ("no.idx", "this is text", "is no idx file"),
-        ("no.npy", "this is text", "is no sound .npy file"),
-    ],
-)
-def test_bad_samples_are_refused(name: str, content: str, says: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(content.encode("latin-1"))
-    with pytest.raises(ImageError, match=says):
-        read_samples(tmp_path / name)
-
-
-def test_bad_arrays_labels_and_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="has no pictures"):
-        read_samples(tmp_path)
-    np.save(tmp_path / "deep.npy", np.zeros((30, 2, 2, 2)))
-    with pytest.raises(ImageError, match="of shape"):
-        read_samples(tmp_path / "deep.npy")
-    np.save(tmp_path / "high.npy", np.full((30, 2, 2), 7.0))
-    with pytest.raises(ImageError, match=r"outside \[0, 1\]"):
-        read_samples(tmp_path / "high.npy")
-    np.save(tmp_path / "good.npy", np.random.default_rng(0).random((30, 4, 4)))
-    (tmp_path / "labels.txt").write_text("a b c")
-    with pytest.raises(ImageError, match="for 30 samples"):
-        read_samples(tmp_path / "good.npy", str(tmp_path / "labels.txt"))
-    (tmp_path / "rows.csv").write_text("a,b\n" + "1,2\n3,4\n" * 20)
-    with pytest.raises(ImageError, match="has no column 'c'"):
-        read_samples(tmp_path / "rows.csv", "c")
 
 
 def test_odd_rows_are_told_from_normal_ones(tmp_path: Path) -> None:
@@ -203,6 +155,21 @@ def test_odd_rows_are_told_from_normal_ones(tmp_path: Path) -> None:
         assert found.recall > 0.5
         assert found.false_positives is not None
         assert found.false_positives < 0.2
+
+
+def test_rows_are_alike_wherever_they_are(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 1, 4))
+    rows[:, :, 3] = 0.1  # constant
+    near = detection.standardised(rows[:40], [rows[:40], rows[40:]])
+    assert abs(near[0].mean()) < 1e-6
+    np.testing.assert_allclose(near[0].std(0)[0], [1, 1, 1, 0], atol=1e-6)
+    for offset, scale in ((2460000.5, 0.03), (1.7e9, 1), (0, 1e25), (0, 1e-30)):
+        moved = offset + scale * rows
+        far = detection.standardised(moved[:40], [moved[:40], moved[40:]])
+        for one, other in zip(near, far, strict=True):
+            np.testing.assert_allclose(one[:, :, :3], other[:, :, :3], atol=1e-4)
+    [odd] = detection.standardised(rows, [np.full((1, 1, 4), 1e100)])
+    assert np.isfinite(odd**2).all()
 
 
 def test_one_class_of_digits_is_told_from_the_others() -> None:
@@ -253,6 +220,34 @@ def test_networks_are_trained_side_by_side(tmp_path: Path) -> None:
     assert (tmp_path / "linear" / "checkpoint.pt").stat().st_mtime_ns == written  # nothing is left to train
 
 
+def test_an_interrupted_run_asks_its_processes_to_stop(tmp_path: Path) -> None:
+    train, held_out = split()
+    settings = Settings(tmp_path, 100, 48)
+    jobs = run.jobs_of(train, held_out, entries(["components", "linear"]), False, False, settings)
+
+    def end(line: str) -> None:
+        sys.exit(143)  # as SIGTERM does, which no other process gets
+
+    with pytest.raises(SystemExit):
+        run.train_ahead(jobs, end)
+    checkpoint = tmp_path / "linear" / "checkpoint.pt"
+    assert not checkpoint.exists() or torch.load(checkpoint, weights_only=True)["step"] < 100_000
+
+
+def test_what_is_asked_to_stop_saves_what_was_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, held_out = split()
+    answers = iter([False, False, False, True])
+    monkeypatch.setattr(stopping, "asked", SimpleNamespace(is_set=lambda: next(answers)))
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(entries(["linear"])[0], train.values, held_out.values, tmp_path)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
+    monkeypatch.setattr(stopping, "asked", SimpleNamespace(is_set=lambda: True))
+    with pytest.raises(KeyboardInterrupt):
+        unet.learn_cleaning(tmp_path)
+
+
 def test_a_run_writes_a_page_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AECODEC_THREADS", "1")  # in this process, as others would take longer to start
     train, held_out = split()
@@ -283,43 +278,3 @@ def test_rows_need_a_label_that_some_have(tmp_path: Path) -> None:
     rows = Samples(values, np.array(["a"] * 40), False, "rows")
     with pytest.raises(AecodecError, match="name with --normal a label"):
         run.run_rows(rows, "b", Settings(tmp_path, 0.01, 48))
-
-
-def invoke(*arguments: object) -> None:
-    """Run a command in this process; its error is raised."""
-    result = CliRunner().invoke(app, ["lab", *map(str, arguments)])
-    if result.exception:
-        raise result.exception
-
-
-def test_the_commands_encode_and_decode(model: training.Model, folder: Path, tmp_path: Path) -> None:
-    del model
-    digit = np.rint(split()[1].values[0] * 255).astype(np.uint8)
-    Image.fromarray(digit).save(tmp_path / "digit.png")
-    weights = folder / "components.safetensors"
-    coded, decoded = tmp_path / "digit.ael", tmp_path / "decoded.png"
-    invoke("encode", tmp_path / "digit.png", "-m", weights, "-o", coded)
-    assert coded.stat().st_size <= 48
-    invoke("decode", coded, "-m", weights, "-o", decoded)
-    error = np.asarray(Image.open(decoded), np.float64) - digit
-    assert np.sqrt((error**2).mean()) < 12
-    coded.write_bytes(coded.read_bytes()[:-1])
-    with pytest.raises(ChecksumError, match="get a sound copy"):
-        invoke("decode", coded, "-m", weights, "-o", decoded, "--force")
-    with pytest.raises(AecodecError, match="'nothing' is not in the catalogue"):
-        invoke("run", "nothing", "-o", tmp_path / "out")
-
-
-def test_the_command_runs_on_rows(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    lines = [
-        ",".join([*(f"{value:.3f}" for value in random.normal(0, 1 + 4 * odd, 6)), "odd" if odd else "good"])
-        for odd in [False] * 60 + [True] * 10
-    ]
-    (tmp_path / "rows.csv").write_text("\n".join(lines))
-    given = ("--data", tmp_path / "rows.csv", "--labels", 7, "--share", 0.01)
-    arguments = ("run", "-o", tmp_path / "out", *given)
-    invoke(*arguments, "--normal", "good")
-    assert "dense autoencoder" in (tmp_path / "out" / "lab.html").read_text()
-    with pytest.raises(AecodecError, match="has 0 rows labelled 'fine'"):
-        invoke(*arguments, "--normal", "fine")

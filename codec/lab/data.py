@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import math
 import zlib
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from aecodec.api import read_any
 from aecodec.errors import ImageError, MissingExtraError
-from aecodec.options import ReadOptions
+from aecodec.lab.table import parse_table
+from aecodec.plain_reading import read_plainly
+from aecodec.signatures import READABLE_SUFFIXES
 
 HELD_OUT = 0.2  # share of the samples that no network sees: 2000 of MNIST's 10 000 test digits
 LEAST = 20  # samples, so that some are left to learn from and to test
 SIDE = 28  # pixels each way of pictures of a folder, as MNIST's
 LARGEST_SAMPLE = 2**14  # values of a sample: a picture of 128x128
 LARGEST_FILE = 2**31  # bytes of samples that are read
+OUT_OF_RANGE = 1e150  # of values: squares of larger ones are no float64
 IDX_BYTES = 8  # the type of idx files that hold bytes
-SUFFIXES = {".avif", ".bmp", ".gif", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 ECG = "datasets/data/UnitTest/ecg-diff-count-3_{}.csv"  # of aeon: one without anomalies, one with three
 WINDOW = 64  # values of a window of a series: three beats of that ECG
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Samples (N, H, W): pictures in [0, 1], or rows (N, 1, D) and series (N, 1, T) in units of their own."""
+    """Samples (N, H, W): pictures in [0, 1], or rows (N, 1, D) in units of their own.
 
-    values: NDArray[np.float32]
+    Pictures are float32. Rows are float64 until what they are near is taken off them.
+    """
+
+    values: NDArray[Any]
     labels: NDArray[np.str_] | None
     pictures: bool
     name: str
+    says: str = ""  # what was taken for samples, where a file does not tell
 
     def split(self, seed: int = 0) -> tuple[Samples, Samples]:
         """Training and held-out samples, shuffled."""
@@ -102,9 +106,9 @@ def as_samples(array: NDArray[np.generic], source: Path) -> Samples:
             f"{source} holds {array.dtype} of shape {array.shape}: give numbers (N, D) or pictures (N, H, W)"
         )
     if array.ndim == 2:
-        return Samples(array.astype(np.float32)[:, None], None, False, source.name)
+        return Samples(array.astype(np.float64)[:, None], None, False, source.name)
     values = array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 1)
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
+    if (values < 0).any() or (values > 1).any():  # what is no number is told of elsewhere
         raise ImageError(f"{source} has pixels outside [0, 1]: scale them, or give bytes")
     return Samples(values, None, True, source.name)
 
@@ -156,7 +160,9 @@ def read_folder(source: Path, side: int) -> Samples:
     """Pictures of a folder in gray, side x side, by the names of their own folders."""
     if not 4 <= side <= 128:
         raise ImageError(f"a side of {side} pixels is out of range: choose 4 to 128")
-    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(
+        path for path in source.rglob("*") if path.suffix.lower() in READABLE_SUFFIXES and path.is_file()
+    )
     if not files:
         raise ImageError(f"{source} has no pictures: give a folder that has")
     values = np.stack([read_picture(file, side, side) for file in files])
@@ -164,13 +170,16 @@ def read_folder(source: Path, side: int) -> Samples:
     return Samples(values, labels if len(set(labels)) > 1 else None, True, source.name)
 
 
-def read_page(file: Path) -> NDArray[np.float32]:
-    """A picture (H, W) in gray, in [0, 1]; raises ImageError."""
-    gray = read_any(file, ReadOptions(depth=8)).pixels.astype(np.float32).mean(2) / 255
+def read_page(file: Path | IO[bytes]) -> NDArray[np.float32]:
+    """A picture (H, W) in gray, in [0, 1], on white where it is transparent; raises ImageError."""
+    picture = read_plainly(file)
+    gray = picture.pixels.astype(np.float32).mean(2) / 255
+    if picture.alpha is not None:  # ink on nothing would else be black on black
+        gray += (1 - gray) * (1 - picture.alpha / np.float32(255))
     return np.asarray(gray, np.float32)
 
 
-def read_picture(file: Path, height: int, width: int) -> NDArray[np.float32]:
+def read_picture(file: Path | IO[bytes], height: int, width: int) -> NDArray[np.float32]:
     """The middle of a picture in gray, scaled to (height, width), in [0, 1]; raises ImageError."""
     page = Image.fromarray(np.rint(read_page(file) * 255).astype(np.uint8))
     return np.asarray(ImageOps.fit(page, (width, height)), np.float32) / np.float32(255)
@@ -178,54 +187,8 @@ def read_picture(file: Path, height: int, width: int) -> NDArray[np.float32]:
 
 def read_table(source: Path, label: str | None) -> Samples:
     """Rows of a CSV file, with a line of names or without; `label` is the column of labels, or its number."""
-    try:
-        text = read_bytes(source).decode("utf-8-sig")
-        dialect = csv.Sniffer().sniff(text[:4096], ",;\t ") if text.strip() else csv.excel
-        rows = [row for row in csv.reader(text.splitlines(), dialect) if row]
-    except UnicodeDecodeError as error:
-        raise ImageError(f"{source} is no text, so it has no rows of numbers: save it in UTF-8") from error
-    except csv.Error:  # one column has no separator to be known by
-        rows = [[line] for line in text.splitlines() if line.strip()]
-    if not rows:
-        raise ImageError(f"{source} is empty: give rows of numbers")
-    names = [cell.strip() for cell in rows[0]]
-    if any(number(cell) is None for cell in names):
-        rows = rows[1:]
-    for line, row in enumerate(rows, 1):
-        if len(row) != len(names):
-            raise ImageError(f"{source}: row {line} has {len(row)} values, not {len(names)}: mend it")
-    column = label_column(source, names, label)
-    cells = [[cell for place, cell in enumerate(row) if place != column] for row in rows]
-    values = np.empty((len(cells), 1, len(names) - (column is not None)), np.float32)
-    for line, row in enumerate(cells, 1):
-        for place, cell in enumerate(row):
-            value = number(cell)
-            if value is None:
-                raise ImageError(
-                    f"{source}: row {line} holds {cell[:40]!r}, no number: name its column with --labels"
-                )
-            values[line - 1, 0, place] = value
-    labels = None if column is None else np.array([row[column].strip() for row in rows])
-    return Samples(values, labels, False, source.name)
-
-
-def label_column(source: Path, names: list[str], label: str | None) -> int | None:
-    """Which column holds the labels; raises ImageError where none has that name or number."""
-    if label is None:
-        return None
-    if label in names:
-        return names.index(label)
-    if label.isdecimal() and 1 <= int(label) <= len(names):
-        return int(label) - 1
-    raise ImageError(f"{source} has no column {label!r}: name one, or give its number, 1 to {len(names)}")
-
-
-def number(cell: str) -> float | None:
-    """The number in a cell, None where it holds none."""
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+    table = parse_table(source, read_bytes(source), label)
+    return Samples(table.values[:, None], table.labels, False, source.name, table.says)
 
 
 def read_labels(source: Path, count: int) -> NDArray[np.str_]:
@@ -250,12 +213,13 @@ def checked(samples: Samples) -> Samples:
         raise ImageError(f"{name} has {len(values)} samples: give at least {LEAST}")
     if not 2 <= values[0].size <= LARGEST_SAMPLE:
         raise ImageError(f"{name} has samples of {values[0].size} values: give 2 to {LARGEST_SAMPLE}")
-    unsound = ~np.isfinite(values).all((1, 2))
+    unsound = ~(np.abs(values) < OUT_OF_RANGE).all((1, 2))
     if unsound.any():
         row = int(unsound.argmax())
-        raise ImageError(
-            f"{name}: sample {row + 1} holds a value that is no finite number: mend it or take it out"
+        fault = (
+            f"of {OUT_OF_RANGE:g} or more" if np.isfinite(values[row]).all() else "that is no finite number"
         )
+        raise ImageError(f"{name}: sample {row + 1} holds a value {fault}: mend it or take it out")
     if (values == values[:1]).all():
         raise ImageError(f"{name}: all samples are equal, so there is nothing to learn: give others")
     return samples

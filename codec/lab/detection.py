@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ DIRECTIONS = 8  # of gradients: four leave out 0.01 of AUROC
 CELLS = 7  # each way, in which gradients are added up: 4 pixels of a digit of MNIST
 RIDGE = 0.1  # of the mean variance, added to each: from 0.02 to 1 the AUROC of digits changes by 0.002
 ROW_RIDGE = 0.5  # the same for rows: from 0.1 to 2 the mean AUROC of three splits of a table changes by 0.001
+FARTHEST = 1e6  # deviations from the mean, of a value in a row; the squares of more may be no float32
 LINEAR_STEPS = 300  # of a linear autoencoder of one digit: more change its AUROC by less than 0.002
 
 Matrix = NDArray[np.float64]  # (N, D)
@@ -133,10 +135,10 @@ def residuals(normal: NDArray[np.float32], samples: NDArray[np.float32]) -> NDAr
 
 
 def rows(
-    normal: NDArray[np.float32],
-    held_out: NDArray[np.float32],
-    unseen: NDArray[np.float32],
-    odd: NDArray[np.float32],
+    normal: NDArray[Any],
+    held_out: NDArray[Any],
+    unseen: NDArray[Any],
+    odd: NDArray[Any],
     out: Path,
     share: float,
     fpr: float = FPR,
@@ -145,9 +147,7 @@ def rows(
 
     It learns from `normal`; its threshold is a quantile of the scores of `held_out`, normal rows as well.
     """
-    mean, deviation = normal.mean(0), normal.std(0)
-    deviation = np.where(deviation > 0, deviation, 1)  # a constant column is odd in any other value
-    parts = [((part - mean) / deviation).astype(np.float32) for part in (normal, held_out, unseen, odd)]
+    parts = standardised(normal, [normal, held_out, unseen, odd])
     results = []
     for entry in DETECTORS:
         network = fit(entry, parts[0], parts[1], out / entry.name, share)
@@ -170,6 +170,17 @@ def rows(
             )
         )
     return results
+
+
+def standardised(normal: NDArray[Any], parts: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
+    """Parts of rows (N, 1, D) in deviations of normal rows from their mean.
+
+    Only these differences are float32: dates and times are so large that it cannot hold what they differ by.
+    """
+    wide = normal.astype(np.float64)
+    # a constant column is odd in any other value
+    mean, deviation = wide.mean(0), np.where(np.ptp(wide, 0) > 0, wide.std(0), 1)
+    return [((part - mean) / deviation).clip(-FARTHEST, FARTHEST).astype(np.float32) for part in parts]
 
 
 def features_of(network: Autoencoder, samples: NDArray[np.float32]) -> Matrix:

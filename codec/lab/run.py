@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from multiprocessing import get_context
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aecodec.errors import AecodecError
-from aecodec.lab import detection, documents, strips, unet
+from aecodec.lab import detection, documents, stopping, strips, unet
 from aecodec.lab.autoencoder import Autoencoder
 from aecodec.lab.catalogue import Entry, entries
 from aecodec.lab.data import Samples, electrocardiogram, sklearn_datasets, windows
@@ -27,7 +27,8 @@ from aecodec.lab.detection import Detection
 from aecodec.lab.figures import WRITTEN, Figures, figures_of, other_codecs, psnr, through_files
 from aecodec.lab.generative import Generative
 from aecodec.lab.training import Model, encode, fit, seconds_of, write_model
-from aecodec.parallel import end_with_parent, thread_count
+from aecodec.parallel import thread_count
+from aecodec.training.interrupts import first_interrupt_only
 
 RECORD = "lab.json"
 ECG_STRIDE = 3  # between windows to learn from: the ECG beats every 20 values, which 3 does not divide
@@ -149,35 +150,50 @@ def train_entry(
 def train_ahead(jobs: list[Job], tell: Tell) -> None:
     """Train networks side by side, each in a process of one thread: they are too small to share cores.
 
-    Who measures finds them trained. What fails here fails there too, and is reported there.
+    Who measures finds them trained. What fails here fails there too, and is reported there. An interrupt is
+    raised when all have saved how far they are.
     """
     if (workers := min(thread_count(), len(jobs))) < 2:
         return
+    context = get_context("spawn")
+    stop = context.Event()
+    with first_interrupt_only(), ProcessPoolExecutor(workers, context, stopping.begin, (stop,)) as pool:
+        try:
+            train_in(pool, workers, jobs, tell)
+        except BrokenExecutor:
+            tell("a process died: what is left is trained one by one")
+        finally:
+            stop.set()
+
+
+def train_in(pool: ProcessPoolExecutor, workers: int, jobs: list[Job], tell: Tell) -> None:
+    """Do jobs in the processes of a pool; raises BrokenExecutor where one of these dies."""
     # No job waits in the pool: one that does would still be trained after an interruption.
     waiting, running, done = iter(jobs), dict[Future[None], str](), 0
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent)
-    try:
-        while True:
-            for name, learn, arguments in islice(waiting, workers - len(running)):
-                running[pool.submit(learn_quietly, learn, arguments)] = name
-            if not running:
-                return
-            for job in wait(running, return_when=FIRST_COMPLETED).done:
-                if isinstance(error := job.exception(), BrokenExecutor):
-                    raise error
-                done += 1
-                tell(f"trained {done} of {len(jobs)}: {running.pop(job)}")
-    except BrokenExecutor:
-        tell("a process died: what is left is trained one by one")
-    finally:
-        pool.shutdown()
+    while True:
+        for name, learn, arguments in islice(waiting, workers - len(running)):
+            running[pool.submit(learn_quietly, learn, arguments)] = name
+        if not running:
+            return
+        for job in wait(running, return_when=FIRST_COMPLETED).done:
+            if isinstance(error := job.exception(), BrokenExecutor):
+                raise error
+            done += 1
+            tell(f"trained {done} of {len(jobs)}: {running.pop(job)}")
 
 
 def learn_quietly(learn: Callable[..., object], arguments: tuple[Any, ...]) -> None:
     """Do a job in this process with one thread, without a word; what it returns is not kept."""
     torch.set_num_threads(1)
-    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+    with without_bars():
         learn(*arguments)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """A context in which nothing is printed on stderr; errors are raised as ever."""
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+        yield
 
 
 def measure(entry: Entry, train: Samples, held_out: Samples, settings: Settings, report: Report) -> None:
@@ -191,7 +207,7 @@ def measure(entry: Entry, train: Samples, held_out: Samples, settings: Settings,
     coded = through_files(model, seen, folder, settings.max_bytes, bounded=True)
     row = figures_of(entry.name, entry.says, wanted, coded)
     report.figures.append(replace(row, parameters=model.parameters, seconds=seconds, latents=network.latents))
-    y = encode(network, held_out.values[: strips.MAPPED])
+    y = encode(model.network, held_out.values[: strips.MAPPED])
     report.maps.append((entry.name, strips.latent_map(y, held_out.labels)))
     show(model, wanted, seen, coded.decoded, row, report)
 
@@ -253,7 +269,7 @@ def run_classes(train: Samples, held_out: Samples, settings: Settings) -> Detect
 def run_table(settings: Settings) -> Detections:
     """How well malignant tumours are told from benign ones, of which alone networks learn."""
     table = sklearn_datasets().load_breast_cancer()
-    rows = Samples(table.data.astype(np.float32)[:, None], table.target.astype(str), False, "breast cancer")
+    rows = Samples(table.data.astype(np.float64)[:, None], table.target.astype(str), False, "breast cancer")
     return run_rows(rows, "1", replace(settings, out=settings.out / "table"))
 
 

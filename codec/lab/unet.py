@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from aecodec.lab.autoencoder import initialised
 from aecodec.lab.documents import HELD_OUT, NOISE, TRAINED, Page, Spoiled, add_noise, make_page
+from aecodec.lab.stopping import check_stop
 from aecodec.training.loop import Schedule, load_weights, save_weights, train
 
 NAME = "unet"
@@ -78,7 +79,10 @@ class Cleaning:
     def __init__(self, seed: int) -> None:
         self.network: nn.Module = UNet()
         random = np.random.default_rng(seed)
-        self.pages = [make_page(random, PAGE, PAGE, TRAINED) for _ in range(PAGES)]
+        self.pages: list[Spoiled] = []
+        while len(self.pages) < PAGES:
+            check_stop()
+            self.pages.append(make_page(random, PAGE, PAGE, TRAINED))
         self.random = random
 
     def configuration(self) -> dict[str, object]:
@@ -102,6 +106,7 @@ class Cleaning:
 
     def loss(self, progress: float) -> Tensor:
         del progress
+        check_stop()
         crops = [self.crop() for _ in range(BATCH)]
         spoiled, clean = (torch.from_numpy(np.stack(parts))[:, None] for parts in zip(*crops, strict=True))
         return ((self.network(spoiled) - clean) ** 2).sum() / BATCH
