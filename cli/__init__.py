@@ -101,10 +101,8 @@ def error_message(error: Exception) -> str:
     An empty command line gets the help.
     """
     if not isinstance(error, CLICK_USAGE_ERROR):
-        if not isinstance(error, OSError):
-            return f"aecodec: {error}"
-        named = error.filename or "the standard output cannot be written"  # what else may fail is named
-        return f"aecodec: {named}: {error.strerror or error}"
+        named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        return f"aecodec: {named}{getattr(error, 'strerror', None) or error}"
     message: str = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         return message

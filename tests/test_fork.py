@@ -19,9 +19,12 @@ pixels = np.arange(96 * 128 * 3).reshape(96, 128, 3) // 144 % 256
 def code(quality):
     return aecodec.decompress(aecodec.compress(pixels.astype(np.uint8), quality)).tobytes()
 
+def search():
+    return aecodec.compress(pixels.astype(np.uint8), psnr=30)
+
 def go_on():
     while busy:
-        code(50)
+        code(50), search()
 
 expected = [code(quality) for quality in (20, 40, 60, 80, 30)]  # more qualities than sessions are kept
 others = [threading.Thread(target=go_on) for _ in range(2)]
@@ -29,6 +32,7 @@ others = [threading.Thread(target=go_on) for _ in range(2)]
 for _ in range(4):
     if not (child := os.fork()):
         signal.alarm(60)  # ends it where it hangs
+        search()
         os._exit([code(quality) for quality in (20, 40, 60, 80, 30)] != expected)
     print(os.waitpid(child, 0)[1])
 busy = False

@@ -234,7 +234,9 @@ class Encoder:
         """The best learned file of at most `limit` bytes, or that of the first of the scales that fits."""
         fixed = len(self.seal(b"", None, self.candidate.alpha).data)
         try:
-            return within_bytes(self.encode_learned, self.encode_roughly, self.encode_alone, limit, fixed)
+            varied = self.model is not model_named(self.options.model_name)
+            encode_alone = self.encode_alone if varied else self.encode_learned
+            return within_bytes(self.encode_learned, self.encode_roughly, encode_alone, limit, fixed)
         except TargetError:
             if not scales:
                 raise

@@ -129,10 +129,12 @@ def within_bytes(
     if fitting:
         return max(fitting, key=lambda trial: trial.quality).encoded
     least = min(len(trial.encoded.data) for trial in trials)
+    tried = [trial.quality for trial in trials] if encode_alone == encode else []
     for quality in LOWEST if least <= NEARLY * limit else LOWEST[:1]:
-        if len((encoded := encode_alone(quality)).data) <= limit:
-            return encoded
-        least = min(least, len(encoded.data))
+        if quality not in tried:
+            if len((encoded := encode_alone(quality)).data) <= limit:
+                return encoded
+            least = min(least, len(encoded.data))
     raise TargetError(f"{limit} bytes are out of reach: the smallest file has {least}")
 
 

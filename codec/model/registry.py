@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class Model:
     ) -> None:
         graph = partial(graph_of, name, files)  # not of self, which would then outlive its last user
         self.name, self.manifest, self.files = name, manifest, files
+        self.varied: Model | None = None  # `for_search`, once it is asked for
         self.fingerprint = bytes.fromhex(manifest["fingerprint"])
         self.tables = read_tables(files[TABLES])
         self.coder = Coder(self.tables)
@@ -85,12 +86,14 @@ class Model:
         """Pickled and copied by its fingerprint: the other process has the model installed too."""
         return model_with, (self.fingerprint,)
 
-    @cached_property
+    @property
     def for_search(self) -> Model:
         """The same for many qualities in turn."""
-        model = Model(self.name, self.manifest, self.files, varied=True)
-        model.tables, model.coder = self.tables, self.coder  # with what that has built
-        return model
+        if self.varied is None:
+            varied = Model(self.name, self.manifest, self.files, varied=True)
+            varied.tables, varied.coder = self.tables, self.coder  # with what that has built
+            self.varied = varied
+        return self.varied
 
     def load_ahead(self, quality: float, *names: str, together: int = 1) -> None:
         """Load networks for a quality in the background, in this order, where there are threads.

@@ -52,6 +52,10 @@ def is_damaged(chunk_type: bytes, content: bytes | memoryview, checksum: bytes) 
     return (wrong and chunk_type != END) or len(content) < LEAST.get(chunk_type, 0)
 
 
+# Compressed chunks that are looked into, so that many do not take for ever: by Pillow's limit of memory.
+MOST_PACKED = PngImagePlugin.MAX_TEXT_MEMORY // PngImagePlugin.MAX_TEXT_CHUNK
+
+
 def is_cut(chunk_type: bytes, content: bytes) -> bool:
     """Whether the content of a chunk is compressed and not there as a whole, as far as Pillow reads it."""
     head = PACKED[chunk_type].match(content) if chunk_type in PACKED else None
@@ -66,13 +70,18 @@ def is_cut(chunk_type: bytes, content: bytes) -> bool:
 
 
 def has_faults(content: bytes) -> bool:
-    """Whether a chunk that does not decide on pixels is damaged or cut."""
-    return any(
-        is_damaged(chunk_type, content[place], content[place.stop : place.stop + 4])
-        or is_cut(chunk_type, content[place])
-        for chunk_type, place in places_of(content)
-        if chunk_type not in DECIDING
-    )
+    """Whether a chunk that does not decide on pixels is damaged or cut, or more than MOST_PACKED may be."""
+    packed = 0
+    for chunk_type, place in places_of(content):
+        if chunk_type in DECIDING:
+            continue
+        packed += chunk_type in PACKED
+        checksum = content[place.stop : place.stop + 4]
+        if packed > MOST_PACKED or is_damaged(chunk_type, content[place], checksum):
+            return True
+        if is_cut(chunk_type, content[place]):
+            return True
+    return False
 
 
 class TextStream(PngImagePlugin.PngStream):
@@ -119,17 +128,17 @@ class TextStream(PngImagePlugin.PngStream):
         before = {keyword: self.im_info[keyword]} if keyword in self.im_info else {}
         try:
             if self.text_memory <= PngImagePlugin.MAX_TEXT_MEMORY and is_cut(cid, content):
-                self.text_memory += PngImagePlugin.MAX_TEXT_CHUNK  # so that many do not take for ever
-            elif self.text_memory <= PngImagePlugin.MAX_TEXT_MEMORY:
+                raise ValueError("a text that is cut")
+            if self.text_memory <= PngImagePlugin.MAX_TEXT_MEMORY:
                 super().call(cid, pos, len(content))
                 if keyword in PNG_KEYS:
                     self.im_info.pop(keyword, None)
                     self.im_info.update(before)
-        except (SyntaxError, ValueError):  # one that is too long, or compressed in an unknown way
+        except (SyntaxError, ValueError):  # one that is cut, too long, or compressed in an unknown way
             self.im_info.pop(keyword, None)
             self.im_info.update(before)
             self.im_text.pop(keyword, None)
-            self.text_memory += PngImagePlugin.MAX_TEXT_CHUNK
+            self.text_memory += PngImagePlugin.MAX_TEXT_CHUNK  # so that many do not take for ever
         self.fp.seek(pos + len(content))
 
 

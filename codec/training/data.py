@@ -106,7 +106,7 @@ def members(path: Path) -> Iterator[ImageFile]:
                 yield ImageFile(name, path, data=file.read())
         archive.fileobj.seek(archive.offset)  # where tarfile has stopped, whatever stands there
         if archive.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("it is cut or damaged between files")
+            raise tarfile.ReadError("it is cut or damaged between files, or made without a mark of its end")
 
 
 class Photographs(Sequence[Pixels]):
