@@ -94,11 +94,7 @@ def test_a_full_disk_leaves_what_was_there(source: Path, existing: bytes | None)
 
 def test_a_full_device_behind_the_standard_output(source: Path) -> None:
     for command in ("info $1", "decompress --json $1", "decompress $1 -"):
-        refusal(
-            shell(f"$AECODEC {command} > /dev/full", source),
-            1,
-            "the standard output cannot be written: No space left",
-        )
+        refusal(shell(f"$AECODEC {command} > /dev/full", source), 1, "No space left")
 
 
 def test_a_read_only_folder_is_said(source: Path) -> None:
