@@ -98,10 +98,11 @@ def test_a_bad_file_is_said_and_the_rest_done(folder: Path, jobs: int) -> None:
         assert image.size == (50, 60)
 
 
-def test_a_single_bad_file_has_its_line_of_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "code"), [("compress", 1), ("decompress", 3), ("info", 3)])
+def test_a_single_bad_file_has_its_line_of_json(tmp_path: Path, command: str, code: int) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    result = run_command("compress", tmp_path / "bad.png", "--json")
-    assert result.returncode == 1
+    result = run_command(command, tmp_path / "bad.png", "--json")
+    assert result.returncode == code
     record = json.loads(result.stdout)
     assert record["input"] == str(tmp_path / "bad.png")
     assert result.stderr == f"aecodec: {record['error']}\n"

@@ -190,15 +190,6 @@ def test_info_of_many_files(compressed: Path, tmp_path: Path) -> None:
     refusal(run_command("info", "-r", tmp_path / "below"), 2, "no file of ours")
 
 
-def test_info_of_one_bad_file_is_json_too(tmp_path: Path) -> None:
-    (tmp_path / "a.aec").write_bytes(b"none")
-    result = run_command("info", tmp_path / "a.aec", "--json")
-    assert result.returncode == 3
-    record = json.loads(result.stdout)
-    assert record["input"] == str(tmp_path / "a.aec")
-    assert record["error"] in result.stderr
-
-
 def test_info_names_a_missing_model(compressed: Path, tmp_path: Path) -> None:
     (tmp_path / "foreign.aec").write_bytes(of_another_model(compressed))
     assert "model 00010203, which is not installed" in run_command("info", tmp_path / "foreign.aec").stdout

@@ -76,10 +76,9 @@ class FrequencyTables:
     y_starts: Integers = field(init=False)  # (65,), where the tables of scale indices begin and the last ends
     y_tables: list[NDArray[np.uint32]] = field(init=False)  # of each scale index, (2 L + 2,)
     y_bits: Floats = field(init=False)  # of each entry of `y_frequencies`, an escape's 16 included
-    # How fast bits rise with a symbol, at each entry of `y_frequencies`; 0 at the escapes. They are
-    # differences of the bits of neighbouring entries, and noise where symbols are rare:
-    y_derivatives: Floats = field(init=False)
-    z_bits: Floats = field(init=False)  # of each entry of `z_frequencies`
+    # What an encoder alone asks for. (Before Python 3.12 a `cached_property` has one lock for all models, and
+    # a process that is forked while it is taken would wait for ever.)
+    known: dict[str, Floats] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         """Raises ModelError where sums of the scale map could leave the integers that float32 holds."""
@@ -92,9 +91,6 @@ class FrequencyTables:
         y_tables = np.split(self.y_frequencies, y_starts[1:-1])
         y_bits = np.concatenate([-np.log2(table / table.sum(dtype=np.float64)) for table in y_tables])
         y_bits[y_starts[1:] - 1] += ESCAPE_BITS
-        y_bits = y_bits.astype(np.float32)
-        derivatives = [np.append(np.gradient(bits[:-1]), 0) for bits in np.split(y_bits, y_starts[1:-1])]
-        z_shares = self.z_frequencies / self.z_frequencies.sum(2, keepdims=True, dtype=np.float64)
         following = {
             "channels": self.scale_offset.shape[1],
             "z_channels": self.z_in_place.shape[1],
@@ -103,12 +99,30 @@ class FrequencyTables:
             "adapted_scale_index": np.clip(shifted, 0, SCALE_LEVELS - 1).astype(np.uint8),
             "y_starts": y_starts,
             "y_tables": y_tables,
-            "y_bits": y_bits,
-            "y_derivatives": np.concatenate(derivatives).astype(np.float32),
-            "z_bits": -np.log2(z_shares).astype(np.float32),
+            "y_bits": y_bits.astype(np.float32),
         }
         for name, value in following.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def y_derivatives(self) -> Floats:
+        """How fast bits rise with a symbol, at each entry of `y_frequencies`; 0 at the escapes.
+
+        They are differences of the bits of neighbouring entries, and noise where symbols are rare.
+        """
+        if "y_derivatives" not in self.known:
+            tables = np.split(self.y_bits, self.y_starts[1:-1])
+            derivatives = [np.append(np.gradient(bits[:-1]), 0) for bits in tables]
+            self.known["y_derivatives"] = np.concatenate(derivatives).astype(np.float32)
+        return self.known["y_derivatives"]
+
+    @property
+    def z_bits(self) -> Floats:
+        """Bits of each entry of `z_frequencies`."""
+        if "z_bits" not in self.known:
+            shares = self.z_frequencies / self.z_frequencies.sum(2, keepdims=True, dtype=np.float64)
+            self.known["z_bits"] = -np.log2(shares).astype(np.float32)
+        return self.known["z_bits"]
 
     def bits_of(self, symbols: Floats, scale_index: ScaleIndices) -> Floats:
         """Bits (N,) of symbols (N,) at their scale indices (N,)."""
