@@ -152,11 +152,11 @@ def others(known: Library | None, made: Collection[Entry]) -> dict[Entry, Embedd
     """The known embeddings of all files but those that were embedded now, by whatever name."""
     if known is None:
         return {}
-    places = {os.path.abspath(entry.name) for entry in made}
+    paths = {os.path.abspath(entry.name) for entry in made}
     return {
         entry: embedding
         for entry, embedding in known.embeddings.items()
-        if os.path.abspath(entry.name) not in places
+        if os.path.abspath(entry.name) not in paths
     }
 
 
@@ -196,7 +196,7 @@ def embedding_of(file: Path) -> Embedding:
 
 
 def groups_of(library: Library, bar: Bar) -> list[list[int]]:
-    """Groups of near duplicates, as places in the library."""
+    """Groups of near duplicates, as paths in the library."""
     from aecodec.uses import embedding
     from aecodec.uses.verification import verified
 

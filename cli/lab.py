@@ -23,6 +23,7 @@ from aecodec.cli.files import (
     write,
 )
 from aecodec.cli.options import Force, Quiet
+from aecodec.cli.pictures import check_suffix
 
 if TYPE_CHECKING:
     from aecodec.lab.data import Samples
@@ -217,14 +218,14 @@ def decode(
     """Decode a file of latents into a gray picture."""
     check_outputs([file, model], [output])
     target = choose_output(file, output, force)
-    kind = format_of(target)
+    check_suffix(target)
     require_lab()
     from aecodec.lab import training
 
     trained = training.read_model(model)
     with error_context(file):
         latents = trained.coder.decode(read_bytes(file))
-    write(target, gray_file(training.decode(trained.network, latents[None])[0], kind), force)
+    write(target, gray_file(training.decode(trained.network, latents[None])[0], target), force)
 
 
 @lab.command()
@@ -237,7 +238,7 @@ def clean(
     """Clean a page of printed words, of any size, of lines, stains and noise."""
     check_outputs([picture, model], [output])
     target = choose_output(picture, output, force)
-    kind = format_of(target)
+    check_suffix(target)
     require_lab()
     from aecodec.lab import unet
     from aecodec.lab.data import read_page
@@ -245,7 +246,7 @@ def clean(
     network = unet.read_cleaning(model)
     with error_context(picture):
         page = read_page(opened(picture))
-    write(target, gray_file(unet.clean(network, page), kind), force)
+    write(target, gray_file(unet.clean(network, page), target), force)
 
 
 def opened(picture: Path) -> IO[bytes]:
@@ -253,20 +254,12 @@ def opened(picture: Path) -> IO[bytes]:
     return io.BytesIO(read_bytes(picture, picture_in))
 
 
-def format_of(target: Path) -> str:
-    """Pillow's name of the format of an output, PNG where it has no suffix; raises UsageError."""
-    from aecodec.picture.writing import FORMATS
-
-    if (suffix := target.suffix.lower() or ".png") not in FORMATS:
-        raise UsageError(f"{target}: unknown suffix: choose of {' '.join(FORMATS)}")
-    return FORMATS[suffix]
-
-
-def gray_file(pixels: Any, kind: str) -> bytes:
-    """Pixels (H, W) in [0, 1] as a file of Pillow's format of that name; raises ImageError."""
+def gray_file(pixels: Any, target: Path) -> bytes:
+    """Pixels (H, W) in [0, 1] as a file of the format of the target's suffix, or PNG; raises ImageError."""
     import numpy as np
     from PIL import Image
 
-    from aecodec.picture.writing import encode_image
+    from aecodec.picture.writing import FORMATS, encode_image
 
-    return encode_image(Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)), kind)
+    image = Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8))
+    return encode_image(image, FORMATS.get(target.suffix.lower(), "PNG"))

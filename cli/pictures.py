@@ -38,12 +38,18 @@ class PictureOptions:
 
 
 def check_suffixes(jobs: list[Job]) -> None:
-    """Raises UsageError for an output whose name asks for a format that is not written."""
+    """Raise UsageError for a job whose output has a suffix that no format has."""
+    for job in jobs:
+        if not job.refusal:
+            check_suffix(job.target)
+
+
+def check_suffix(target: Path) -> None:
+    """Raise UsageError for an output with a suffix that no format has."""
     from aecodec.picture.writing import FORMATS
 
-    for job in jobs:
-        if not job.refusal and job.target.suffix.lower() not in ("", *FORMATS):
-            raise UsageError(f"{job.target}: unknown suffix: choose of {' '.join(FORMATS)}")
+    if target.suffix.lower() not in ("", *FORMATS):
+        raise UsageError(f"{target}: unknown suffix: choose of {' '.join(FORMATS)}")
 
 
 def encode(

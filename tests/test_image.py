@@ -283,9 +283,9 @@ def test_resolutions_follow_the_pixels(tmp_path: Path, format: str, orientation:
     if format != "TIFF":  # where these are those of the file
         exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = 200, 100
     path = saved(tmp_path / "a", Image.fromarray(noise(9, 5)), format, exif=exif, dpi=(300, 150))
-    shown = to_pillow(read_picture(path))
-    assert tuple(map(round, shown.info["dpi"])) == ((300, 150) if orientation < 5 else (150, 300))
-    tags = shown.getexif()
+    image = to_pillow(read_picture(path))
+    assert tuple(map(round, image.info["dpi"])) == ((300, 150) if orientation < 5 else (150, 300))
+    tags = image.getexif()
     if format != "TIFF":
         kept = tags[ExifTags.Base.XResolution], tags[ExifTags.Base.YResolution]
         assert kept == ((200, 100) if orientation < 5 else (100, 200))

@@ -198,8 +198,8 @@ def beside(encoded: Encoded, picture: Picture, part: Part, other: str) -> dict[s
             coded, notes = ([*coded, came], notes) if isinstance(came, Coded) else (coded, [*notes, came])
     notes += [f"{codec} is absent: {reason}" for codec, reason in absent.items() if codec == other]
     measured = [replace(one, measures=measure_all(pixels[part], one.pixels[part], MEASURES)) for one in coded]
-    shown = page_of("", pixels, part, measured, None, notes, colours_of(picture), True)
-    return replace(shown, part="").as_record()
+    comparison = page_of("", pixels, part, measured, None, notes, colours_of(picture), True)
+    return replace(comparison, part="").as_record()
 
 
 def code_of(encoded: Encoded) -> Coded:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aecodec.errors import ImageError
 
 Cells = list[list[str]]  # of rows, without blanks around them
-SHOWN = 60  # characters of a row in an error
+EXCERPT = 60  # characters of a row in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def has_names(source: Path, rows: Cells, column: int | None) -> bool:
         if not (counting or worded):
             return False
     raise ImageError(
-        f"{source}: the first row may be of names or of numbers ({', '.join(first)[:SHOWN]}): "
+        f"{source}: the first row may be of names or of numbers ({', '.join(first)[:EXCERPT]}): "
         "give columns words for names, or take that row out"
     )
 

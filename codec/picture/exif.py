@@ -156,16 +156,16 @@ def upright(block: bytes, sideways: bool = False) -> bytes:
     round.
     """
     order, entries = first_directory(block)
-    changed, places = bytearray(block), dict[int, int]()
+    changed, place_of = bytearray(block), dict[int, int]()
     for place in entries:
         if place + ENTRY <= len(block):
             (tag,) = struct.unpack_from(order + "H", block, place)
-            places[tag] = place
+            place_of[tag] = place
             if tag == ExifTags.Base.Orientation:
                 struct.pack_into(order + "HIH", changed, place + 2, SHORT, 1, 1)  # type, count, value
-    if sideways and places.keys() >= {ExifTags.Base.XResolution, ExifTags.Base.YResolution}:
+    if sideways and place_of.keys() >= {ExifTags.Base.XResolution, ExifTags.Base.YResolution}:
         across, down = (
-            slice(places[tag] + 2, places[tag] + ENTRY)
+            slice(place_of[tag] + 2, place_of[tag] + ENTRY)
             for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
         )
         changed[across], changed[down] = block[down], block[across]

@@ -93,13 +93,13 @@ def as_shown(image: Image.Image, content: bytes) -> Image.Image:
     pixels = pixels_of(image)
     if not np.array_equal(pixels, decoded(content, number)):
         return image
-    shown = composed(frames[: number + 1], content, image.size)
-    hidden = shown[..., 3] == 0
-    shown[hidden, :3] = pixels[hidden, :3]
-    if np.array_equal(shown, pixels):
+    seen = composed(frames[: number + 1], content, image.size)
+    hidden = seen[..., 3] == 0
+    seen[hidden, :3] = pixels[hidden, :3]
+    if np.array_equal(seen, pixels):
         return image
-    gray = image.mode == "L" and bool((shown[..., :1] == shown[..., 1:3]).all())
-    copy = Image.fromarray(shown).convert(("L" if gray else "RGB") + ("A" if hidden.any() else ""))
+    gray = image.mode == "L" and bool((seen[..., :1] == seen[..., 1:3]).all())
+    copy = Image.fromarray(seen).convert(("L" if gray else "RGB") + ("A" if hidden.any() else ""))
     copy.info = {key: value for key, value in image.info.items() if key != "transparency"}
     copy.format = image.format
     return copy
